@@ -1,0 +1,146 @@
+"""Gives back the space of segments that hold mostly superseded records.
+
+A segment without live records is dropped; of one that is mostly dead the live records are appended again
+(same version, new place), a bounded number of bytes per step, until it has none. A record is moved only
+while it is the newest of its key, pending ones included, so a copy never comes after a newer version
+in the log. Tombstones are live records: they move like the others.
+
+The copies are durable and applied before the old segment is dropped. Damaged segments stay as they are.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+from cluster.telemetry.log import get_logger
+from storage.blobs import record
+from storage.blobs.commits import Commits
+from storage.blobs.index import BlobIndex
+from storage.disk import Waiters
+from storage.log.interface import Kind, Log, Record, RecordDamaged, position_of, segment_of
+
+_DEAD_RATIO = 0.5  # lower: more rewriting; higher: more dead space kept
+_STEP_BYTES = 1 << 20
+_STEP_RECORDS = 64
+
+log = get_logger("storage.blobs")
+
+
+class Compaction:
+    """Drops and rewrites segments, one bounded step after the other."""
+
+    name = "compaction"
+
+    def __init__(self, target: Log, index: BlobIndex, commits: Commits, waiters: Waiters) -> None:
+        self._log = target
+        self._waiters = waiters
+        self._index = index
+        self._commits = commits
+        self._segment: int | None = None  # that is being rewritten
+        self._records: Iterator[Record] = iter(())
+        self._postponed: dict[int, int] = {}  # segment -> newest segment at the time
+        self.moved_bytes = 0
+        self.dropped_segments = 0
+
+    async def step(self) -> bool:
+        """Do a bounded amount of work; tell whether there was any."""
+        if self._segment is None:
+            if self._drop_dead():
+                return True
+            self._segment = self._choose()
+            if self._segment is None:
+                return False
+            self._records = self._scan(self._segment)
+        if not await self._move_some():
+            self._finish()
+        return True
+
+    def _drop_dead(self) -> bool:
+        """Drop one segment that has no live record."""
+        live_bytes = self._index.live_bytes
+        for info in self._log.segments():
+            if not live_bytes.get(info.id) and self._may_drop(info.id):
+                self._drop(info.id)
+                return True
+        return False
+
+    def _choose(self) -> int | None:
+        """Return the segment that gives back most, None when none is worth it."""
+        best: tuple[float, int] | None = None
+        live_bytes = self._index.live_bytes
+        for info in self._log.segments():
+            dead = 1 - live_bytes.get(info.id, 0) / max(info.size, 1)
+            if dead >= _DEAD_RATIO and self._may_drop(info.id) and (best is None or dead > best[0]):
+                best = dead, info.id
+        return None if best is None else best[1]
+
+    def _may_drop(self, segment: int) -> bool:
+        damaged = any(segment_of(damage.position) == segment for damage in self._log.damages)
+        postponed = self._postponed.get(segment) == self._newest()
+        return self._log.may_drop(segment) and not damaged and not postponed
+
+    def _scan(self, segment: int) -> Iterator[Record]:
+        for item in self._log.scan(position_of(segment, 0), Kind.BLOB):
+            if segment_of(item.position) != segment:
+                return
+            yield item
+
+    async def _move_some(self) -> bool:
+        """Append the next live records again; tell whether there may be more."""
+        moved = 0
+        waiting: list[asyncio.Future[Any]] = []
+        more = False
+        while moved < _STEP_BYTES:
+            found = await self._waiters.run(lambda: list(islice(self._records, _STEP_RECORDS)))
+            for item in found:
+                moved += await self._move(item, waiting)
+            more = bool(found)
+            if not found:
+                break
+        await asyncio.gather(*waiting)
+        self.moved_bytes += moved
+        return more
+
+    def _is_live(self, item: Record) -> bool:
+        if item.metadata[0] == record.Type.CONFIRM:
+            return False
+        key = record.decode_identity(item.metadata)[3]
+        entry = self._index.get(key)
+        return entry is not None and entry.position == item.position and self._commits.pending(key) is None
+
+    async def _move(self, item: Record, waiting: list[asyncio.Future[Any]]) -> int:
+        """Append `item` again if it is live; return how many bytes that takes."""
+        if not self._is_live(item):
+            return 0
+        length = item.end - item.position
+        try:
+            found = self._log.read(item.position, length)
+            whole = found if isinstance(found, Record) else await found
+        except RecordDamaged as damage:  # it stays, and its segment with it, until a replica mends it
+            log.error("compaction_damage", at=damage.position, reason=damage.reason)
+            return 0
+        if not self._is_live(item):  # it was superseded while we read
+            return 0
+        key, timestamp = record.decode_identity(item.metadata)[3:5]
+        flags = record.LISTED if self._index.is_listed(key, timestamp) else 0
+        waiting.append(self._commits.append(key, whole.metadata, whole.payload, flags))
+        return length
+
+    def _finish(self) -> None:
+        segment, self._segment = self._segment, None
+        assert segment is not None
+        if not self._index.live_bytes.get(segment) and self._may_drop(segment):
+            self._drop(segment)
+        else:  # a record was on its way, or is damaged: look again when the log has grown by a segment
+            self._postponed[segment] = self._newest()
+
+    def _newest(self) -> int:
+        return max(info.id for info in self._log.segments())
+
+    def _drop(self, segment: int) -> None:
+        self._index.forget_segment(segment)
+        self._log.drop(segment)
+        self._postponed.pop(segment, None)
+        self.dropped_segments += 1
+        log.info("segment_dropped", segment=segment)

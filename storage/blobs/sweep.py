@@ -1,0 +1,128 @@
+"""Finds files that no version refers to: what a crash left between publishing a file and its record.
+
+One directory per step, so that a full pass costs at most 256 small steps. A file that nothing refers to is
+removed; but when the log has lost records, it may be a version whose record is among them. Then
+it is adopted: its identity and every block are verified, and its version goes through the same
+admission as any other, so it never replaces something newer.
+"""
+
+from collections.abc import Callable
+
+from cluster.telemetry.log import get_logger
+from cluster.wire import RemoteError
+from storage.blobs import record
+from storage.blobs.blocks import BLOCK_SIZE, checksums_size, first_mismatch
+from storage.blobs.commits import Commits
+from storage.blobs.files import FileIdentity, FileStore
+from storage.blobs.index import BlobIndex
+from storage.disk import Disk, Waiters, read_fully
+
+_PIECE_SIZE = 8 * BLOCK_SIZE
+
+log = get_logger("storage.blobs")
+
+
+class Sweep:
+    """A pass over all files of a device."""
+
+    name = "sweep"
+
+    def __init__(
+        self,
+        disk: Disk,
+        files: FileStore,
+        index: BlobIndex,
+        commits: Commits,
+        waiters: Waiters,
+        in_use: Callable[[], set[bytes]],
+        adopt: bool,
+    ) -> None:
+        self._disk = disk
+        self._files = files
+        self._index = index
+        self._commits = commits
+        self._waiters = waiters
+        self._in_use = in_use
+        self._adopt = adopt
+        self._todo: list[str] = []
+        self._count = 0
+        self.restart()
+        self.removed = 0
+        self.unreadable = 0
+        self.adopted = 0
+
+    def restart(self) -> None:
+        """Begin another pass."""
+        self._todo = self._files.shards()
+        self._count = len(self._todo)
+
+    @property
+    def done(self) -> bool:
+        """The pass has ended."""
+        return not self._todo
+
+    @property
+    def progress(self) -> float:
+        """How much of the pass is done, 0 to 1."""
+        return 1 - len(self._todo) / self._count if self._count else 1.0
+
+    async def step(self) -> None:
+        """Look at one directory."""
+        if not self._todo:
+            return
+        shard = self._todo.pop()
+        for data_id in await self._waiters.run(self._files.data_ids, shard):
+            try:
+                identity = await self._waiters.run(self._files.identity, data_id)
+            except FileNotFoundError:
+                continue
+            await self._look_at(data_id, identity)
+
+    async def _look_at(self, data_id: bytes, identity: FileIdentity | None) -> None:
+        # from here to the decision nothing is awaited: an upload's file is in use, or in the index, or neither
+        if data_id in self._in_use():
+            return
+        if identity is None:  # damaged, or the file system has no attributes: somebody may refer to it
+            self.unreadable += 1
+            return
+        _type, _flags, _, key, timestamp, _size = record.decode_identity(identity.metadata)
+        if self._index.data_id(key) == data_id or self._commits.pending(key) is not None:
+            return
+        if not self._adopt or (
+            self._index.timestamp(key) is not None and self._index.timestamp(key) >= timestamp
+        ):
+            await self._remove(data_id)
+        elif await self._waiters.run(self._is_whole, data_id, identity):
+            await self._take(key, data_id, identity)
+
+    async def _remove(self, data_id: bytes) -> None:
+        await self._waiters.run(self._files.remove, data_id)
+        self.removed += 1
+        log.info("orphan_removed", data_id=data_id)
+
+    async def _take(self, key: bytes, data_id: bytes, identity: FileIdentity) -> None:
+        """Give the file's version a record again."""
+        try:
+            if self._commits.admit(key, record.timestamp_of(identity.metadata)) is None:
+                await self._commits.append(key, identity.metadata, identity.checksums)
+                self.adopted += 1
+                log.warning("orphan_adopted", data_id=data_id)
+        except RemoteError as refusal:
+            log.info("orphan_left", data_id=data_id, reason=refusal)
+
+    def _is_whole(self, data_id: bytes, identity: FileIdentity) -> bool:
+        """Verify every block. In a thread."""
+        size = record.decode_identity(identity.metadata)[5]
+        if len(identity.checksums) != checksums_size(size):
+            return False
+        fd = self._disk.open(self._files.path(data_id))
+        try:
+            for offset in range(0, size, _PIECE_SIZE):
+                length = min(_PIECE_SIZE, size - offset)
+                data = read_fully(self._disk, fd, offset, length)
+                mismatch = first_mismatch(memoryview(data), offset // BLOCK_SIZE, identity.checksums)
+                if len(data) != length or mismatch is not None:
+                    return False
+            return True
+        finally:
+            self._disk.close(fd)

@@ -1,0 +1,172 @@
+"""Rows that a proxy left undone, and counters that accounts have not been told, are sent from here.
+
+A proxy confirms each row once its container has it on a quorum. A version that was not confirmed in
+time is one whose proxy died in between (or whose confirmation was lost): its holders make the row from
+the object's own metadata and send it. Rows merge, so one too many does no harm. The holders take turns,
+in ring order, so that usually only the first has something to do.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Iterable
+from typing import Protocol
+
+from cluster.clock import Timestamp, microseconds_of, wall_us
+from cluster.telemetry.log import get_logger
+from cluster.wire import PeerUnavailable
+from storage import metadata as stored
+from storage.client import Placement
+from storage.messages import (
+    DatabaseKind,
+    IndexInfo,
+    IndexRows,
+    Info,
+    Operation,
+    Row,
+    Version,
+    parse,
+)
+from storage.metadata import row_of
+from storage.quorum import quorum_of
+
+PATIENCE_S = 15.0  # in which a proxy must confirm; the second holder waits twice as long, and so on
+BATCH = 200
+INTERVAL_S = 5.0
+REPORT_INTERVAL_S = 1.0
+TIMEOUT_S = 10.0
+_log = get_logger("storage")
+
+
+class Unlisted(Protocol):
+    """The objects of this device, and those of their versions whose rows nobody has confirmed."""
+
+    def unlisted(
+        self, older_than_s: float, start: bytes = b"", limit: int = 1000
+    ) -> tuple[list[tuple[bytes, Timestamp]], bytes]:
+        """Return (key, version) of those that were committed `older_than_s` ago, and where to go on, b"": done."""
+
+    def head(self, key: bytes) -> Version | Awaitable[Version | None] | None:
+        """Return the newest version with its metadata."""
+
+    def confirm_rows(self, versions: Iterable[tuple[bytes, Timestamp]]) -> None:
+        """Forget that the rows of these versions were missing."""
+
+
+class Reports(Protocol):
+    """Counters of containers that changed."""
+
+    def take_reports(self, limit: int) -> dict[bytes, tuple[str, Row]]:
+        """Return (account, row), by container key, of those that changed since they were last taken."""
+
+    def put_back_reports(self, reports: dict[bytes, tuple[str, Row]]) -> None:
+        """Take back what could not be sent."""
+
+
+class RowSender:
+    """Brings rows to a quorum of a database's primaries."""
+
+    def __init__(self, placement: Placement) -> None:
+        self._placement = placement
+
+    async def send(
+        self, kind: DatabaseKind, account: str, container: str, put_timestamp: Timestamp, rows: list[Row]
+    ) -> bool:
+        """Tell whether a quorum has taken `rows`."""
+        key = self._placement.names.key(account, container)
+        message = IndexRows(kind, key, account, container, put_timestamp, rows)
+        replicas = self._placement.replicas(self._placement.rings.of(kind), key)
+        calls = [peer.call(Operation.INDEX_ROWS, message, b"", TIMEOUT_S) for _device, peer in replicas]
+        answers = await asyncio.gather(*calls, return_exceptions=True)
+        taken = sum(1 for answer in answers if not isinstance(answer, BaseException))
+        return taken >= quorum_of(len(replicas))
+
+    async def created(self, account: str, container: str) -> Timestamp | None:
+        """Return since when the container exists, None when it does not. Raise PeerUnavailable."""
+        key = self._placement.names.key(account, container)
+        replicas = self._placement.replicas(self._placement.rings.container, key)
+        message = IndexInfo(DatabaseKind.CONTAINER, key, account, container)
+        calls = [peer.call(Operation.INDEX_INFO, message, b"", TIMEOUT_S) for _device, peer in replicas]
+        answers = await asyncio.gather(*calls, return_exceptions=True)
+        replies = [answer.metadata for answer in answers if not isinstance(answer, BaseException)]
+        if len(replies) < quorum_of(len(replicas)):
+            raise PeerUnavailable("too few replicas of the container answered")
+        infos = [parse(Info, values) for values in replies if values is not None]
+        put = max((info.put_timestamp for info in infos), default=None)
+        gone = max((info.delete_timestamp for info in infos), default=None)
+        return put if put is not None and gone is not None and put > gone else None
+
+
+class AddRows:
+    """The housekeeping task that adds missing rows."""
+
+    name = "add missing rows"
+
+    def __init__(self, unlisted: Unlisted, sender: RowSender, placement: Placement, device_id: int) -> None:
+        self._unlisted = unlisted
+        self._sender = sender
+        self._placement = placement
+        self._device_id = device_id
+        self._start = b""  # where the pass over all such versions goes on
+        self.added_count = 0
+
+    async def step(self) -> float:
+        """Look at the next BATCH versions without a confirmed row."""
+        overdue, self._start = self._unlisted.unlisted(PATIENCE_S, self._start, BATCH)
+        for key, timestamp in overdue:
+            waited_s = (wall_us() - microseconds_of(timestamp)) / 1e6
+            if waited_s > PATIENCE_S * (1 + self._turn(key)):
+                await self._add(key, timestamp)
+        return 0.1 if self._start else INTERVAL_S
+
+    def _turn(self, key: bytes) -> int:
+        replicas = self._placement.replicas(self._placement.rings.object, key)
+        holders = [device_id for device_id, _peer in replicas]
+        return holders.index(self._device_id) if self._device_id in holders else len(holders)
+
+    async def _add(self, key: bytes, timestamp: Timestamp) -> None:
+        found = self._unlisted.head(key)
+        version = await found if isinstance(found, Awaitable) else found
+        if version is None or version.timestamp != timestamp:
+            self._unlisted.confirm_rows([(key, timestamp)])
+            return
+        metadata = stored.unpack(version.metadata)
+        try:
+            since = await self._sender.created(metadata.account, metadata.container)
+        except PeerUnavailable:
+            return
+        row = row_of(metadata, timestamp, version.deleted)
+        if since is None or await self._sender.send(
+            DatabaseKind.CONTAINER, metadata.account, metadata.container, since, [row]
+        ):
+            self.added_count += 1
+            self._confirm(key, timestamp)
+
+    def _confirm(self, key: bytes, timestamp: Timestamp) -> None:
+        """Tell the other holders, so that they need not do the same."""
+        self._unlisted.confirm_rows([(key, timestamp)])
+        for device_id, peer in self._placement.replicas(self._placement.rings.object, key):
+            if device_id != self._device_id and peer.up:
+                peer.send(Operation.ROWS_CONFIRM, ((key, timestamp),))
+
+
+class Report:
+    """The housekeeping task that tells accounts what their containers hold."""
+
+    name = "report counters"
+
+    def __init__(self, reports: Reports, sender: RowSender) -> None:
+        self._reports = reports
+        self._sender = sender
+
+    async def step(self) -> float:
+        """Send the counters of up to BATCH containers."""
+        reports = self._reports.take_reports(BATCH)
+        by_account: dict[str, dict[bytes, tuple[str, Row]]] = {}
+        for key, report in reports.items():
+            by_account.setdefault(report[0], {})[key] = report
+        for account, own in by_account.items():
+            rows = [row for _account, row in own.values()]
+            oldest = min(row.timestamp for row in rows)
+            if not await self._sender.send(DatabaseKind.ACCOUNT, account, "", oldest, rows):
+                self._reports.put_back_reports(own)
+                _log.info("report_failed", account=account)
+        return 0.05 if len(reports) == BATCH else REPORT_INTERVAL_S

@@ -1,0 +1,100 @@
+"""Which databases a device has, their digests, and from where on the log must be replayed.
+
+A SQLite file of its own, `catalog.db`. It is written by checkpoints only, in one transaction that is then
+synced, so it names exactly the databases whose files are known to be whole. Digests that changed since
+are kept in memory over it: `inventory` reads both.
+"""
+
+import sqlite3
+from collections.abc import Iterable
+from pathlib import Path
+
+from storage.indexes import schema
+from storage.log.interface import START, Position
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS databases (
+    kind INTEGER NOT NULL,
+    key BLOB NOT NULL,
+    digest BLOB NOT NULL,
+    unreported INTEGER NOT NULL,
+    PRIMARY KEY (kind, key)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS journal (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    position INTEGER NOT NULL
+);
+"""
+VERSION = 1
+_END = b"\xff" * 17  # behind every key
+
+
+class Catalog:
+    """The catalog of one device. Blocking; one thread."""
+
+    def __init__(self, path: Path) -> None:
+        self._connection = schema.connect(path)
+        self._connection.execute("PRAGMA journal_mode = WAL")
+        (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+        if version not in (0, VERSION):
+            raise schema.UnknownVersion(f"catalog of version {version}; this program knows {VERSION}")
+        self._connection.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {VERSION}; COMMIT;")
+        self._changed: dict[tuple[int, bytes], bytes] = {}  # (kind, key) -> digest, since the last commit
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    def position(self) -> Position:
+        """Return from where on records are to be replayed."""
+        found = self._connection.execute("SELECT position FROM journal").fetchone()
+        return Position(found[0]) if found else START
+
+    def keys(self) -> set[bytes]:
+        """Return the keys of all databases whose files were whole at the last commit."""
+        return {key for (key,) in self._connection.execute("SELECT key FROM databases")}
+
+    def unreported(self) -> list[bytes]:
+        """Return the containers that had statistics to report at the last commit."""
+        return [key for (key,) in self._connection.execute("SELECT key FROM databases WHERE unreported = 1")]
+
+    def note(self, kind: int, key: bytes, digest: bytes) -> None:
+        """Remember the digest of a database that was merged into."""
+        self._changed[kind, key] = digest
+
+    def inventory(self, kind: int, start: bytes, end: bytes | None, limit: int) -> list[tuple[bytes, bytes]]:
+        """Return up to `limit` (key, digest) with `start` <= key < `end`, ordered."""
+        end = _END if end is None else end
+        stored = self._connection.execute(
+            "SELECT key, digest FROM databases WHERE kind = ? AND key >= ? AND key < ? ORDER BY key LIMIT ?",
+            (kind, start, end, limit),
+        )
+        found: dict[bytes, bytes] = dict(stored.fetchall())
+        if len(found) == limit:
+            end = max(found, default=end)
+        for (of_kind, key), digest in self._changed.items():
+            if of_kind == kind and (start <= key < end or key in found):
+                found[key] = digest
+        return sorted(found.items())[:limit]
+
+    def commit(self, whole: Iterable[tuple[int, bytes]], unreported: set[bytes], position: Position) -> None:
+        """Record, durably, that the files of `whole` are whole, and that replay begins at `position`."""
+        written = [pair for pair in whole if pair in self._changed]
+        connection = self._connection
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            connection.executemany(
+                "INSERT OR REPLACE INTO databases VALUES (?, ?, ?, ?)",
+                [(kind, key, self._changed[kind, key], key in unreported) for kind, key in written],
+            )
+            connection.execute("INSERT OR REPLACE INTO journal VALUES (1, ?)", (position,))
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+        busy, _frames, _copied = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if busy:
+            raise sqlite3.OperationalError("catalog.db: checkpoint blocked by another connection")
+        for pair in written:
+            del self._changed[pair]

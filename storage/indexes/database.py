@@ -1,0 +1,211 @@
+"""One container or account database: a SQLite file, and its header in memory. Blocking; one thread.
+
+Invariants: header and tables change in one transaction, or not at all; no row in the table is older
+than the delete timestamp; every change of a row takes the next sequence.
+"""
+
+import copy
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from storage.indexes import listing, rows, schema
+from storage.indexes.change import Change, join_rows, newest_of, surviving
+from storage.indexes.header import Header
+from storage.messages import ROWS_LIMIT, Changes, IndexChanges, IndexList, Info, Listing, Row
+
+SEQUENCE_GAP = 1 << 32  # more changes than happen between two checkpoints
+_INCARNATION_SIZE = 16
+_MERGE_ROWS = 64  # per turn of find, join and put: bounds how long the interpreter's lock is held
+_COUNT_ROWS = 1000  # per page when everything is counted again
+
+
+class Database:
+    """An open database. `merge` is the only thing that changes rows."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection, header: Header) -> None:
+        self.path = path
+        self._connection = connection
+        self.header = header
+
+    def __repr__(self) -> str:
+        header = self.header
+        return f"Database({header.account}/{header.container}, {header.object_count} objects, {self.path.name})"
+
+    def close(self) -> None:
+        """Close the file. SQLite checkpoints it first."""
+        self._connection.close()
+
+    def merge(self, change: Change, after_crash: bool = False) -> bool:
+        """Join `change` into the database, and tell whether that made a difference.
+
+        `after_crash`: commits may have been lost, whose sequences peers know.
+        """
+        header = copy.copy(self.header)
+        header.metadata = dict(header.metadata)
+        before = header.sequence
+        with self._transaction():
+            header.join(change)
+            if after_crash:
+                header.sequence += SEQUENCE_GAP
+            start = header.sequence
+            if header.delete_timestamp > self.header.delete_timestamp:
+                self._forget_rows(header)
+            incoming = _incoming(change, header)
+            for index in range(0, len(incoming), _MERGE_ROWS):
+                self._merge_rows(header, incoming[index : index + _MERGE_ROWS])
+            if header.sequence == start:
+                header.sequence = before
+            changed = header != self.header
+            if changed:
+                schema.write_header(self._connection, header)
+        self.header = header
+        return changed
+
+    def _merge_rows(self, header: Header, incoming: list[Row]) -> None:
+        known = rows.find(self._connection, [row.name for row in incoming])
+        replaced: list[tuple[Row | None, Row]] = []
+        for new in incoming:
+            old = known.get(new.name)
+            row = new if old is None else join_rows(old, new)
+            if row is not old:
+                replaced.append((old, row))
+        self._store(header, replaced)
+
+    def _store(self, header: Header, replaced: list[tuple[Row | None, Row]]) -> None:
+        """Put rows in the place of what was known of their names."""
+        flipped: dict[bool, list[str]] = {False: [], True: []}
+        stored: list[rows.Stored] = []
+        for old, row in replaced:
+            if old is not None:
+                header.subtract(old)
+                if old.deleted != row.deleted:
+                    flipped[old.deleted].append(row.name)
+            header.add(row)
+            header.sequence += 1
+            stored.append((row.deleted, row.name, newest_of(row), header.sequence, rows.pack(row)))
+        for deleted, names in flipped.items():
+            rows.remove(self._connection, deleted, names)
+        rows.put(self._connection, stored)
+
+    def _forget_rows(self, header: Header) -> None:
+        """Delete the rows of the life that ended at the delete timestamp, and count what is left."""
+        schema.forget_rows(self._connection, header.delete_timestamp)
+        header.clear_rows()
+        for row in self.all_rows():
+            header.add(row)
+        diminished = [row for row in self.all_rows() if surviving(row, header.delete_timestamp) != row]
+        for row in diminished:
+            left = surviving(row, header.delete_timestamp)
+            assert left is not None, "rows without anything newer have just been deleted"
+            self._store(header, [(row, left)])
+
+    def all_rows(self) -> Iterator[Row]:
+        """Yield every row, tombstones included, in the order of their last change."""
+        sequence: int | None = -1
+        while sequence is not None:
+            page, sequence, _count = rows.changed_after(self._connection, sequence, _COUNT_ROWS)
+            yield from (Row(*values) for values in page)
+
+    def info(self) -> Info:
+        """Return the state of the database."""
+        return self.header.info()
+
+    def page(self, query: IndexList) -> Listing:
+        """Return a page of live rows."""
+        if not self.header.exists:
+            return Listing(self.info(), [], False)
+        limited = query._replace(limit=min(query.limit, ROWS_LIMIT))
+        items, truncated = listing.list_items(self._connection, limited)
+        return Listing(self.info(), items, truncated)
+
+    def changes(self, query: IndexChanges) -> Changes:
+        """Return a page of the rows that changed after the sequence asked for."""
+        known = query.incarnation == self.header.incarnation and query.sequence <= self.header.sequence
+        limit = max(1, min(query.limit, ROWS_LIMIT))
+        page, last, count = rows.changed_after(self._connection, query.sequence if known else 0, limit)
+        more = count == limit and last != self.header.sequence
+        sequence = last if more and last is not None else self.header.sequence
+        return Changes(self.info(), self.header.incarnation, sequence, more, page)
+
+    def difference(self, change: Change) -> Change | None:
+        """Return the part of `change` that would make a difference here; None when nothing would."""
+        header = copy.copy(self.header)
+        header.metadata = dict(header.metadata)
+        header.join(change)
+        incoming = _incoming(change, header)
+        known = rows.find(self._connection, [row.name for row in incoming])
+        newer = {
+            row.name: row
+            for row in incoming
+            if (old := known.get(row.name)) is None or join_rows(old, row) is not old
+        }
+        if not newer and header == self.header:
+            return None
+        return Change(
+            change.kind,
+            change.key,
+            change.account,
+            change.container,
+            change.put_timestamp,
+            change.delete_timestamp,
+            change.created_us,
+            change.metadata,
+            newer,
+        )
+
+    def cursor(self, device: int) -> tuple[bytes, int]:
+        """Return up to where the replica on `device` has been pulled."""
+        return schema.read_cursor(self._connection, device)
+
+    def remember(self, device: int, incarnation: bytes, sequence: int) -> None:
+        """Store up to where the replica on `device` has been pulled."""
+        schema.write_cursor(self._connection, device, incarnation, sequence)
+
+    def checkpoint(self) -> None:
+        """Make all commits durable, within the database file."""
+        busy, _frames, _copied = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if busy:
+            raise sqlite3.OperationalError(f"{self.path.name}: checkpoint blocked by another connection")
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._connection.execute("COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise
+
+
+def _incoming(change: Change, header: Header) -> list[Row]:
+    """Return the rows of `change` that count in the present life of the database."""
+    found = (surviving(row, header.delete_timestamp) for row in change.rows.values())
+    return [row for row in found if row is not None]
+
+
+def open_existing(path: Path) -> Database:
+    """Open the database at `path`."""
+    connection = schema.connect(path)
+    try:
+        header = schema.read_header(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return Database(path, connection, header)
+
+
+def create_for(path: Path, change: Change) -> Database:
+    """Make a database at `path` for `change` to be merged into."""
+    header = Header(change.kind, change.key, change.account, change.container, os.urandom(_INCARNATION_SIZE))
+    connection = schema.connect(path)
+    try:
+        schema.create(connection, header)
+    except BaseException:
+        connection.close()
+        raise
+    return Database(path, connection, header)

@@ -1,0 +1,482 @@
+"""Container and account databases of one device, as the storage daemon sees them: INDEX_* operations.
+
+All methods are called on the event loop's thread. Writes become records of the device's log, and are
+answered when durable; SQLite is touched by one thread, in batches, and by reads. The
+crash points are in the package's docstring.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from cluster.clock import ZERO, Timestamp, is_timestamp
+from cluster.telemetry.log import get_logger
+from cluster.wire import PeerUnavailable, RemoteError
+from storage.indexes import record
+from storage.indexes.change import Change, change_of_create, change_of_page, change_of_rows
+from storage.indexes.database import Database
+from storage.indexes.errors import bad_request
+from storage.indexes.interfaces import Pull
+from storage.indexes.reports import Report
+from storage.indexes.shelf import Shelf
+from storage.indexes.state import State, Taken, state_of
+from storage.log.interface import START, Appended, Kind, Log, Position, segment_of
+from storage.messages import (
+    KEY_SIZE,
+    ROWS_LIMIT,
+    Changes,
+    DatabaseKind,
+    IndexChanges,
+    IndexCreate,
+    IndexDelete,
+    IndexFreeze,
+    IndexInfo,
+    IndexList,
+    IndexRows,
+    Info,
+    Listing,
+    Refusal,
+)
+
+HOLD_OWNER = "indexes"
+_UNTIL_DECIDED = float("inf")
+_FORGOTTEN_PART = 8  # of the idle states are forgotten at once: looking for them costs a walk over all
+_PAGES_LIMIT = 100_000  # of one synchronization
+
+ResultT = TypeVar("ResultT")
+
+log = get_logger("storage.indexes")
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """Bounds and rhythms of one device's index store."""
+
+    merge_rows: int = 1000  # pending rows of a database that are merged at once; more: larger, cheaper batches
+    merge_delay_s: float = 0.5  # the oldest pending row is merged after this; reads never wait for it
+    waiting_rows: int = 50_000  # pending in all, about 1 KB of memory each; beyond, rows are refused BUSY
+    states: int = 4096  # databases known in memory, about 1 KB each; a first row to another one reads its file
+    handles: int = 128  # open databases, 2 files and about 0.26 MB each (measured), more for large ones
+    jobs: int = 1000  # waiting for the database thread; beyond, BUSY
+    checkpoint_delay_s: float = 30.0  # between checkpoints; longer: more to replay after a crash
+    checkpoint_bytes: int = 32 << 20  # of records since the last checkpoint; the same
+    sync_rows: int = 2000  # per page pulled from a peer
+
+
+DEFAULT_TUNING = Tuning()
+
+
+class IndexStore:
+    """The index databases of one device. `recover`, then `start`, then operations, then `close`."""
+
+    def __init__(self, directory: Path, log: Log, pull: Pull, tuning: Tuning = DEFAULT_TUNING) -> None:
+        self._log = log
+        self._pull = pull
+        self._tuning = tuning
+        self._shelf = Shelf(directory, tuning.handles)
+        self._thread = ThreadPoolExecutor(1, f"indexes {directory.name}")
+        self._job_count = 0
+        self._states: OrderedDict[bytes, State] = OrderedDict()  # least recently used first
+        self._loading: dict[bytes, asyncio.Task[State]] = {}
+        self._dirty: dict[bytes, State] = {}  # those with something pending
+        self._waiting_rows = 0  # durable or on their way, not yet handled by the database thread
+        self._recorded_bytes = 0  # since the last checkpoint
+        self._needed_from = START
+        self._stored_position = START
+        self._merge_timer: asyncio.TimerHandle | None = None
+        self._checkpoint_timer: asyncio.TimerHandle | None = None
+        self._checkpointing: asyncio.Task[None] | None = None
+        self._checkpoint_lock = asyncio.Lock()
+
+    def __repr__(self) -> str:
+        return f"IndexStore({self._shelf!r}, {self._waiting_rows} rows waiting)"
+
+    # ── life ────────────────────────────────────────────────────────────────────
+
+    def recover(self) -> int:
+        """Replay the log behind the last checkpoint; return the number of records. Blocking."""
+        stored = self._shelf.open()
+        if stored > self._log.end:
+            stored = START  # another log than the one that the catalog knows
+        self._stored_position = self._needed_from = stored
+        return self._shelf.replay(self._log.scan(self._needed_from, Kind.INDEX))
+
+    def start(self) -> None:
+        """Begin to take operations."""
+        self._log.register(Kind.INDEX, self._apply, self._discard)
+        self._log.hold(HOLD_OWNER, self._needed_from)
+        self._schedule_checkpoint()
+
+    async def close(self) -> None:
+        """Write everything into the databases and close them."""
+        for timer in (self._merge_timer, self._checkpoint_timer):
+            if timer is not None:
+                timer.cancel()
+        if self._checkpointing is not None:
+            await asyncio.wait({self._checkpointing})
+        try:
+            await self.checkpoint()
+        finally:
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._shelf.close)
+            self._thread.shutdown()
+
+    def needed_from(self) -> Position:
+        """Return the position before which the log holds no record that is still needed."""
+        return self._needed_from
+
+    # ── writes ──────────────────────────────────────────────────────────────────
+
+    def rows(self, message: IndexRows) -> asyncio.Future[Any]:
+        """Merge rows; the future resolves (to nothing of interest) when they are durable.
+
+        Raise a refusal at once where it is known at once.
+        """
+        state = self._states.get(message.key)
+        if state is None:
+            return asyncio.ensure_future(self._rows_of_unloaded(message))
+        self._states.move_to_end(message.key)
+        return self._append_rows(state, message)
+
+    async def _rows_of_unloaded(self, message: IndexRows) -> None:
+        state = await self._state(message.key)
+        await self._append_rows(state, message)
+
+    def _append_rows(self, state: State, message: IndexRows) -> asyncio.Future[Any]:
+        change = change_of_rows(message)
+        state.refuse_rows(change, asyncio.get_running_loop().time())
+        return self._append(state, change)
+
+    async def create(self, message: IndexCreate) -> None:
+        """Create the database, bring it back, or change its metadata."""
+        change = change_of_create(message)
+        if change.put_timestamp == ZERO:
+            raise bad_request("a database is created at a timestamp")
+        await self._append(await self._state(message.key), change)
+
+    async def freeze(self, message: IndexFreeze) -> None:
+        """Refuse rows for a while, if no live row is there."""
+        state = await self._state(message.key)
+        loop = asyncio.get_running_loop()
+        _expect(state.exists, Refusal.NOT_FOUND)
+        if state.frozen(loop.time()) and state.freeze_token != message.token:
+            raise RemoteError(Refusal.FROZEN, "another deletion is being decided")
+        state.freeze(message.token, loop.time() + message.ttl_s)
+        await self._thaw_unless_empty(state, message.token)
+
+    async def delete(self, message: IndexDelete) -> None:
+        """Delete the database at a timestamp, under a freeze that still holds; or only end the freeze."""
+        state = await self._state(message.key)
+        if message.timestamp is None:
+            state.thaw(message.token)
+            return
+        if not is_timestamp(message.timestamp):
+            raise bad_request("deletion without a timestamp")
+        _expect(state.exists, Refusal.NOT_FOUND)
+        frozen = state.frozen(asyncio.get_running_loop().time()) and state.freeze_token == message.token
+        _expect(frozen, Refusal.NOT_HELD)
+        state.freeze(message.token, _UNTIL_DECIDED)
+        await self._thaw_unless_empty(state, message.token)
+        try:
+            change = Change(state.kind, state.key, "", "", delete_timestamp=message.timestamp)
+            await self._append(state, change)
+        finally:
+            state.thaw(message.token)
+
+    async def _thaw_unless_empty(self, state: State, token: bytes) -> None:
+        empty = False
+        try:
+            await state.settled()
+            empty = bool(await self._query(state.key, lambda database: database.header.empty))
+            _expect(empty, Refusal.NOT_EMPTY)
+        finally:
+            if not empty:
+                state.thaw(token)
+
+    def _append(self, state: State, change: Change) -> asyncio.Future[Any]:
+        """Put `change` into the log; when the future resolves it is durable and pending."""
+        if state.kind not in (0, change.kind):
+            raise bad_request(f"database {state.key.hex()} is of kind {state.kind}")
+        failure = self._shelf.failures.get(state.key)
+        if failure is not None:
+            raise RemoteError(failure.code, failure.detail)
+        if self._waiting_rows >= self._tuning.waiting_rows:
+            raise RemoteError(Refusal.BUSY, f"{self._waiting_rows} rows wait to be merged")
+        try:
+            packed = record.pack(change)
+        except ValueError as error:
+            raise bad_request(str(error)) from None
+        future = self._log.append(Kind.INDEX, packed, context=(state, change))
+        state.appended = future
+        state.appending += 1
+        self._waiting_rows += len(change.rows)
+        self._recorded_bytes += len(packed)
+        return future
+
+    def _apply(self, records: Sequence[Appended]) -> None:
+        """Take in records that have become durable."""
+        for appended in records:
+            state, change = appended.context
+            state.appending -= 1
+            state.absorb(change)
+            self._dirty[state.key] = state
+            if state.pending_rows >= self._tuning.merge_rows:
+                self._merge([state])
+        if self._dirty and self._merge_timer is None:
+            loop = asyncio.get_running_loop()
+            self._merge_timer = loop.call_later(self._tuning.merge_delay_s, self._merge_all)
+        if self._recorded_bytes >= self._tuning.checkpoint_bytes:
+            self._begin_checkpoint()
+
+    def _discard(self, records: Sequence[Appended]) -> None:
+        """Forget records that will never be durable."""
+        for appended in records:
+            state, change = appended.context
+            state.appending -= 1
+            self._waiting_rows -= len(change.rows)
+
+    # ── merging ─────────────────────────────────────────────────────────────────
+
+    def _merge_all(self) -> None:
+        self._merge_timer = None
+        self._merge(list(self._dirty.values()))
+
+    def _merge(self, states: Iterable[State]) -> None:
+        """Send what is pending to the database thread. Failures stay there, and are tried again."""
+        taken = self._take(states)
+        job = self._submit(self._shelf.merge_all, [item.change for item in taken])
+        job.add_done_callback(lambda _job: self._handled(taken))
+
+    def _take(self, states: Iterable[State]) -> list[Taken]:
+        found = []
+        for state in list(states):
+            self._dirty.pop(state.key, None)
+            taken = state.take()
+            if taken is not None:
+                found.append(taken)
+        return found
+
+    def _handled(self, taken: Iterable[Taken]) -> None:
+        self._waiting_rows -= sum(item.row_count for item in taken)
+
+    # ── reads ───────────────────────────────────────────────────────────────────
+
+    async def info(self, message: IndexInfo) -> Info | None:
+        """Return the state of a database; None when this device has none."""
+        if message.sync_from is not None:
+            await self._pull_from(message, message.sync_from)
+        return await self._query(message.key, Database.info)
+
+    async def list(self, message: IndexList) -> Listing | None:
+        """Return a page of live rows; None when this device has no such database."""
+        if message.sync_from is not None:
+            await self._pull_from(message, message.sync_from)
+        try:
+            return await self._query(message.key, lambda database: database.page(message))
+        except UnicodeEncodeError:
+            raise bad_request("text that is not UTF-8") from None
+
+    async def changes(self, message: IndexChanges) -> Changes | None:
+        """Return a page of rows in the order of their changes; None when there is no such database."""
+        return await self._query(message.key, lambda database: database.changes(message))
+
+    async def inventory(
+        self, kind: int, start: bytes, end: bytes | None, limit: int
+    ) -> Sequence[tuple[bytes, bytes]]:
+        """Return (key, digest) of the databases of `kind` with `start` <= key < `end`, ordered."""
+        self._refuse_when_busy()
+        limit = max(0, min(limit, ROWS_LIMIT))
+        taken = self._take(self._dirty.values())
+        changes = [item.change for item in taken]
+        try:
+            return await self._run(self._shelf.inventory, changes, kind, start, end, limit)
+        finally:
+            self._handled(taken)
+
+    def take_reports(self, limit: int) -> dict[bytes, Report]:
+        """Return up to `limit` rows (account, row), by container key, that accounts should be sent.
+
+        Those that cannot be sent are given to `put_back_reports`.
+        """
+        return self._shelf.reports.take(limit)
+
+    def put_back_reports(self, reports: dict[bytes, Report]) -> None:
+        """Take back reports that were not sent."""
+        self._shelf.reports.put_back(reports)
+
+    async def _query(self, key: bytes, question: Callable[[Database], ResultT]) -> ResultT | None:
+        """Merge what is pending of one database, and ask it, in one job."""
+        if type(key) is not bytes or len(key) != KEY_SIZE:
+            raise bad_request("not a key")
+        self._refuse_when_busy()
+        state = self._states.get(key)
+        taken = self._take([state]) if state is not None else []
+        change = taken[0].change if taken else None
+        try:
+            return await self._run(self._shelf.query, key, change, question)
+        finally:
+            self._handled(taken)
+
+    # ── replicas ────────────────────────────────────────────────────────────────
+
+    async def synchronize(
+        self, kind: DatabaseKind, key: bytes, account: str, container: str, device_id: int
+    ) -> Timestamp | None:
+        """Bring over, durably, what device `device_id` has of a database and we lack; return the oldest of it."""
+        return await self._pull_from(IndexInfo(kind, key, account, container), device_id)
+
+    async def _pull_from(self, message: IndexInfo | IndexList, device_id: int) -> Timestamp | None:
+        oldest: Timestamp | None = None
+        kind, key = DatabaseKind(message.kind), message.key
+        state = await self._state(key)
+        async with state.synchronizing:
+            known = await self._query(key, lambda database: database.cursor(device_id))
+            incarnation, sequence = known or (b"", 0)
+            for _page in range(_PAGES_LIMIT):
+                ask = IndexChanges(kind, key, incarnation, sequence, self._tuning.sync_rows)
+                page = await self._pulled(device_id, ask, kind)
+                if page is None:
+                    return oldest
+                newer = await self._merge_page(state, change_of_page(kind, key, page))
+                if newer is not None:
+                    oldest = newer.oldest() if oldest is None else min(oldest, newer.oldest())
+                if (page.incarnation, page.sequence) != (incarnation, sequence):
+                    incarnation, sequence = page.incarnation, page.sequence
+                    await self._remember(key, device_id, incarnation, sequence)
+                if not page.more:
+                    return oldest
+            raise RemoteError(Refusal.BUSY, f"device {device_id} has changes without end")
+
+    async def _pulled(self, device_id: int, ask: IndexChanges, kind: DatabaseKind) -> Changes | None:
+        try:
+            return await self._pull(device_id, ask, kind)
+        except PeerUnavailable as error:
+            raise RemoteError(Refusal.BUSY, f"device {device_id} cannot be asked: {error}") from error
+
+    async def _merge_page(self, state: State, change: Change) -> Change | None:
+        """Make durable what is newer in `change` than here, and return it."""
+        newer: Change | None
+        if state.kind != 0:
+            newer = await self._query(state.key, lambda database: database.difference(change))
+        elif change.put_timestamp != ZERO or change.delete_timestamp != ZERO:
+            newer = change
+        else:
+            return None
+        if newer is not None:
+            await self._append(state, newer)
+        return newer
+
+    async def _remember(self, key: bytes, device_id: int, incarnation: bytes, sequence: int) -> None:
+        """Store a cursor. What lies before it is durable in the log, and merged by the same job."""
+        await self._query(key, lambda database: database.remember(device_id, incarnation, sequence))
+
+    # ── states ──────────────────────────────────────────────────────────────────
+
+    async def _state(self, key: bytes) -> State:
+        """Return what is known of the database, reading its file if need be."""
+        state = self._states.get(key)
+        if state is not None:
+            self._states.move_to_end(key)
+            return state
+        if type(key) is not bytes or len(key) != KEY_SIZE:
+            raise bad_request("not a key")
+        self._refuse_when_busy()
+        loading = self._loading.get(key)
+        if loading is None:
+            loading = self._loading[key] = asyncio.ensure_future(self._load(key))
+            loading.add_done_callback(lambda _task: self._loading.pop(key))
+        return await asyncio.shield(loading)
+
+    async def _load(self, key: bytes) -> State:
+        header = await self._run(self._shelf.header, key)
+        self._forget_idle()
+        state = self._states[key] = state_of(key, header)
+        return state
+
+    def _forget_idle(self) -> None:
+        """Make room for a state: forget the least recently used that has nothing under way."""
+        now = asyncio.get_running_loop().time()
+        if len(self._states) >= self._tuning.states:
+            idle = [key for key, state in self._states.items() if state.idle(now)]
+            for key in idle[: max(1, self._tuning.states // _FORGOTTEN_PART)]:
+                del self._states[key]
+
+    # ── checkpoints ─────────────────────────────────────────────────────────────
+
+    def _schedule_checkpoint(self) -> None:
+        delay_s = self._tuning.checkpoint_delay_s
+        self._checkpoint_timer = asyncio.get_running_loop().call_later(delay_s, self._checkpoint_due)
+
+    def _checkpoint_due(self) -> None:
+        self._schedule_checkpoint()
+        self._begin_checkpoint()
+
+    def _begin_checkpoint(self) -> None:
+        if self._checkpointing is None:
+            self._checkpointing = asyncio.ensure_future(self._checkpoint_and_forget())
+
+    async def _checkpoint_and_forget(self) -> None:
+        """Checkpoint; a failure is a failure of the device, shows in reads, and it is tried again."""
+        try:
+            await self.checkpoint()
+        except RemoteError as error:
+            log.warning("index_checkpoint_failed", store=repr(self), reason=str(error))
+        finally:
+            self._checkpointing = None
+
+    async def checkpoint(self) -> None:
+        """Make the databases durable in their files, one job each so that reads get in between."""
+        async with self._checkpoint_lock:
+            position, recorded_bytes = self._log.end, self._recorded_bytes
+            taken = self._take(self._dirty.values())
+            changes = [item.change for item in taken]
+            try:
+                dirty = await self._run(self._shelf.begin_checkpoint, changes)
+            finally:
+                self._handled(taken)
+            if dirty or segment_of(position) != segment_of(self._stored_position):
+                await self._write_checkpoint(dirty, position)
+            self._recorded_bytes -= recorded_bytes
+            self._needed_from = position
+            self._log.hold(HOLD_OWNER, position)
+
+    async def _write_checkpoint(self, dirty: dict[bytes, int], position: Position) -> None:
+        try:
+            for key in dirty:
+                await asyncio.get_running_loop().run_in_executor(None, self._shelf.sync_ahead, key)
+                await self._run(self._shelf.checkpoint, key)
+            await self._run(self._shelf.end_checkpoint, dirty, position)
+        except BaseException:
+            self._submit(self._shelf.abandon_checkpoint, dirty)
+            raise
+        self._stored_position = position
+
+    # ── the database thread ─────────────────────────────────────────────────────
+
+    async def _run(self, job: Callable[..., ResultT], *arguments: Any) -> ResultT:
+        """Run `job` on the database thread. It runs to its end even if nobody waits for it any more."""
+        return await asyncio.shield(self._submit(job, *arguments))
+
+    def _refuse_when_busy(self) -> None:
+        """Raise BUSY when the thread is far behind. Called before anything pending is taken."""
+        if self._job_count >= self._tuning.jobs:
+            raise RemoteError(Refusal.BUSY, f"{self._job_count} jobs wait for the database thread")
+
+    def _submit(self, job: Callable[..., ResultT], *arguments: Any) -> asyncio.Future[ResultT]:
+        self._job_count += 1
+        future = asyncio.get_running_loop().run_in_executor(self._thread, job, *arguments)
+        future.add_done_callback(self._job_done)
+        return future
+
+    def _job_done(self, future: asyncio.Future[Any]) -> None:
+        self._job_count -= 1
+        if not future.cancelled():
+            future.exception()  # seen, also when the one who asked has gone
+
+
+def _expect(condition: bool, refusal: Refusal) -> None:
+    if not condition:
+        raise RemoteError(refusal, refusal.name)

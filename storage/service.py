@@ -1,0 +1,314 @@
+"""One device's answers to the operations of storage.messages: a table from operation to handler.
+
+Handlers take the arguments' array and give a Reply at once where memory or the page cache has the
+answer, a future where the disk must be waited for, a coroutine where other devices are asked. They look
+at the arguments before they give a coroutine, so that `handle` refuses what has a wrong shape.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any, ParamSpec
+
+from cluster.clock import Timestamp, microseconds_of, wall_us
+from cluster.wire import BodyReader, Buffer, Later, Peer, PeerUnavailable, RemoteError, Reply, Request
+from storage.blobs.reader import FileReader
+from storage.blobs.reads import GetAnswer
+from storage.blobs.store import BlobStore
+from storage.indexes.interfaces import Pull
+from storage.indexes.store import IndexStore
+from storage.messages import (
+    BlobCommit,
+    BlobDelete,
+    BlobFetch,
+    BlobFlag,
+    BlobGet,
+    BlobPrepare,
+    BlobPut,
+    BlobReserve,
+    BlobUpdate,
+    Changes,
+    DatabaseKind,
+    IndexChanges,
+    IndexCreate,
+    IndexDelete,
+    IndexFreeze,
+    IndexInfo,
+    IndexList,
+    IndexRows,
+    Operation,
+    Refusal,
+    Version,
+    parse,
+)
+
+FETCH_TIMEOUT_S = 30.0
+LISTED_AFTER_S = 120.0  # a version that is fetched: by then those that took its write have seen to its row
+P = ParamSpec("P")
+Answer = Reply | Later | Coroutine[Any, Any, Reply]
+
+
+class DeviceService:
+    """Serves the objects and databases of one device."""
+
+    def __init__(
+        self,
+        blobs: BlobStore,
+        indexes: IndexStore,
+        peers: Mapping[int, Peer],
+        status: Callable[[], Mapping[str, Any]],
+    ) -> None:
+        self._blobs = blobs
+        self._indexes = indexes
+        self._peers = peers
+        self._status = status
+        self._handlers: dict[int, Callable[[Request], Answer]] = {
+            Operation.BLOB_PUT: self._put,
+            Operation.BLOB_DELETE: self._delete,
+            Operation.BLOB_PREPARE: self._prepare,
+            Operation.BLOB_COMMIT: self._commit,
+            Operation.BLOB_ABORT: self._abort,
+            Operation.BLOB_STAT: self._stat,
+            Operation.BLOB_HEAD: self._head,
+            Operation.BLOB_GET: self._get,
+            Operation.BLOB_UPDATE: self._update,
+            Operation.BLOB_RESERVE: self._reserve,
+            Operation.BLOB_RELEASE: self._release,
+            Operation.BLOB_FETCH: self._fetch,
+            Operation.ROWS_CONFIRM: self._confirm,
+            Operation.BLOB_DIGESTS: self._digests,
+            Operation.BLOB_SUBDIGESTS: self._subdigests,
+            Operation.BLOB_VERSIONS: self._versions,
+            Operation.INDEX_CREATE: self._index_create,
+            Operation.INDEX_INFO: self._index_info,
+            Operation.INDEX_ROWS: self._index_rows,
+            Operation.INDEX_LIST: self._index_list,
+            Operation.INDEX_FREEZE: self._index_freeze,
+            Operation.INDEX_DELETE: self._index_delete,
+            Operation.INDEX_INVENTORY: self._index_inventory,
+            Operation.INDEX_CHANGES: self._index_changes,
+            Operation.STATUS: self._answer_status,
+        }
+
+    def handle(self, request: Request) -> Answer:
+        """Answer a request."""
+        handler = self._handlers.get(request.operation)
+        if handler is None:
+            raise RemoteError(Refusal.BAD_REQUEST, f"no operation {request.operation}")
+        try:
+            return handler(request)
+        except (ValueError, TypeError) as error:
+            raise RemoteError(Refusal.BAD_REQUEST, f"operation {request.operation}: {error}") from error
+
+    # objects
+
+    def _put(self, request: Request) -> Answer:
+        message = parse(BlobPut, request.metadata)
+        return self._replacing(message.key, lambda: self._blobs.put(message, request.payload))
+
+    def _delete(self, request: Request) -> Answer:
+        message = parse(BlobDelete, request.metadata)
+        return self._replacing(message.key, lambda: self._blobs.delete(message))
+
+    def _commit(self, request: Request) -> Answer:
+        return self._committed(parse(BlobCommit, request.metadata))
+
+    async def _committed(self, message: BlobCommit) -> Reply:
+        """Commit an upload. Who is refused as SUPERSEDED counts on it that something newer is durable here."""
+        previous = self._blobs.stat(message.key)
+        if _is_manifest(previous):
+            previous = await self._whole(message.key)
+        while True:
+            try:
+                await self._blobs.commit(message)
+            except RemoteError as refusal:
+                if refusal.code != Refusal.SUPERSEDED or self._holds(message.key, message.timestamp):
+                    raise
+                await self._settled(message.key)
+            else:
+                return Reply(previous)
+
+    def _holds(self, key: bytes, timestamp: Timestamp) -> bool:
+        """Tell whether that version or a newer one is durable here."""
+        held = self._blobs.stat(key)
+        return held is not None and held.timestamp >= timestamp
+
+    async def _settled(self, key: bytes) -> None:
+        """Wait until what was on its way into the log is there, or has failed."""
+        pending = self._blobs.pending(key)
+        if pending is not None:
+            await asyncio.gather(pending, return_exceptions=True)
+
+    def _replacing(self, key: bytes, write: Callable[[], asyncio.Future[Any]]) -> Answer:
+        """Answer a write, once it is durable, with the version that it replaces."""
+        previous = self._blobs.stat(key)
+        if _is_manifest(previous):
+            return self._replacing_manifest(key, write)
+        return Later(write(), Reply(previous))
+
+    async def _replacing_manifest(self, key: bytes, write: Callable[[], asyncio.Future[Any]]) -> Reply:
+        """The same for a manifest, whose metadata the proxy needs to find the parts that are no more."""
+        previous = await self._whole(key)
+        await write()
+        return Reply(previous)
+
+    async def _whole(self, key: bytes) -> Version | None:
+        found = self._blobs.head(key)
+        return await found if isinstance(found, Awaitable) else found
+
+    def _prepare(self, request: Request) -> Answer:
+        message = parse(BlobPrepare, request.metadata)
+        if request.body is None:
+            raise ValueError("no body")
+        return self._received(message, request.body)
+
+    async def _received(self, message: BlobPrepare, body: BodyReader) -> Reply:
+        return Reply((await self._blobs.prepare(message, body.read),))
+
+    def _abort(self, request: Request) -> Answer:
+        (upload_id,) = request.metadata
+        self._blobs.abort(upload_id)
+        return Reply()
+
+    def _stat(self, request: Request) -> Answer:
+        (key,) = request.metadata
+        return Reply(self._blobs.stat(key))
+
+    def _head(self, request: Request) -> Answer:
+        (key,) = request.metadata
+        found = self._blobs.head(key)
+        return self._head_later(found) if isinstance(found, Awaitable) else Reply(found)
+
+    async def _head_later(self, found: Awaitable[Version | None]) -> Reply:
+        return Reply(await found)
+
+    def _get(self, request: Request) -> Answer:
+        answer = self._blobs.get(parse(BlobGet, request.metadata))
+        return _with_bytes(*answer) if isinstance(answer, tuple) else self._get_later(answer)
+
+    async def _get_later(self, answer: Awaitable[GetAnswer]) -> Reply:
+        return _with_bytes(*await answer)
+
+    def _update(self, request: Request) -> Answer:
+        return Later(self._blobs.update(parse(BlobUpdate, request.metadata)), Reply())
+
+    def _reserve(self, request: Request) -> Answer:
+        found = self._blobs.reserve(parse(BlobReserve, request.metadata), request.client)
+        return self._head_later(found) if isinstance(found, Awaitable) else Reply(found)
+
+    def _release(self, request: Request) -> Answer:
+        key, token = request.metadata
+        self._blobs.release(key, token)
+        return Reply()
+
+    def forget_client(self, client: object) -> None:
+        """Give up what a client held that is gone."""
+        self._blobs.release_all(client)
+
+    def _fetch(self, request: Request) -> Answer:
+        message = parse(BlobFetch, request.metadata)
+        if message.source not in self._peers:
+            raise ValueError(f"there is no other device {message.source}")
+        return self._fetched(message)
+
+    async def _fetched(self, message: BlobFetch) -> Reply:
+        try:
+            await self.fetch(message.key, message.timestamp, message.source)
+        except PeerUnavailable as error:
+            raise RemoteError(Refusal.BUSY, f"device {message.source} cannot be asked: {error}") from error
+        return Reply()
+
+    async def fetch(self, key: bytes, timestamp: Timestamp, source: int) -> None:
+        """Copy version `timestamp` of `key`, or a newer one, from device `source`.
+
+        Raise RemoteError (NOT_FOUND: it has neither), PeerUnavailable.
+        """
+        while not self._holds(key, timestamp):
+            if self._blobs.pending(key) is None:
+                await self._copy(key, timestamp, source)
+            else:  # it may be this very version
+                await self._settled(key)
+
+    async def _copy(self, key: bytes, timestamp: Timestamp, source: int) -> None:
+        reply = await self._peers[source].call(Operation.BLOB_GET, BlobGet(key), b"", FETCH_TIMEOUT_S)
+        if reply.metadata is None:
+            raise RemoteError(Refusal.NOT_FOUND, "the source does not have it either")
+        version = parse(Version, reply.metadata)
+        if version.timestamp < timestamp:
+            raise RemoteError(Refusal.NOT_FOUND, "the source has an older version")
+        data = reply.payload if reply.body is None else reply.body.read
+        age_s = (wall_us() - microseconds_of(version.timestamp)) / 1e6
+        await self._blobs.install(key, version, data, listed=age_s > LISTED_AFTER_S)
+
+    def _confirm(self, request: Request) -> Answer:
+        self._blobs.confirm_rows(request.metadata)
+        return Reply()
+
+    def _digests(self, request: Request) -> Answer:
+        part_power, partitions = request.metadata
+        return Reply(self._blobs.digests(part_power, partitions))
+
+    def _subdigests(self, request: Request) -> Answer:
+        part_power, partition = request.metadata
+        return Reply(self._blobs.subdigests(part_power, partition))
+
+    def _versions(self, request: Request) -> Answer:
+        start, end, limit = request.metadata
+        return Reply(self._blobs.versions(start, end, limit))
+
+    # containers and accounts
+
+    def _index_rows(self, request: Request) -> Answer:
+        return Later(self._indexes.rows(parse(IndexRows, request.metadata)), Reply())
+
+    def _index_create(self, request: Request) -> Answer:
+        return _done(self._indexes.create, parse(IndexCreate, request.metadata))
+
+    def _index_info(self, request: Request) -> Answer:
+        return _replied(self._indexes.info, parse(IndexInfo, request.metadata))
+
+    def _index_list(self, request: Request) -> Answer:
+        return _replied(self._indexes.list, parse(IndexList, request.metadata))
+
+    def _index_freeze(self, request: Request) -> Answer:
+        return _done(self._indexes.freeze, parse(IndexFreeze, request.metadata))
+
+    def _index_delete(self, request: Request) -> Answer:
+        return _done(self._indexes.delete, parse(IndexDelete, request.metadata))
+
+    def _index_inventory(self, request: Request) -> Answer:
+        kind, start, end, limit = request.metadata
+        return _replied(self._indexes.inventory, kind, start, end, limit)
+
+    def _index_changes(self, request: Request) -> Answer:
+        return _replied(self._indexes.changes, parse(IndexChanges, request.metadata))
+
+    def _answer_status(self, _request: Request) -> Answer:
+        return Reply((dict(self._status()),))
+
+
+def _is_manifest(version: Version | None) -> bool:
+    return version is not None and not version.deleted and bool(version.flags & BlobFlag.MANIFEST)
+
+
+async def _done(work: Callable[P, Awaitable[object]], *args: P.args, **kwargs: P.kwargs) -> Reply:
+    await work(*args, **kwargs)
+    return Reply()
+
+
+async def _replied(work: Callable[P, Awaitable[object]], *args: P.args, **kwargs: P.kwargs) -> Reply:
+    return Reply(await work(*args, **kwargs))
+
+
+def _with_bytes(version: Version | None, data: Buffer | FileReader) -> Reply:
+    """Return the reply with bytes that are in hand, or with those that are read as they are sent."""
+    return Reply(version, body=data) if isinstance(data, FileReader) else Reply(version, data)
+
+
+def pull_through(peers: Mapping[int, Peer]) -> Pull:
+    """Return what asks peers for pages of changes."""
+
+    async def pull(device_id: int, message: IndexChanges, _kind: DatabaseKind) -> Changes | None:
+        reply = await peers[device_id].call(Operation.INDEX_CHANGES, message, b"", FETCH_TIMEOUT_S)
+        return None if reply.metadata is None else parse(Changes, reply.metadata)
+
+    return pull

@@ -1,0 +1,289 @@
+"""storage.blobs after crashes: replay, rebuild, sweep, compaction."""
+
+import asyncio
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from storage.blobs import record
+from storage.blobs.store import BlobStore
+from storage.log.interface import offset_of
+from storage.messages import INLINE_LIMIT, BlobCommit, BlobPrepare
+from tests.unit.storage.blob_stores import (
+    Device,
+    clock,
+    delete,
+    got,
+    key_of,
+    pieces,
+    put,
+    put_large,
+    run,
+    tables,
+)
+
+LARGE = os.urandom(INLINE_LIMIT + 12345)
+
+
+async def some_history(device: Device) -> dict[str, bytes | None]:
+    """Write something of everything; return what is there then, by name."""
+    store = device.store
+    for n in range(20):
+        await store.put(put(f"{n}", clock.now()), b"old %d" % n)
+    await asyncio.gather(*[store.put(put(f"{n}", clock.now()), b"new %d" % n) for n in range(10)])
+    await store.delete(delete("3", clock.now()))
+    await put_large(store, "large", clock.now(), LARGE)
+    await put_large(store, "replaced", clock.now(), LARGE)
+    await put_large(store, "replaced", clock.now(), LARGE[::-1])
+    await put_large(store, "deleted", clock.now(), LARGE)
+    await store.delete(delete("deleted", clock.now()))
+    store.confirm_rows([(key_of("5"), store.stat(key_of("5")).timestamp)])  # type: ignore[union-attr]
+    store._commits.flush_confirmed()
+    await store.put(put("last", clock.now()), b"last")
+    content: dict[str, bytes | None] = {f"{n}": b"old %d" % n for n in range(20)}
+    content |= {f"{n}": b"new %d" % n for n in range(10)}
+    return content | {"3": None, "large": LARGE, "replaced": LARGE[::-1], "deleted": None, "last": b"last"}
+
+
+async def check(device: Device, content: dict[str, bytes | None]) -> dict[str, dict[bytes, bytes]]:
+    async with device as store:
+        for name, expected in content.items():
+            version, data = await got(store, name)
+            assert version is not None, name
+            assert (None if version.deleted else data) == expected, name
+        return tables(store)
+
+
+def test_replay_and_rebuild_give_the_index_that_was_lost(tmp_path: Path) -> None:
+    async def body() -> None:
+        device = Device(tmp_path / "d", {"segment_bytes": 8192})
+        async with device as store:
+            content = await some_history(device)
+            before = tables(store)
+            killed, powerless = device.crash("killed"), device.crash("powerless")
+            no_index = device.crash("no-index")
+        shutil.rmtree(no_index / "blobs" / "index")
+        for path, options, rebuilt in (
+            (killed, {}, False),
+            (powerless, {"boot_id": "another boot"}, True),
+            (no_index, {}, True),
+            (tmp_path / "d", {}, False),
+            (tmp_path / "d", {"boot_id": "another boot"}, False),
+        ):
+            device = Device(path, **options)
+            assert device.store._keeper.rebuilt is rebuilt, path
+            assert await check(device, content) == before, path
+
+    run(body)
+
+
+def test_an_index_that_lags_behind_is_brought_up_to_date(tmp_path: Path) -> None:
+    async def body() -> None:
+        device = Device(tmp_path / "d")
+        async with device as store:
+            await store.put(put("before", clock.now()), b"1")
+            early = device.crash("early")
+            content = await some_history(device)
+            now = tables(store)
+            late = device.crash("late")
+        shutil.rmtree(late / "blobs" / "index")
+        shutil.copytree(early / "blobs" / "index", late / "blobs" / "index")
+        device = Device(late)
+        assert not device.store._keeper.rebuilt
+        assert await check(device, content) == now
+
+    run(body)
+
+
+def test_an_index_that_is_ahead_of_the_log_is_not_trusted(tmp_path: Path) -> None:
+    async def body() -> None:
+        device = Device(tmp_path / "d")
+        async with device as store:
+            await store.put(put("a", clock.now()), b"1")
+            first = store.index.position
+            await store.put(put("b", clock.now()), b"2")
+            store.index.merge()
+            crashed = device.crash()
+        os.truncate(crashed / "log" / "00000001.segment", offset_of(first))
+        device = Device(crashed)
+        assert device.store._keeper.rebuilt
+        async with device as store:
+            assert store.stat(key_of("a")) is not None
+            assert store.stat(key_of("b")) is None
+
+    run(body)
+
+
+def test_an_index_of_garbage_is_made_again(tmp_path: Path) -> None:
+    async def body() -> None:
+        device = Device(tmp_path / "d")
+        async with device:
+            content = await some_history(device)
+        (tmp_path / "d" / "blobs" / "index" / "tables" / "data.mdb").write_bytes(os.urandom(100_000))
+        await check(Device(tmp_path / "d"), content)
+
+    run(body)
+
+
+def test_cut_anywhere_each_key_has_a_version_that_was_written_to_it(tmp_path: Path) -> None:
+    """At every record's end: what was acknowledged before it is there; in the middle: the same."""
+
+    async def body() -> None:
+        device = Device(tmp_path / "d")
+        history: list[tuple[int, str, bytes | None]] = []
+        async with device as store:
+            for n in range(8):
+                name = f"{n % 4}"
+                if n % 5 == 4:
+                    await store.delete(delete(name, clock.now()))
+                    history.append((offset_of(store.index.position), name, None))
+                else:
+                    await store.put(put(name, clock.now()), b"%d" % n)
+                    history.append((offset_of(store.index.position), name, b"%d" % n))
+            crashed = device.crash()
+        for index, (end, _, _) in enumerate(history):
+            for cut in (end, end - 30):
+                acknowledged = history[: index + 1] if cut == end else history[:index]
+                copy = tmp_path / "cut"
+                shutil.rmtree(copy, ignore_errors=True)
+                shutil.copytree(crashed / "log", copy / "log")
+                os.truncate(copy / "log" / "00000001.segment", cut)
+                expected = {name: data for _, name, data in acknowledged}
+                async with Device(copy) as store:
+                    for name in ("0", "1", "2", "3"):
+                        version, data = await got(store, name)
+                        if name not in expected:
+                            assert version is None
+                        else:
+                            assert version is not None
+                            assert (None if version.deleted else data) == expected[name]
+
+    run(body)
+
+
+def test_a_file_without_a_record_is_swept_away(tmp_path: Path) -> None:
+    async def body() -> None:
+        device = Device(tmp_path / "d")
+        async with device as store:
+            await put_large(store, "kept", clock.now(), LARGE)
+            await store.prepare(BlobPrepare(b"u" * 16, None), pieces(LARGE))
+            upload = store._uploads._uploads[b"u" * 16]
+            metadata = record.encode_file(key_of("lost"), clock.now(), 0, len(LARGE), upload.data_id, b"m")
+            await upload.publish(metadata)  # the crash comes before the record
+            await swept(store)
+            assert len(files(tmp_path / "d")) == 2  # in use: left alone
+            crashed = device.crash()
+        assert len(files(tmp_path / "d")) == 1
+        assert len(files(crashed)) == 2
+        async with Device(crashed) as store:
+            await swept(store)
+            assert len(files(crashed)) == 1
+            assert (await got(store, "kept"))[1] == LARGE
+            assert store.stat(key_of("lost")) is None
+
+    run(body)
+
+
+def files(path: Path) -> list[Path]:
+    return list((path / "blobs" / "files").glob("*/*"))
+
+
+async def swept(store: BlobStore) -> None:
+    store._sweeping.cancel()
+    await asyncio.sleep(0.01)
+    store.sweep.restart()
+    while not store.sweep.done:
+        await store.sweep.step()
+
+
+def test_temporary_files_are_removed_at_start(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with Device(tmp_path / "d"):
+            pass
+        (tmp_path / "d" / "blobs" / "tmp" / "left").write_bytes(b"half")
+        async with Device(tmp_path / "d"):
+            assert list((tmp_path / "d" / "blobs" / "tmp").iterdir()) == []
+
+    run(body)
+
+
+@pytest.mark.parametrize("committed", [True, False])
+def test_a_version_whose_record_was_lost_is_adopted_from_its_file(tmp_path: Path, committed: bool) -> None:
+    async def body() -> None:
+        options = {"segment_bytes": 4096}
+        device = Device(tmp_path / "d", options)
+        timestamp = clock.now()
+        async with device as store:
+            await put_large(store, "large", timestamp, LARGE, b"meta")
+            entry = store.index.get(key_of("large"))
+            assert entry is not None
+            for n in range(10):
+                await store.put(put(f"{n}", clock.now()), bytes(1000))
+            if not committed:
+                await store.delete(delete("large", clock.now()))
+        with next((tmp_path / "d" / "log").glob("00000001.*")).open("r+b") as file:
+            file.seek(offset_of(entry.position))
+            file.write(bytes(40))
+        shutil.rmtree(tmp_path / "d" / "blobs" / "index")
+        async with Device(tmp_path / "d", options) as store:
+            await swept(store)
+            version, data = await got(store, "large")
+            assert version is not None
+            if committed:
+                assert (version.timestamp, version.metadata, data) == (timestamp, b"meta", LARGE)
+                assert store.sweep.adopted == 1
+            else:
+                assert version.deleted
+                assert files(tmp_path / "d") == []
+
+    run(body)
+
+
+def test_dead_segments_are_dropped_and_mostly_dead_ones_rewritten(tmp_path: Path) -> None:
+    async def body() -> None:
+        device = Device(tmp_path / "d", {"segment_bytes": 16384})
+        async with device as store:
+            for n in range(100):
+                await store.put(put(f"{n}", clock.now()), bytes([n]) * 1000)
+            await store.delete(delete("99", clock.now()))
+            store.confirm_rows([(key_of("0"), store.stat(key_of("0")).timestamp)])  # type: ignore[union-attr]
+            for n in range(100):
+                if n % 5:
+                    await store.put(put(f"{n}", clock.now()), b"small")
+            before = len(device.log.segments())
+            versions = store.versions(b"", None, 1000)
+            digests = store.digests(4, range(16))
+            while await store.compaction.step():
+                pass
+            assert len(device.log.segments()) < before / 2
+            assert store.versions(b"", None, 1000) == versions
+            assert store.digests(4, range(16)) == digests
+            listed = tables(store)
+            crashed = device.crash()
+        for boot in (None, "another"):
+            async with Device(crashed, boot_id=boot) as store:
+                assert store.versions(b"", None, 1000) == versions
+                assert store.digests(4, range(16)) == digests
+                assert tables(store)["unlisted"] == listed["unlisted"]
+                for n in range(100):
+                    assert (await got(store, f"{n}"))[1] == (b"small" if n % 5 else bytes([n]) * 1000)
+
+    run(body)
+
+
+def test_a_commit_in_flight_at_the_crash_is_whole_or_absent(tmp_path: Path) -> None:
+    async def body() -> None:
+        device = Device(tmp_path / "d")
+        async with device as store:
+            await store.prepare(BlobPrepare(b"u" * 16, None), pieces(LARGE))
+            commit = store.commit(BlobCommit(b"u" * 16, key_of("a"), clock.now(), 0, b"m"))
+            for turn in range(6):
+                await asyncio.sleep(0.002 * turn)
+                async with Device(device.crash()) as copy:
+                    version, data = await got(copy, "a")
+                    assert data == (b"" if version is None else LARGE)
+            await commit
+
+    run(body)
