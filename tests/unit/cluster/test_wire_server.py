@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cluster.wire import Peer, PeerUnavailable, Reply, Server, handshake
+from cluster.wire import Peer, PeerUnavailable, Reply, Request, Server, handshake
 from cluster.wire import server as server_module
 from cluster.wire.errors import UNAUTHENTICATED
 from cluster.wire.frame import METADATA_LIMIT, PAYLOAD_LIMIT, Decoder, Flag, Kind, encode, encode_header
@@ -188,6 +188,30 @@ def test_a_stranger_who_says_nothing_is_hung_up_on(runner: Runner, monkeypatch: 
             raw = await RawClient.connect(c.address)
             assert await raw.is_hung_up()
             assert c.peer.up
+
+    run(runner, scenario())
+
+
+def test_the_handler_is_told_when_a_client_is_lost(runner: Runner) -> None:
+    async def scenario() -> None:
+        asked: list[object] = []
+        lost: list[object] = []
+
+        def answer(request: Request) -> Reply:
+            asked.append(request.client)
+            return Reply()
+
+        async with cluster(answer, server={"on_client_lost": lost.append}) as made:
+            other = Peer(made.address, KEY, name="other")
+            other.start()
+            assert await other.ready(5.0)
+            for peer in (made.peer, made.peer, other):
+                await peer.call(1, ())
+            assert asked[0] is asked[1]
+            assert asked[2] is not asked[0]
+            await other.close()
+            await until(lambda: bool(lost))
+            assert lost == [asked[2]]
 
     run(runner, scenario())
 

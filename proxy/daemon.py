@@ -1,0 +1,148 @@
+"""The proxy daemon: one worker process that serves S3 and Swift.
+
+    python -m proxy.daemon --config DIR/cluster.toml --worker N
+
+All workers of a host share the two ports (SO_REUSEPORT); each has its own admin port. When it serves,
+the file DIR/run/proxy-N.ready appears. SIGTERM: stop listening, finish requests under way, leave.
+"""
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import uvloop
+
+from cluster.allocator import keep_buffers
+from cluster.clock import HybridClock
+from cluster.config import Config, load
+from cluster.coordination.embedded import EmbeddedCoordination
+from cluster.errors import ConfigError
+from cluster.layout import Layout
+from cluster.telemetry.http import AdminServer
+from cluster.telemetry.log import configure, get_logger
+from cluster.telemetry.metrics import Registry, register_process
+from cluster.version import VERSION
+from identity.directory import Directory
+from identity.tokens import Tokens
+from proxy.http.limits import Limits
+from proxy.http.server import HttpServer
+from proxy.metrics import Measured
+from proxy.objects.service import ObjectService
+from proxy.s3.application import S3Application
+from proxy.s3.config import S3Config
+from proxy.swift.application import SwiftApplication, protocol_error
+from proxy.swift.call import SwiftConfig
+from storage.client import Placement, connected_placement
+
+_log = get_logger("proxy")
+
+
+class ProxyDaemon:
+    """One worker."""
+
+    def __init__(self, config: Config, layout: Layout, worker: int) -> None:
+        self._config = config
+        self._layout = layout
+        self._worker = worker
+        self._name = f"proxy-{worker}"
+        self._coordination = EmbeddedCoordination(layout.coordination)
+        self._registry = Registry()
+        self._placement: Placement
+        self._servers: list[HttpServer] = []
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve until `stop`."""
+        config = self._config
+        register_process(self._registry, VERSION)
+        self._placement = connected_placement(config, self._layout, self._coordination)
+        self._placement.start()
+        users = Directory(self._coordination)
+        users.start()
+        service = ObjectService(self._placement, HybridClock(int.from_bytes(os.urandom(4), "big")))
+        self._make_servers(service, users)
+        admin = AdminServer(self._registry, self._health)
+        ports = config.ports
+        await admin.start(ports.admin_listen, ports.proxy_admin_port(self._worker))
+        s3, swift = self._servers
+        await s3.listen(ports.listen, ports.s3_port)
+        await swift.listen(ports.listen, ports.swift_port)
+        self._layout.ready(self._name).touch()
+        _log.info("ready", worker=self._worker, s3=ports.s3_port, swift=ports.swift_port)
+        await stop.wait()
+        self._layout.ready(self._name).unlink(missing_ok=True)
+        await asyncio.gather(*(server.close(config.proxy.shutdown_grace_s) for server in self._servers))
+        await service.close()
+        await self._placement.close()
+        await admin.close()
+        users.close()
+        self._coordination.close()
+
+    def _make_servers(self, service: ObjectService, users: Directory) -> None:
+        proxy = self._config.proxy
+        limits = Limits(
+            head_bytes=proxy.max_header_bytes,
+            request_line_bytes=min(proxy.max_header_bytes, Limits().request_line_bytes),
+            head_s=proxy.header_timeout_s,
+            body_s=proxy.body_timeout_s,
+            write_s=proxy.body_timeout_s,
+            idle_s=proxy.idle_timeout_s,
+            connections=proxy.max_connections,
+        )
+        s3_config = S3Config(proxy.region, proxy.host_domains, int(proxy.clock_skew_s), proxy.max_put_bytes)
+        s3 = S3Application(service, users, s3_config)
+        tokens = Tokens(self._config.cluster.key_bytes, users, proxy.token_ttl_s)
+        swift = SwiftApplication(service, users, tokens, SwiftConfig())
+        measured = Measured(self._registry)
+        self._servers = [
+            HttpServer(measured.application("s3", s3), limits=limits, on_error=s3.protocol_error, log=_log),
+            HttpServer(measured.application("swift", swift), limits=limits, on_error=protocol_error, log=_log),
+        ]
+
+    def _health(self) -> tuple[bool, Mapping[str, Any]]:
+        """Tell whether a write would find its quorum, wherever its name is placed."""
+        down = [device_id for device_id, peer in self._placement.peers.items() if not peer.up]
+        lost = self._placement.partitions_without_quorum()
+        details = {
+            "devices_down": sorted(down),
+            "partitions_without_quorum": lost,
+            "connections": sum(server.connection_count for server in self._servers),
+        }
+        return lost == 0, details
+
+
+def main() -> int:
+    """Run a worker until it is told to stop; return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m proxy.daemon")
+    parser.add_argument("--config", required=True)
+    parser.add_argument("--worker", type=int, default=0)
+    arguments = parser.parse_args()
+    try:
+        config = load(arguments.config)
+    except ConfigError as error:
+        _log.error("bad_configuration", error=error)
+        return 2
+    configure(config.log.level, config.log.format)
+    keep_buffers()
+    layout = Layout.of_config(arguments.config)
+    try:
+        uvloop.run(_serve(config, layout, arguments.worker))
+    except (ConfigError, OSError) as error:
+        _log.error("cannot_start", worker=arguments.worker, error=error)
+        return 1
+    return 0
+
+
+async def _serve(config: Config, layout: Layout, worker: int) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await ProxyDaemon(config, layout, worker).run(stop)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,13 @@
+"""The object service: accounts, containers, objects and large objects, over quorums of storage devices.
+
+What it promises (DESIGN "Object consistency"):
+
+- A name is a linearizable register. A write is acknowledged when a quorum of the name's primaries has
+  it on disk; a read answers with a version that a quorum holds, writing it back first where it must.
+- A listing shows every object whose PUT was acknowledged before the listing began, and no object
+  whose DELETE was. The object comes first, its row second, the acknowledgement last.
+- What was refused, cut short or not acknowledged for want of replicas leaves nothing behind.
+
+Read first: model (values), storage.quorum (decisions), register (one name), directory (containers and
+accounts), then service, which puts them together; manifests and multipart stand on the service.
+"""

@@ -1,0 +1,493 @@
+"""Containers and accounts: databases of rows on quorums of their primaries.
+
+A row is acknowledged when a quorum has it. A listing asks one replica for the rows and another for its
+digest: equal digests mean equal content, so the rows are what a quorum holds; else the first replica
+pulls what the second has and it lacks, durably, and answers again. Either way it contains every row
+acknowledged before, and what it showed once it shows from then on.
+
+Deleting a container is decided in two steps: frozen on a quorum (which then refuses rows), found empty
+on all of that quorum, deleted. An acknowledged row is on a quorum too, and the two meet.
+"""
+
+import asyncio
+import os
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from cluster.clock import HybridClock, Timestamp, wall_us
+from cluster.wire import Peer, PeerUnavailable, RemoteError, Reply
+from proxy.objects.errors import ContainerNotEmpty, NoSuchContainer, Unavailable
+from proxy.objects.model import (
+    AccountInfo,
+    AccountListing,
+    CommonPrefix,
+    ContainerInfo,
+    ContainerListing,
+    ListingQuery,
+)
+from proxy.objects.rounds import HEDGE_S, READ_TRIES, Refused, Replicas, Superseded, require_quorum, write
+from storage.client import Placement
+from storage.messages import (
+    DatabaseKind,
+    IndexCreate,
+    IndexDelete,
+    IndexFreeze,
+    IndexInfo,
+    IndexList,
+    IndexRows,
+    Info,
+    Listing,
+    Operation,
+    Refusal,
+    Row,
+    parse,
+)
+from storage.quorum import quorum_of
+
+FREEZE_S = 5.0
+FROZEN_WAIT_S = 6.0  # how long rows wait for the end of a freeze
+LIST_TIMEOUT_S = 10.0
+CACHE_S = 10.0  # how long a worker believes that a container exists; rows tell it otherwise at once
+CACHE_LIMIT = 10_000
+ROWS_PER_MESSAGE = 500
+
+_AnswerT = TypeVar("_AnswerT", Info, Listing)
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """Which database: a container's or an account's."""
+
+    kind: DatabaseKind
+    key: bytes
+    account: str
+    container: str  # empty for an account
+
+
+class Directory:
+    """Reads and writes containers and accounts."""
+
+    def __init__(self, placement: Placement, clock: HybridClock) -> None:
+        self._placement = placement
+        self._clock = clock
+        self._turn = 0
+        self._known: dict[tuple[str, str], tuple[float, ContainerInfo]] = {}
+        self._outboxes: dict[bytes, _Outbox] = {}
+
+    def container(self, account: str, container: str) -> Database:
+        """Return the database of a container."""
+        key = self._placement.names.key(account, container)
+        return Database(DatabaseKind.CONTAINER, key, account, container)
+
+    def account(self, account: str) -> Database:
+        """Return the database of an account."""
+        return Database(DatabaseKind.ACCOUNT, self._placement.names.key(account), account, "")
+
+    def _replicas(self, database: Database) -> Replicas:
+        return self._placement.replicas(self._placement.rings.of(database.kind), database.key)
+
+    # rows
+
+    async def add_row(self, database: Database, put_timestamp: Timestamp, row: Row) -> None:
+        """Bring `row` to a quorum. Raise NoSuchContainer when it was deleted after `put_timestamp`.
+
+        Rows that are added within one turn of the event loop travel in one message.
+        """
+        outbox = self._outboxes.get(database.key)
+        if outbox is None:
+            outbox = self._outboxes[database.key] = _Outbox(self, database, put_timestamp)
+        await outbox.add(put_timestamp, row)
+
+    def _forget_outbox(self, outbox: "_Outbox") -> None:
+        if self._outboxes.get(outbox.database.key) is outbox:
+            del self._outboxes[outbox.database.key]
+
+    async def send_rows(self, database: Database, put_timestamp: Timestamp, rows: list[Row]) -> None:
+        """Bring `rows` to a quorum."""
+        message = IndexRows(
+            database.kind, database.key, database.account, database.container, put_timestamp, rows
+        )
+        await self._write(database, Operation.INDEX_ROWS, message)
+
+    async def _write(self, database: Database, operation: Operation, message: tuple[Any, ...]) -> None:
+        replicas = self._replicas(database)
+        needed = quorum_of(len(replicas))
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + FROZEN_WAIT_S
+        while True:
+            require_quorum(replicas, needed)
+            try:
+                await write(loop, replicas, needed, operation, message)
+            except Superseded as overtaken:
+                raise Unavailable("a database refused a newer state") from overtaken
+            except Refused as refused:
+                await self._refused(refused, loop.time() > deadline)
+            else:
+                return
+
+    async def _refused(self, refused: Refused, too_late: bool) -> None:
+        if refused.code is Refusal.NOT_FOUND:
+            raise NoSuchContainer("the container was deleted") from refused
+        if refused.code is Refusal.NOT_EMPTY:
+            raise ContainerNotEmpty("the container has objects") from refused
+        if too_late:
+            raise Unavailable(f"still {refused.code.name}") from refused
+        await asyncio.sleep(random.uniform(0.005, 0.03))
+
+    # state
+
+    async def create(self, database: Database, metadata: Mapping[str, Any]) -> Timestamp:
+        """Create the database, or bring it back, or change metadata (a value None removes a name)."""
+        timestamp = self._clock.now()
+        stamped = {name: (value, timestamp) for name, value in metadata.items()}
+        message = IndexCreate(
+            database.kind, database.key, database.account, database.container, timestamp, stamped
+        )
+        await self._write(database, Operation.INDEX_CREATE, message)
+        self.forget(database.account, database.container)
+        return timestamp
+
+    async def update(self, database: Database, put_timestamp: Timestamp, metadata: Mapping[str, Any]) -> None:
+        """Change metadata of a database that exists since `put_timestamp`."""
+        timestamp = self._clock.now()
+        stamped = {name: (value, timestamp) for name, value in metadata.items()}
+        message = IndexCreate(
+            database.kind, database.key, database.account, database.container, put_timestamp, stamped
+        )
+        await self._write(database, Operation.INDEX_CREATE, message)
+        self.forget(database.account, database.container)
+
+    async def delete(self, database: Database, at: Timestamp | None = None) -> Timestamp:
+        """Delete a container that is empty, now or `at` a time past; return the deletion's timestamp.
+
+        One that was made anew after `at` stays.
+        """
+        token = os.urandom(16)
+        try:
+            await self._write(
+                database,
+                Operation.INDEX_FREEZE,
+                IndexFreeze(database.kind, database.key, token, FREEZE_S),
+            )
+            timestamp = self._clock.now() if at is None else at
+            await self._write(
+                database,
+                Operation.INDEX_DELETE,
+                IndexDelete(database.kind, database.key, token, timestamp),
+            )
+        except BaseException:
+            for _device_id, peer in self._replicas(database):
+                if peer.up:
+                    peer.send(Operation.INDEX_DELETE, IndexDelete(database.kind, database.key, token, None))
+            raise
+        finally:
+            self.forget(database.account, database.container)
+        return timestamp
+
+    def forget(self, account: str, container: str) -> None:
+        """Drop what is believed of a container."""
+        self._known.pop((account, container), None)
+
+    async def known_container(self, account: str, container: str) -> ContainerInfo:
+        """Return the container's state, up to CACHE_S old. Raise NoSuchContainer."""
+        known = self._known.get((account, container))
+        now = asyncio.get_running_loop().time()
+        if known is not None and known[0] > now:
+            return known[1]
+        return await self.container_info(account, container)
+
+    async def container_info(self, account: str, container: str) -> ContainerInfo:
+        """Return the container's state. Raise NoSuchContainer."""
+        database = self.container(account, container)
+        info = await self.info(database)
+        if info is None:
+            self.forget(account, container)
+            raise NoSuchContainer(container)
+        return self._remember(info)
+
+    def _remember(self, info: Info) -> ContainerInfo:
+        container = ContainerInfo(
+            info.account,
+            info.container,
+            info.put_timestamp,
+            info.created_us,
+            info.object_count,
+            info.bytes_used,
+            _live(info.metadata),
+        )
+        if len(self._known) >= CACHE_LIMIT:
+            self._known.clear()
+        expires = asyncio.get_running_loop().time() + CACHE_S
+        self._known[info.account, info.container] = (expires, container)
+        return container
+
+    async def info(self, database: Database) -> Info | None:
+        """Return the state of a database on a quorum; None when it does not exist."""
+        info = await self._state(database)
+        return info if info is not None and info.put_timestamp > info.delete_timestamp else None
+
+    async def deleted_at(self, database: Database) -> Timestamp | None:
+        """Return when a database was deleted; None when it exists or never did."""
+        info = await self._state(database)
+        if info is None or info.put_timestamp > info.delete_timestamp:
+            return None
+        return info.delete_timestamp
+
+    async def _state(self, database: Database) -> Info | None:
+        def message(sync_from: int | None) -> tuple[Operation, tuple[Any, ...]]:
+            return Operation.INDEX_INFO, IndexInfo(
+                database.kind, database.key, database.account, database.container, sync_from
+            )
+
+        return await self._read(database, message, _info)
+
+    async def account_info(self, account: str) -> AccountInfo:
+        """Return the state of an account; one that was never written to is empty."""
+        return _account_info(account, await self.info(self.account(account)))
+
+    # listings
+
+    async def list_container(self, account: str, container: str, query: ListingQuery) -> ContainerListing:
+        """Return a page of a container. Raise NoSuchContainer."""
+        listing = await self._list(self.container(account, container), query)
+        if listing is None:
+            self.forget(account, container)
+            raise NoSuchContainer(container)
+        return ContainerListing(self._remember(listing.info), _items(listing.items), listing.truncated)
+
+    async def list_account(self, account: str, query: ListingQuery) -> AccountListing:
+        """Return a page of an account."""
+        listing = await self._list(self.account(account), query)
+        if listing is None:
+            return AccountListing(_account_info(account, None), [], False)
+        return AccountListing(_account_info(account, listing.info), _items(listing.items), listing.truncated)
+
+    async def _list(self, database: Database, query: ListingQuery) -> Listing | None:
+        def message(sync_from: int | None) -> tuple[Operation, tuple[Any, ...]]:
+            return Operation.INDEX_LIST, IndexList(
+                database.kind,
+                database.key,
+                database.account,
+                database.container,
+                query.limit,
+                query.prefix,
+                query.marker,
+                query.end_marker,
+                query.delimiter,
+                query.reverse,
+                sync_from,
+            )
+
+        listing = await self._read(database, message, _listing)
+        if listing is None or listing.info.put_timestamp <= listing.info.delete_timestamp:
+            return None
+        return listing
+
+    async def _read(
+        self,
+        database: Database,
+        message: "Callable[[int | None], tuple[Operation, tuple[Any, ...]]]",
+        decode: Callable[[Any], _AnswerT],
+    ) -> _AnswerT | None:
+        """Return the answer of a quorum that agrees or was merged. Raise Unavailable."""
+        for tries_left in reversed(range(READ_TRIES)):
+            try:
+                answer = await self._ask_quorum(database, message, decode)
+            except (PeerUnavailable, RemoteError) as error:
+                if not tries_left:
+                    raise Unavailable(f"replicas of a listing could not be merged: {error}") from error
+            else:
+                if answer is not None:
+                    self._observe(answer.info if isinstance(answer, Listing) else answer)
+                return answer
+        raise AssertionError("the last try returns or raises")
+
+    async def _ask_quorum(
+        self,
+        database: Database,
+        message: "Callable[[int | None], tuple[Operation, tuple[Any, ...]]]",
+        decode: Callable[[Any], _AnswerT],
+    ) -> _AnswerT | None:
+        """Ask one replica for the answer and others for their digests; merge them when they differ."""
+        replicas = self._in_turn(database)
+        needed = quorum_of(len(replicas))
+        require_quorum(replicas, needed)
+        digest_message = IndexInfo(database.kind, database.key, database.account, database.container, None)
+
+        def ask_full(peer: Peer) -> "asyncio.Future[Reply]":
+            return peer.call(*message(None), b"", LIST_TIMEOUT_S)
+
+        def ask_digest(peer: Peer) -> "asyncio.Future[Reply]":
+            return peer.call(Operation.INDEX_INFO, digest_message, b"", LIST_TIMEOUT_S)
+
+        answers = await _gather(replicas, needed, ask_full, ask_digest)
+        full_id, full_reply = answers.full
+        answer = None if full_reply is None else decode(full_reply)
+        digest = _digest_of(answer)
+        others = [device for device, info in answers.digests.items() if _digest_of(info) != digest]
+        if others:
+            return await self._merge(database, message, decode, full_id, others)
+        return answer
+
+    async def _merge(
+        self,
+        database: Database,
+        message: "Callable[[int | None], tuple[Operation, tuple[Any, ...]]]",
+        decode: Callable[[Any], _AnswerT],
+        full_id: int,
+        others: Sequence[int],
+    ) -> _AnswerT | None:
+        """Bring what any of these replicas has to all of them; return the full answer anew.
+
+        To all, and not only to the one that answers: what is shown once has to be on a quorum.
+        """
+        peers = self._placement.peers
+        answer: _AnswerT | None = None
+        for device_id in others:
+            reply = await peers[full_id].call(*message(device_id), b"", LIST_TIMEOUT_S)
+            answer = None if reply.metadata is None else decode(reply.metadata)
+        pull = IndexInfo(database.kind, database.key, database.account, database.container, full_id)
+        calls = [peers[device_id].call(Operation.INDEX_INFO, pull, b"", LIST_TIMEOUT_S) for device_id in others]
+        await asyncio.gather(*calls)
+        return answer
+
+    def _observe(self, info: Info) -> None:
+        """Move our clock on, so that what we write next is newer than all that was written before."""
+        stamps = [timestamp for _value, timestamp in info.metadata.values()]
+        self._clock.observe(max(info.put_timestamp, info.delete_timestamp, *stamps))
+
+    def _in_turn(self, database: Database) -> Replicas:
+        replicas = self._replicas(database)
+        self._turn += 1
+        first = self._turn % len(replicas)
+        turned = (*replicas[first:], *replicas[:first])
+        return sorted(turned, key=lambda replica: not replica[1].up)
+
+
+class _Outbox:
+    """Rows of one database that wait for the end of this turn of the event loop."""
+
+    __slots__ = ("_directory", "_rows", "_sent", "_waiter", "database", "put_timestamp")
+
+    def __init__(self, directory: Directory, database: Database, put_timestamp: Timestamp) -> None:
+        self._directory = directory
+        self.database = database
+        self.put_timestamp = put_timestamp
+        self._rows: list[Row] = []
+        loop = asyncio.get_running_loop()
+        self._sent: asyncio.Future[None] = loop.create_future()
+        loop.call_soon(self._flush)
+
+    async def add(self, put_timestamp: Timestamp, row: Row) -> None:
+        self.put_timestamp = max(self.put_timestamp, put_timestamp)
+        self._rows.append(row)
+        if len(self._rows) >= ROWS_PER_MESSAGE:
+            self._directory._forget_outbox(self)
+        await asyncio.shield(self._sent)
+
+    def _flush(self) -> None:
+        self._directory._forget_outbox(self)
+        task = asyncio.get_running_loop().create_task(
+            self._directory.send_rows(self.database, self.put_timestamp, self._rows)
+        )
+        task.add_done_callback(self._done)
+
+    def _done(self, task: "asyncio.Task[None]") -> None:
+        if self._sent.done():
+            return
+        error = None if task.cancelled() else task.exception()
+        if error is not None or task.cancelled():
+            self._sent.set_exception(error or Unavailable("cancelled"))
+            self._sent.exception()  # heard: whoever still waits is told all the same
+        else:
+            self._sent.set_result(None)
+
+
+@dataclass(slots=True)
+class _Answers:
+    """Of a quorum of replicas of one database: one full reply and the others' states."""
+
+    full: tuple[int, Any]
+    digests: dict[int, Info | None]
+
+
+async def _gather(
+    replicas: Replicas,
+    needed: int,
+    ask_full: "Callable[[Peer], asyncio.Future[Reply]]",
+    ask_digest: "Callable[[Peer], asyncio.Future[Reply]]",
+) -> _Answers:
+    """Collect a full answer and needed - 1 digests, going on to another replica where one fails or lags."""
+    spare = list(replicas)
+    full: tuple[int, Any] | None = None
+    digests: dict[int, Info | None] = {}
+    pending: dict[asyncio.Future[Reply], tuple[int, bool]] = {}
+
+    def ask(full_wanted: bool) -> None:
+        device_id, peer = spare.pop(0)
+        pending[ask_full(peer) if full_wanted else ask_digest(peer)] = (device_id, full_wanted)
+
+    ask(True)
+    while full is None or len(digests) < needed - 1:
+        while len(pending) + len(digests) + (full is not None) < needed and spare:
+            ask(full is None and not any(wanted for _device, wanted in pending.values()))
+        if not pending:
+            raise Unavailable("too few replicas answered a listing")
+        done, _ = await asyncio.wait(pending, timeout=HEDGE_S, return_when=asyncio.FIRST_COMPLETED)
+        if not done and spare:
+            ask(full is None)
+        for call in done:
+            device_id, full_wanted = pending.pop(call)
+            if call.cancelled() or call.exception() is not None:
+                continue
+            if full_wanted and full is None:
+                full = (device_id, call.result().metadata)
+            elif not full_wanted:
+                values = call.result().metadata
+                digests[device_id] = None if values is None else _info(values)
+        if full is None and not spare and not any(wanted for _device, wanted in pending.values()):
+            raise Unavailable("no replica answered a listing in full")
+    return _Answers(full, digests)
+
+
+def _info(values: Any) -> Info:
+    return parse(Info, values)
+
+
+def _listing(values: Any) -> Listing:
+    info, items, truncated = values
+    return Listing(parse(Info, info), items, truncated)
+
+
+def _digest_of(answer: Info | Listing | None) -> bytes:
+    if answer is None:
+        return b""
+    return answer.info.digest if isinstance(answer, Listing) else answer.digest
+
+
+def _items(items: list[Any]) -> list[Row | CommonPrefix]:
+    return [CommonPrefix(item) if isinstance(item, str) else Row._make(item) for item in items]
+
+
+def _live(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, (value, _timestamp) in metadata.items() if value is not None}
+
+
+def _account_info(account: str, info: Info | None) -> AccountInfo:
+    if info is None:
+        return AccountInfo(account, wall_us(), 0, 0, 0, {})
+    return AccountInfo(
+        account,
+        info.created_us,
+        info.container_count,
+        info.object_count,
+        info.bytes_used,
+        _live(info.metadata),
+    )
+
+
+def account_row(container: str, timestamp: Timestamp, deleted: bool, created_us: int) -> Row:
+    """Return the account's row that says that a container exists, or is deleted, since `timestamp`."""
+    return Row(container, timestamp, deleted, 0, modified_us=created_us)

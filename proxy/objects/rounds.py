@@ -1,0 +1,232 @@
+"""One message to several replicas, and a future for what their answers come to.
+
+A round is a shell around the decisions of storage.quorum. It owns no task: answers arrive as
+callbacks of the wire's futures, so a write costs one future beside those of its calls.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from cluster.clock import Timestamp
+from cluster.wire import Peer, PeerUnavailable, RemoteError, Reply
+from proxy.objects.errors import OutOfSpace, QuorumNotReached, Unavailable
+from storage.messages import Refusal, Version, parse
+from storage.quorum import Outcome, Settled, Unsettled, WriteTally, judge
+
+CALL_TIMEOUT_S = 10.0  # of one call to one replica; a peer that hangs is found dead far sooner
+HEDGE_S = 0.06  # a read that takes longer asks one more replica
+# of a read whose replicas differ and can't be brought together, because one of them has just died or is
+# not known to the others yet: each try begins with another one, so that three have asked every pair of three
+READ_TRIES = 3
+
+Replicas = Sequence[tuple[int, Peer]]
+
+
+class Superseded(Exception):
+    """A replica holds `timestamp`, which is newer than what was to be written."""
+
+    def __init__(self, timestamp: Timestamp) -> None:
+        super().__init__("superseded")
+        self.timestamp = timestamp
+
+
+class Refused(Exception):
+    """A replica refused for a reason that another try may not meet: RESERVED, FROZEN, BUSY, NOT_FOUND, …"""
+
+    def __init__(self, code: Refusal, detail: Any = None) -> None:
+        super().__init__(code.name)
+        self.code, self.detail = code, detail
+
+
+# why a write found no quorum, what explains it best first
+_REASONS = (
+    Refusal.RESERVED,
+    Refusal.FROZEN,
+    Refusal.NOT_EMPTY,
+    Refusal.NOT_FOUND,
+    Refusal.NOT_HELD,
+    Refusal.BUSY,
+)
+
+
+class WriteRound:
+    """Sends one message to all replicas; `done` gives the replies of a quorum by device id.
+
+    `done` raises Superseded as soon as a replica says so; Refused, QuorumNotReached or OutOfSpace when a
+    quorum is out of reach. Answers that come later are heard but change nothing.
+
+    A single replica that says RESERVED or FROZEN decides nothing: it may have missed the end of that. Who
+    holds a name or a container holds it on a quorum, which no other quorum gets past.
+    """
+
+    __slots__ = ("_needed", "_tally", "done", "replies")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, needed: int, asked: int) -> None:
+        self._needed = needed
+        self._tally = WriteTally(needed, asked)
+        self.replies: dict[int, Any] = {}
+        self.done: asyncio.Future[dict[int, Any]] = loop.create_future()
+
+    def add(self, device_id: int, call: "asyncio.Future[Reply]") -> None:
+        """Count the answer to `call`."""
+
+        def answered(future: "asyncio.Future[Reply]") -> None:
+            self._answered(device_id, future)
+
+        call.add_done_callback(answered)
+
+    def _answered(self, device_id: int, call: "asyncio.Future[Reply]") -> None:
+        if call.cancelled():
+            self._tally.failed(device_id, PeerUnavailable("cancelled"))
+            error: BaseException | None = self._tally.failures[device_id]
+        else:
+            error = call.exception()
+        if self.done.done():
+            return
+        if error is None:
+            self.replies[device_id] = call.result().metadata
+            self._tally.durable()
+        elif isinstance(error, RemoteError) and self._decided_by(error):
+            return
+        else:
+            self._tally.failed(device_id, error)
+        outcome = self._tally.outcome()
+        if outcome is Outcome.ACKNOWLEDGED:
+            self.done.set_result(self.replies)
+        elif outcome is Outcome.HOPELESS:
+            self.done.set_exception(self._failure())
+
+    def _decided_by(self, error: RemoteError) -> bool:
+        if error.code == Refusal.SUPERSEDED:
+            self.done.set_exception(Superseded(error.detail))
+        elif error.code == Refusal.BAD_REQUEST:
+            self.done.set_exception(Refused(Refusal.BAD_REQUEST, error.detail))
+        else:
+            return False
+        return True
+
+    def _failure(self) -> Exception:
+        failures = self._tally.failures
+        codes = {error.code for error in failures.values() if isinstance(error, RemoteError)}
+        if Refusal.DEVICE_FULL in codes:
+            return OutOfSpace("too few devices have room")
+        for code in _REASONS:
+            if code in codes:
+                return Refused(code)
+        return QuorumNotReached(self._needed, self._tally.durable_count, failures)
+
+
+def require_quorum(replicas: Replicas, needed: int) -> None:
+    """Raise Unavailable, before anything is sent, when fewer than `needed` of `replicas` are up."""
+    up = 0
+    for _device_id, peer in replicas:
+        if peer.up:
+            up += 1
+    if up < needed:
+        raise Unavailable(f"{up} of {len(replicas)} replicas are up, {needed} are needed")
+
+
+def write(
+    loop: asyncio.AbstractEventLoop,
+    replicas: Replicas,
+    needed: int,
+    operation: int,
+    message: tuple[Any, ...],
+    payload: bytes | bytearray | memoryview = b"",
+    timeout_s: float = CALL_TIMEOUT_S,
+) -> "asyncio.Future[dict[int, Any]]":
+    """Send `message` to every replica; return the future of a quorum's replies."""
+    round_ = WriteRound(loop, needed, len(replicas))
+    for device_id, peer in replicas:
+        round_.add(device_id, peer.call(operation, message, payload, timeout_s))
+    return round_.done
+
+
+class ReadRound:
+    """Asks for the version of a name until a quorum can tell it: a full answer from one replica, bare
+    versions from others, one more replica when one of them fails or takes longer than HEDGE_S.
+
+    `done` gives a Settled or Unsettled; `replies` has the full answers by device id.
+    """
+
+    __slots__ = ("_answers", "_ask_full", "_ask_version", "_loop", "_needed", "_pending", "_spare",
+                 "_timer", "done", "replies")
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        replicas: Replicas,
+        needed: int,
+        ask_full: Callable[[Peer], "asyncio.Future[Reply]"],
+        ask_version: Callable[[Peer], "asyncio.Future[Reply]"],
+    ) -> None:
+        self._loop = loop
+        self._needed = needed
+        self._ask_full = ask_full
+        self._ask_version = ask_version
+        self._answers: dict[int, Version | None] = {}
+        self._pending: dict[int, asyncio.Future[Reply]] = {}
+        self._spare = list(replicas[needed:])
+        self.replies: dict[int, Reply] = {}
+        self.done: asyncio.Future[Settled | Unsettled] = loop.create_future()
+        self._timer = loop.call_later(HEDGE_S, self._hedge)
+        for index, (device_id, peer) in enumerate(replicas[:needed]):
+            self._ask(device_id, peer, full=index == 0)
+
+    def _ask(self, device_id: int, peer: Peer, full: bool) -> None:
+        call = self._ask_full(peer) if full else self._ask_version(peer)
+        self._pending[device_id] = call
+
+        def answered(future: "asyncio.Future[Reply]") -> None:
+            self._answered(device_id, full, future)
+
+        call.add_done_callback(answered)
+
+    def _hedge(self) -> None:
+        if not self.done.done() and self._spare:
+            self._ask(*self._spare.pop(0), full=not self.replies)
+
+    def _answered(self, device_id: int, full: bool, call: "asyncio.Future[Reply]") -> None:
+        self._pending.pop(device_id, None)
+        error = None if call.cancelled() else call.exception()
+        if self.done.done():
+            if not call.cancelled() and error is None:
+                close_body(call.result())
+            return
+        if error is not None or call.cancelled():
+            self._hedge()
+        else:
+            reply = call.result()
+            self._answers[device_id] = None if reply.metadata is None else parse(Version, reply.metadata)
+            if full:
+                self.replies[device_id] = reply
+        self._decide()
+
+    def _decide(self) -> None:
+        verdict = judge(self._answers, self._needed)
+        if isinstance(verdict, Unsettled) and (self._spare or self._pending):
+            if self._spare and not self._pending:
+                self._hedge()
+            return
+        if verdict is not None and not self.replies and self._pending and verdict.version is not None:
+            return  # the bytes are still on their way, or the hedge will fetch them
+        if verdict is not None:
+            self.done.set_result(verdict)
+            self._timer.cancel()
+        elif not self._pending and not self._spare:
+            self.done.set_exception(Unavailable(f"{len(self._answers)} of {self._needed} replicas answered"))
+            self._timer.cancel()
+
+    def abandon(self) -> None:
+        """Stop listening; what streams of bytes came are cut off."""
+        self._timer.cancel()
+        self.done.cancel()
+        for reply in self.replies.values():
+            close_body(reply)
+
+
+def close_body(reply: Reply) -> None:
+    """Cut off the stream of a reply that nobody will read."""
+    if reply.body is not None:
+        reply.body.close()

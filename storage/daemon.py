@@ -1,0 +1,184 @@
+"""The storage daemon: one process that serves one device to its peers.
+
+    python -m storage.daemon --config DIR/cluster.toml --device N
+
+Start: recover log, indexes and blobs; listen; connect to the other devices; then the file
+DIR/run/storage-N.ready appears. SIGTERM: finish what is under way, sync, close cleanly.
+"""
+
+import argparse
+import asyncio
+import signal
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import uvloop
+
+from cluster.allocator import keep_buffers
+from cluster.config import Config, load
+from cluster.coordination.embedded import EmbeddedCoordination
+from cluster.errors import ConfigError
+from cluster.layout import Layout
+from cluster.telemetry.http import AdminServer
+from cluster.telemetry.log import configure, get_logger
+from cluster.telemetry.metrics import Registry, register_process
+from cluster.version import VERSION
+from cluster.wire import Server
+from storage.blobs.store import BlobStore
+from storage.client import connected_placement
+from storage.housekeeping.compact import INTERVAL_S, Compact
+from storage.housekeeping.replicate import Replicate
+from storage.housekeeping.rows import AddRows, Report, RowSender
+from storage.housekeeping.schedule import Schedule
+from storage.housekeeping.synchronize import Synchronize
+from storage.indexes.store import IndexStore
+from storage.log.device import DeviceLog
+from storage.messages import DatabaseKind
+from storage.service import DeviceService, pull_through
+
+CATCH_UP_DELAY_S = 1.0  # from start to the first comparison with peers: they connect meanwhile
+SWITCH_INTERVAL_S = 0.0005  # a thread that returns from the disk must not wait 5 ms for the interpreter
+_log = get_logger("storage")
+
+
+class StorageDaemon:
+    """One device."""
+
+    def __init__(self, config: Config, layout: Layout, device_id: int) -> None:
+        self._config = config
+        self._device_id = device_id
+        self._name = f"storage-{device_id}"
+        self._layout = layout
+        self._directory = layout.device(config.device(device_id))
+        self._registry = Registry()
+        self._coordination = EmbeddedCoordination(layout.coordination)
+        self._placement = connected_placement(config, layout, self._coordination, self._on_peer_state)
+        self._schedule = Schedule()
+        self._replicate: Replicate
+        self._synchronize: list[Synchronize] = []
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve until `stop`."""
+        register_process(self._registry, VERSION)
+        directory = self._directory
+        directory.mkdir(parents=True, exist_ok=True)
+        self._log = DeviceLog(str(directory / "log"), segment_bytes=self._config.storage.segment_bytes)
+        peers = {device: peer for device, peer in self._placement.peers.items() if device != self._device_id}
+        self._indexes = IndexStore(directory / "indexes", self._log, pull_through(peers))
+        self._indexes.recover()
+        part_power = self._placement.rings.object.part_power
+        self._blobs = BlobStore(
+            self._log,
+            str(directory / "blobs"),
+            part_power,
+            full_ratio=self._config.storage.refuse_full_ratio,
+        )
+        service = DeviceService(self._blobs, self._indexes, peers, self._status)
+        self._log.start()
+        self._indexes.start()
+        self._blobs.start()
+        server = Server(
+            self._config.cluster.key_bytes, service.handle, on_client_lost=service.forget_client
+        )
+        await server.start(self._layout.device_address(self._config, self._device_id))
+        self._placement.start()
+        self._start_housekeeping(service)
+        admin = AdminServer(self._registry, self._health)
+        ports = self._config.ports
+        await admin.start(ports.admin_listen, ports.storage_admin_port(self._device_id))
+        self._layout.ready(self._name).touch()
+        _log.info("ready", device=self._device_id, directory=str(directory))
+        await stop.wait()
+        self._layout.ready(self._name).unlink(missing_ok=True)
+        await self._schedule.close()
+        await server.close()
+        await self._placement.close()
+        await self._indexes.close()
+        await self._blobs.stop()
+        await self._log.close()
+        self._blobs.close()
+        await admin.close()
+        self._coordination.close()
+        _log.info("stopped", device=self._device_id)
+
+    def _start_housekeeping(self, service: DeviceService) -> None:
+        placement, rings = self._placement, self._placement.rings
+        interval_s = self._config.storage.replication_interval_s
+        sender = RowSender(placement)
+        replica = _Replica(self._blobs, service)
+        self._replicate = Replicate(replica, rings.object, self._device_id, placement.peers, interval_s)
+        self._schedule.add(self._replicate, CATCH_UP_DELAY_S)
+        for kind in DatabaseKind:
+            synchronize = Synchronize(
+                kind, self._indexes, rings.of(kind), self._device_id, placement.peers, interval_s
+            )
+            self._synchronize.append(synchronize)
+            self._schedule.add(synchronize, CATCH_UP_DELAY_S)
+        self._schedule.add(AddRows(self._blobs, sender, placement, self._device_id), CATCH_UP_DELAY_S)
+        self._schedule.add(Report(self._indexes, sender))
+        self._schedule.add(Compact(self._blobs.compaction), INTERVAL_S)
+
+    def _on_peer_state(self, up: bool) -> None:
+        """Compare with a peer as soon as it is back: each may have what the other has missed."""
+        if up:
+            for name in (self._replicate.name, *(task.name for task in self._synchronize)):
+                self._schedule.wake(name)
+
+    def _status(self) -> Mapping[str, Any]:
+        databases = [task.lacking_count for task in self._synchronize]
+        return {
+            "device": self._device_id,
+            "replicas_lacking": self._replicate.lacking_count,
+            "databases_lacking": None if None in databases else sum(filter(None, databases)),
+            **self._blobs.status(),
+        }
+
+    def _health(self) -> tuple[bool, Mapping[str, Any]]:
+        status = self._status()
+        return not status["failed"], status
+
+
+class _Replica:
+    """This device's objects, as replication compares and fills them."""
+
+    def __init__(self, blobs: BlobStore, service: DeviceService) -> None:
+        self.digests = blobs.digests
+        self.subdigests = blobs.subdigests
+        self.versions = blobs.versions
+        self.fetch = service.fetch
+
+
+def main() -> int:
+    """Run a device's daemon until it is told to stop; return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m storage.daemon")
+    parser.add_argument("--config", required=True)
+    parser.add_argument("--device", type=int, required=True)
+    arguments = parser.parse_args()
+    try:
+        config = load(arguments.config)
+        config.device(arguments.device)
+    except ConfigError as error:
+        _log.error("bad_configuration", error=error)
+        return 2
+    configure(config.log.level, config.log.format)
+    keep_buffers()
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    try:
+        uvloop.run(_serve(config, Layout.of_config(arguments.config), arguments.device))
+    except (ConfigError, OSError) as error:
+        _log.error("cannot_start", device=arguments.device, error=error)
+        return 1
+    return 0
+
+
+async def _serve(config: Config, layout: Layout, device_id: int) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await StorageDaemon(config, layout, device_id).run(stop)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,297 @@
+"""storage.service: a device's answers to the operations of storage.messages, as a peer gets them."""
+
+import os
+
+import pytest
+
+from cluster.clock import Timestamp, pack
+from cluster.wire import RemoteError
+from storage import metadata
+from storage.messages import (
+    BlobDelete,
+    BlobFetch,
+    BlobFlag,
+    BlobGet,
+    BlobPut,
+    BlobReserve,
+    BlobUpdate,
+    Changes,
+    DatabaseKind,
+    IndexChanges,
+    IndexCreate,
+    IndexInfo,
+    IndexList,
+    IndexRows,
+    Info,
+    Operation,
+    Refusal,
+    Row,
+    Version,
+    parse,
+)
+from storage.metadata import ObjectMetadata
+from tests.loopback import LoopbackCluster, LoopbackPeer, MiB, in_cluster
+
+KEY = bytes(range(16))
+CONTAINER = bytes(range(16, 32))
+METADATA = metadata.pack(ObjectMetadata("a", "c", "o", 5, "etag", "text/plain", 7, {}, {}, {}, {}))
+
+
+def at(number: int) -> Timestamp:
+    """Return the number-th timestamp."""
+    return pack(number, 0, 1)
+
+
+def client(cluster: LoopbackCluster, device_id: int = 0) -> LoopbackPeer:
+    """Return a connection to a device."""
+    return LoopbackPeer(cluster.devices[device_id], "test")
+
+
+async def refusal_of(peer: LoopbackPeer, operation: int, message: object) -> int:
+    """Return the code with which a call is refused."""
+    with pytest.raises(RemoteError) as refused:
+        await peer.call(operation, message)
+    return refused.value.code
+
+
+async def stream(peer: LoopbackPeer, upload_id: bytes, data: bytes, size: int | None = None) -> tuple[int, ...]:
+    """Prepare `data`; return the reply."""
+    upload = peer.open(Operation.BLOB_PREPARE, (upload_id, size), 5.0)
+    for start in range(0, len(data), MiB):
+        await upload.send(data[start : start + MiB])
+    return tuple((await upload.finish()).metadata)
+
+
+@in_cluster
+async def test_unknown_operations_and_wrong_shapes_are_bad_requests(cluster: LoopbackCluster) -> None:
+    peer = client(cluster)
+    assert await refusal_of(peer, 4711, ()) == Refusal.BAD_REQUEST
+    for operation, message in (
+        (Operation.BLOB_PUT, (KEY,)),
+        (Operation.BLOB_STAT, ()),
+        (Operation.BLOB_STAT, None),
+        (Operation.BLOB_RELEASE, (KEY, b"", b"")),
+        (Operation.BLOB_PREPARE, (bytes(16), None)),
+        (Operation.BLOB_GET, 5),
+        (Operation.INDEX_ROWS, ("nonsense",)),
+        (Operation.INDEX_INVENTORY, (1, b"")),
+        (Operation.INDEX_LIST, ()),
+        (Operation.BLOB_DIGESTS, (cluster.ring.part_power + 1, (0,))),
+    ):
+        assert await refusal_of(peer, operation, message) == Refusal.BAD_REQUEST, operation
+
+
+@in_cluster
+async def test_a_write_is_answered_with_what_it_replaced(cluster: LoopbackCluster) -> None:
+    peer = client(cluster)
+    reply = await peer.call(Operation.BLOB_PUT, BlobPut(KEY, at(1), 0, METADATA), b"data")
+    assert reply.metadata is None
+    reply = await peer.call(Operation.BLOB_PUT, BlobPut(KEY, at(2), BlobFlag.MANIFEST, METADATA), b"table")
+    assert parse(Version, reply.metadata) == Version(at(1), False, 0, 4)
+    reply = await peer.call(Operation.BLOB_DELETE, BlobDelete(KEY, at(3), 0, METADATA))
+    assert parse(Version, reply.metadata) == Version(at(2), False, BlobFlag.MANIFEST, 5, METADATA)
+    await stream(peer, bytes(16), bytes(2 * MiB))
+    reply = await peer.call(Operation.BLOB_COMMIT, (bytes(16), KEY, at(4), 0, METADATA))
+    previous = parse(Version, reply.metadata)
+    assert (previous.timestamp, previous.deleted) == (at(3), True)
+
+
+@in_cluster
+async def test_something_newer_refuses_what_is_older_and_tells_its_timestamp(cluster: LoopbackCluster) -> None:
+    peer = client(cluster)
+    await peer.call(Operation.BLOB_PUT, BlobPut(KEY, at(5), 0, METADATA), b"data")
+    for operation, message in (
+        (Operation.BLOB_PUT, BlobPut(KEY, at(4), 0, METADATA)),
+        (Operation.BLOB_DELETE, BlobDelete(KEY, at(4), 0, METADATA)),
+    ):
+        with pytest.raises(RemoteError) as refused:
+            await peer.call(operation, message, b"old")
+        assert (refused.value.code, refused.value.detail) == (Refusal.SUPERSEDED, at(5))
+    again = await peer.call(Operation.BLOB_PUT, BlobPut(KEY, at(5), 0, METADATA), b"data")
+    assert again.metadata is not None, "the very same version once more does no harm"
+
+
+@in_cluster
+async def test_stat_head_and_get_tell_of_the_same_version(cluster: LoopbackCluster) -> None:
+    peer = client(cluster)
+    for operation, message in (
+        (Operation.BLOB_STAT, (KEY,)),
+        (Operation.BLOB_HEAD, (KEY,)),
+        (Operation.BLOB_GET, BlobGet(KEY)),
+    ):
+        assert (await peer.call(operation, message)).metadata is None
+    await peer.call(Operation.BLOB_PUT, BlobPut(KEY, at(1), 0, METADATA), b"0123456789")
+    stat = parse(Version, (await peer.call(Operation.BLOB_STAT, (KEY,))).metadata)
+    head = parse(Version, (await peer.call(Operation.BLOB_HEAD, (KEY,))).metadata)
+    got = await peer.call(Operation.BLOB_GET, BlobGet(KEY, 2, 5, at(1)))
+    assert stat == Version(at(1), False, 0, 10)
+    assert head == parse(Version, got.metadata) == stat._replace(metadata=METADATA)
+    assert (got.payload, got.body) == (b"234", None)
+    assert await refusal_of(peer, Operation.BLOB_GET, BlobGet(KEY, 0, None, at(2))) == Refusal.NOT_FOUND
+
+
+@in_cluster
+async def test_large_data_is_streamed_both_ways(cluster: LoopbackCluster) -> None:
+    peer = client(cluster)
+    data = os.urandom(5 * MiB + 17)
+    assert await stream(peer, bytes(16), data, len(data)) == (len(data),)
+    assert (await peer.call(Operation.BLOB_STAT, (KEY,))).metadata is None
+    await peer.call(Operation.BLOB_COMMIT, (bytes(16), KEY, at(1), 0, METADATA))
+    reply = await peer.call(Operation.BLOB_GET, BlobGet(KEY, 100))
+    got = b""
+    while piece := await reply.body.read():
+        got += piece
+    assert got == data[100:]
+    assert await refusal_of(peer, Operation.BLOB_COMMIT, (bytes(16), KEY, at(2), 0, METADATA)) == Refusal.NOT_FOUND
+
+
+@in_cluster
+async def test_an_upload_of_another_size_than_announced_is_refused(cluster: LoopbackCluster) -> None:
+    peer = client(cluster)
+    with pytest.raises(RemoteError) as refused:
+        await stream(peer, bytes(16), bytes(1000), 999)
+    assert refused.value.code == Refusal.BAD_REQUEST
+    assert cluster.devices[0].blobs.status()["uploads"] == 0
+
+
+@in_cluster
+async def test_an_aborted_upload_is_gone(cluster: LoopbackCluster) -> None:
+    peer = client(cluster)
+    await stream(peer, bytes(16), bytes(3 * MiB))
+    await peer.call(Operation.BLOB_ABORT, (bytes(16),))
+    await peer.call(Operation.BLOB_ABORT, (bytes(16),))
+    assert await refusal_of(peer, Operation.BLOB_COMMIT, (bytes(16), KEY, at(2), 0, METADATA)) == Refusal.NOT_FOUND
+
+
+@in_cluster
+async def test_a_reservation_keeps_others_out_until_it_is_released(cluster: LoopbackCluster) -> None:
+    peer = client(cluster)
+    await peer.call(Operation.BLOB_PUT, BlobPut(KEY, at(1), 0, METADATA), b"data")
+    reply = await peer.call(Operation.BLOB_RESERVE, BlobReserve(KEY, b"token", 10.0))
+    assert parse(Version, reply.metadata) == Version(at(1), False, 0, 4)
+    assert await refusal_of(peer, Operation.BLOB_RESERVE, BlobReserve(KEY, b"other", 10.0)) == Refusal.RESERVED
+    assert await refusal_of(peer, Operation.BLOB_PUT, BlobPut(KEY, at(2), 0, METADATA)) == Refusal.RESERVED
+    wrong = BlobPut(KEY, at(2), 0, METADATA, b"other")
+    assert await refusal_of(peer, Operation.BLOB_PUT, wrong) == Refusal.NOT_HELD
+    await peer.call(Operation.BLOB_PUT, BlobPut(KEY, at(2), 0, METADATA, b"token"), b"mine")
+    await peer.call(Operation.BLOB_RELEASE, (KEY, b"token"))
+    await peer.call(Operation.BLOB_PUT, BlobPut(KEY, at(3), 0, METADATA), b"anyone's")
+
+
+@in_cluster
+async def test_an_update_keeps_the_data_of_a_version_that_is_still_the_newest(cluster: LoopbackCluster) -> None:
+    peer = client(cluster)
+    renewed = metadata.pack(metadata.unpack(METADATA)._replace(user={"k": "v"}))
+    await peer.call(Operation.BLOB_PUT, BlobPut(KEY, at(1), 0, METADATA), b"data")
+    reply = await peer.call(Operation.BLOB_UPDATE, BlobUpdate(KEY, at(1), at(2), 0, renewed))
+    assert reply.metadata == ()
+    got = await peer.call(Operation.BLOB_GET, BlobGet(KEY))
+    assert parse(Version, got.metadata) == Version(at(2), False, 0, 4, renewed)
+    assert got.payload == b"data"
+    late = BlobUpdate(KEY, at(1), at(3), 0, renewed)
+    assert await refusal_of(peer, Operation.BLOB_UPDATE, late) == Refusal.NOT_FOUND
+
+
+@pytest.mark.parametrize("size", [0, 100, 3 * MiB])
+def test_a_version_is_fetched_from_another_device(size: int) -> None:
+    @in_cluster
+    async def scenario(cluster: LoopbackCluster) -> None:
+        source, target = client(cluster, 1), client(cluster, 0)
+        data = os.urandom(size)
+        await stream(source, bytes(16), data)
+        await source.call(Operation.BLOB_COMMIT, (bytes(16), KEY, at(3), BlobFlag.UNLISTED, METADATA))
+        await target.call(Operation.BLOB_PUT, BlobPut(KEY, at(1), 0, METADATA), b"old")
+        assert await refusal_of(target, Operation.BLOB_FETCH, BlobFetch(KEY, at(4), 1)) == Refusal.NOT_FOUND
+        assert await refusal_of(target, Operation.BLOB_FETCH, BlobFetch(bytes(16), at(1), 1)) == Refusal.NOT_FOUND
+        await target.call(Operation.BLOB_FETCH, BlobFetch(KEY, at(2), 1))
+        reply = await target.call(Operation.BLOB_GET, BlobGet(KEY))
+        version = parse(Version, reply.metadata)
+        assert version == Version(at(3), False, BlobFlag.UNLISTED, size, METADATA)
+        got = bytes(reply.payload)
+        while reply.body is not None and (piece := await reply.body.read()):
+            got += piece
+        assert got == data
+        await source.call(Operation.BLOB_DELETE, BlobDelete(KEY, at(5), 0, METADATA))
+        await target.call(Operation.BLOB_FETCH, BlobFetch(KEY, at(5), 1))
+        assert parse(Version, (await target.call(Operation.BLOB_HEAD, (KEY,))).metadata).deleted
+
+    scenario()
+
+
+@in_cluster
+async def test_what_is_here_already_is_not_fetched(cluster: LoopbackCluster) -> None:
+    target = client(cluster, 0)
+    await target.call(Operation.BLOB_PUT, BlobPut(KEY, at(2), 0, METADATA), b"data")
+    cluster.take_down(cluster.devices[1])
+    await target.call(Operation.BLOB_FETCH, BlobFetch(KEY, at(2), 1), timeout_s=1.0)
+    cluster.bring_back(cluster.devices[1])
+
+
+@in_cluster
+async def test_a_fetch_from_a_device_that_is_down_or_does_not_exist_is_refused_as_such(
+    cluster: LoopbackCluster,
+) -> None:
+    target = client(cluster)
+    cluster.take_down(cluster.devices[1])
+    assert await refusal_of(target, Operation.BLOB_FETCH, BlobFetch(KEY, at(2), 77)) == Refusal.BAD_REQUEST
+    assert await refusal_of(target, Operation.BLOB_FETCH, BlobFetch(KEY, at(2), 1)) == Refusal.BUSY
+
+
+@in_cluster
+async def test_replicas_are_compared_by_digests_subdigests_and_versions(cluster: LoopbackCluster) -> None:
+    power = cluster.ring.part_power
+    one, other = client(cluster, 0), client(cluster, 1)
+    partition = cluster.ring.partition(KEY)
+    everything = tuple(range(1 << power))
+
+    async def digests(peer: LoopbackPeer) -> tuple[bytes, ...]:
+        return tuple((await peer.call(Operation.BLOB_DIGESTS, (power, everything))).metadata)
+
+    empty = await digests(one)
+    await one.call(Operation.BLOB_PUT, BlobPut(KEY, at(1), 0, METADATA), b"data")
+    changed = [number for number in everything if (await digests(one))[number] != empty[number]]
+    assert changed == [partition]
+    assert await digests(other) == empty
+    await other.call(Operation.BLOB_FETCH, BlobFetch(KEY, at(1), 0))
+    assert await digests(other) == await digests(one)
+    subdigests = (await one.call(Operation.BLOB_SUBDIGESTS, (power, partition))).metadata
+    assert len(subdigests) == 256
+    assert len(set(subdigests)) == 2
+    versions = (await one.call(Operation.BLOB_VERSIONS, (bytes(16), None, 10))).metadata
+    assert versions == ((KEY, at(1), False),)
+
+
+@in_cluster
+async def test_databases_are_made_filled_listed_and_pulled(cluster: LoopbackCluster) -> None:
+    one, other = client(cluster, 0), client(cluster, 1)
+    create = IndexCreate(DatabaseKind.CONTAINER, CONTAINER, "a", "c", at(1), {"k": ("v", at(1))})
+    await one.call(Operation.INDEX_CREATE, create)
+    rows = [Row(name, at(number), False, number, "etag") for number, name in enumerate("xyz", start=2)]
+    await one.call(
+        Operation.INDEX_ROWS, IndexRows(DatabaseKind.CONTAINER, CONTAINER, "a", "c", at(1), rows)
+    )
+    info, items, truncated = (
+        await one.call(Operation.INDEX_LIST, IndexList(DatabaseKind.CONTAINER, CONTAINER, "a", "c", 2))
+    ).metadata
+    assert [Row(*item) for item in items] == rows[:2]
+    assert truncated
+    assert parse(Info, info).object_count == 3
+    ask = IndexInfo(DatabaseKind.CONTAINER, CONTAINER, "a", "c")
+    assert (await other.call(Operation.INDEX_INFO, ask)).metadata is None
+    pulled = parse(Info, (await other.call(Operation.INDEX_INFO, ask._replace(sync_from=0))).metadata)
+    assert pulled == parse(Info, info)
+    page = await other.call(
+        Operation.INDEX_CHANGES, IndexChanges(DatabaseKind.CONTAINER, CONTAINER, b"", 0, 10)
+    )
+    assert len(parse(Changes, page.metadata).rows) == 3
+    inventories = [
+        (await peer.call(Operation.INDEX_INVENTORY, (DatabaseKind.CONTAINER, b"", None, 10))).metadata
+        for peer in (one, other)
+    ]
+    assert inventories[0] == inventories[1] != ()
+
+
+@in_cluster
+async def test_the_status_is_a_table_of_names_and_values(cluster: LoopbackCluster) -> None:
+    cluster.devices[0].service._status = lambda: {"device": 0}
+    assert (await client(cluster).call(Operation.STATUS, ())).metadata == ({"device": 0},)
