@@ -1,0 +1,63 @@
+"""tools.status: what states mean. How they are found is in test_up."""
+
+import os
+from typing import Any
+
+import pytest
+
+from tools.probe import Health, parse_answer
+from tools.status import DEGRADED, DOWN, HEALTHY, Process, assess, judge
+
+WELL = Health(serves=True, details={})
+UP, STOPPED = Process("x", "up"), Process("x", "stopped")
+
+
+@pytest.mark.parametrize(
+    ("known", "is_ready", "answer", "state"),
+    [
+        ({"state": "running"}, True, WELL, "up"),
+        ({"state": "running"}, False, None, "starting"),
+        ({"state": "running"}, True, None, "unreachable"),
+        ({"state": "running"}, True, Health(False, {}), "failing"),
+        ({"state": "waiting"}, False, None, "dead"),
+        ({"state": "stopped"}, False, None, "stopped"),
+        ({"state": "stopping"}, True, None, "stopping"),
+    ],
+)
+def test_a_process_is_what_it_shows(known: dict[str, Any], is_ready: bool, answer: Health | None, state: str) -> None:
+    assert assess("storage-0", known, is_ready, answer).state == state
+
+
+def test_a_process_tells_its_memory() -> None:
+    found = assess("storage-0", {"state": "running", "pid": os.getpid()}, True, WELL)
+    assert found.rss_bytes is not None
+    assert found.rss_bytes > 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("storage", "proxies", "state"),
+    [
+        ([UP, UP], [UP], HEALTHY),
+        ([UP, STOPPED], [UP], DEGRADED),
+        ([UP, UP], [UP, STOPPED], DEGRADED),
+        ([UP, UP], [STOPPED], DOWN),
+        ([UP, UP], [Process("x", "failing")], DOWN),
+    ],
+)
+def test_the_cluster_is_down_when_no_proxy_serves(storage: list[Process], proxies: list[Process], state: str) -> None:
+    assert judge(storage, proxies) == state
+
+
+@pytest.mark.parametrize(
+    ("answer", "health"),
+    [
+        (b'HTTP/1.1 200 OK\r\nA: b\r\n\r\n{"a": 1}', Health(True, {"a": 1})),
+        (b'HTTP/1.1 503 No\r\n\r\n{"failure": "x"}', Health(False, {"failure": "x"})),
+        (b"HTTP/1.0 200 OK\r\n\r\nfine", Health(True, {})),
+        (b"HTTP/1.0 200 OK\r\n\r\n[]", Health(True, {})),
+        (b"", None),
+        (b"SSH-2.0-x\r\n\r\n", None),
+    ],
+)
+def test_an_answer_of_healthz_is_understood(answer: bytes, health: Health | None) -> None:
+    assert parse_answer(answer) == health

@@ -1,0 +1,91 @@
+"""The processes of a cluster: which there are, how they are called, and where they listen."""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from cluster.config import Config, DeviceConfig
+from cluster.layout import Layout
+from cluster.supervision.program import Program
+
+_PROXY_STOP_ORDER, _STORAGE_STOP_ORDER = 0, 1  # what serves clients goes first
+_STOP_MARGIN_S = 5.0  # beyond what a proxy gives the requests under way
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """Where a process listens."""
+
+    owner: str  # in words
+    host: str
+    number: int
+
+
+def storage_name(device: DeviceConfig) -> str:
+    """Return the name of the process that serves `device`."""
+    return f"storage-{device.id}"
+
+
+def proxy_name(worker: int) -> str:
+    """Return the name of the proxy process `worker`."""
+    return f"proxy-{worker}"
+
+
+def programs(config: Config, layout: Layout) -> list[Program]:
+    """Return the programs of the cluster, storage first."""
+    storage = [
+        _program(layout, storage_name(device), "storage.daemon", ("--device", str(device.id)), _STORAGE_STOP_ORDER)
+        for device in config.devices
+    ]
+    grace_s = config.proxy.shutdown_grace_s + _STOP_MARGIN_S
+    proxies = [
+        _program(layout, proxy_name(worker), "proxy.daemon", ("--worker", str(worker)), _PROXY_STOP_ORDER, grace_s)
+        for worker in range(config.worker_count())
+    ]
+    return storage + proxies
+
+
+def _program(
+    layout: Layout, name: str, module: str, options: tuple[str, ...], stop_order: int, stop_timeout_s: float = 15.0
+) -> Program:
+    return Program(
+        name=name,
+        arguments=(*python_module(module), "--config", str(layout.config), *options),
+        log=layout.log(name),
+        ready=layout.ready(name),
+        pid=layout.pid(name),
+        stop_order=stop_order,
+        stop_timeout_s=stop_timeout_s,
+    )
+
+
+def python_module(module: str) -> tuple[str, ...]:
+    """Return the command that runs `module`; -P: whatever is in the current directory is not ours."""
+    return (sys.executable, "-P", "-m", module)
+
+
+def ports(config: Config) -> Iterator[Port]:
+    """Yield where the processes listen."""
+    listen = config.ports
+    yield Port("S3", listen.listen, listen.s3_port)
+    yield Port("Swift", listen.listen, listen.swift_port)
+    for worker in range(config.worker_count()):
+        yield Port(f"the metrics of {proxy_name(worker)}", listen.admin_listen, listen.proxy_admin_port(worker))
+    for device in config.devices:
+        port = listen.storage_admin_port(device.id)
+        yield Port(f"the metrics of {storage_name(device)}", listen.admin_listen, port)
+        if config.cluster.transport == "tcp":
+            yield Port(storage_name(device), device.host, config.wire_port(device))
+
+
+def last_line(log: Path) -> str:
+    """Return the last line that a process logged; empty when there is none."""
+    try:
+        with open(log, "rb") as file:
+            file.seek(0, 2)
+            file.seek(max(0, file.tell() - 8192))
+            lines = file.read().decode(errors="replace").strip().splitlines()
+    except OSError:
+        return ""
+    return lines[-1].strip() if lines else ""

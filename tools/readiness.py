@@ -1,0 +1,73 @@
+"""Waiting until a cluster serves: every process says so, every proxy reaches a quorum, the ports take clients."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from cluster.supervision import control
+from tools.data_directory import Cluster, data_option, program
+from tools.errors import OperatorError
+from tools.probe import accepts, health
+from tools.processes import last_line
+from tools.progress import Progress
+
+TIMEOUT_S = 60.0
+_PAUSE_S = 0.03
+_DEATHS_LIMIT = 3  # of one process before it is ready: it will not start
+
+
+def await_ready(cluster: Cluster, supervisor_is_alive: Callable[[], bool], progress: Progress) -> None:
+    """Return when a PUT would work. Raise OperatorError when that will not be, and say why."""
+    deadline = time.monotonic() + TIMEOUT_S
+    missing = "the supervisor"
+    while time.monotonic() < deadline:
+        processes = _processes(cluster)
+        if processes is None and not supervisor_is_alive():
+            raise OperatorError(_with_last_line(cluster, "supervisor", "the supervisor ended"))
+        if processes is not None:
+            _refuse_dead(cluster, processes)
+            missing = _missing(cluster, processes, progress)
+            if not missing:
+                return
+        time.sleep(_PAUSE_S)
+    advice = f"`{program()} status{data_option(cluster.layout)}` and the logs in {cluster.layout.logs} tell more"
+    raise OperatorError(f"not ready after {TIMEOUT_S:.0f} s, {missing} does not answer: {advice}")
+
+
+def _processes(cluster: Cluster) -> Sequence[dict[str, Any]] | None:
+    """Return what the supervisor knows of its processes; None when it does not answer."""
+    try:
+        answer = control.ask(cluster.layout.control_socket, "status")
+    except control.ControlError:
+        return None
+    processes: list[dict[str, Any]] = answer["processes"]
+    return processes
+
+
+def _refuse_dead(cluster: Cluster, processes: Sequence[dict[str, Any]]) -> None:
+    for process in processes:
+        if process["deaths"] >= _DEATHS_LIMIT:
+            what = f"{process['name']} does not start ({process['last_exit']})"
+            raise OperatorError(_with_last_line(cluster, process["name"], what))
+
+
+def _with_last_line(cluster: Cluster, name: str, what: str) -> str:
+    log = cluster.layout.log(name)
+    return f"{what}: {last_line(log) or 'it logged nothing'} (its log: {log})"
+
+
+def _missing(cluster: Cluster, processes: Sequence[dict[str, Any]], progress: Progress) -> str:
+    """Return what is not ready yet; empty when all is."""
+    waiting = [each["name"] for each in processes if not cluster.layout.ready(each["name"]).exists()]
+    progress.show(f"starting: {len(processes) - len(waiting)} of {len(processes)} processes are ready")
+    if waiting:
+        return str(waiting[0])
+    ports = cluster.config.ports
+    for worker in range(cluster.config.worker_count()):
+        answer = health(ports.admin_listen, ports.proxy_admin_port(worker))
+        if answer is None or not answer.serves:
+            return f"proxy-{worker}"
+    for name, port in (("S3", ports.s3_port), ("Swift", ports.swift_port)):
+        if not accepts(ports.listen, port):
+            return f"the {name} port"
+    return ""

@@ -1,0 +1,240 @@
+"""`holdfast status`: how a cluster is, asked of its processes and not remembered.
+
+Exit code: 0 healthy, 1 degraded (it serves, but something is amiss), 2 down.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from cluster.config import DeviceConfig
+from cluster.supervision import control
+from tools import environment
+from tools.data_directory import Cluster, add_data_argument, data_option, open_cluster, program
+from tools.probe import Health, health, memory_bytes
+from tools.processes import proxy_name, storage_name
+
+HEALTHY, DEGRADED, DOWN = "healthy", "degraded", "down"
+EXIT_CODES = {HEALTHY: 0, DEGRADED: 1, DOWN: 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A process as it is now."""
+
+    name: str
+    state: str  # up, starting, stopping, stopped, dead (being restarted), unreachable or failing
+    pid: int | None = None
+    since: float | None = None  # of the state, seconds since 1970
+    rss_bytes: int | None = None
+    deaths: int = 0  # unasked for, since the cluster was started
+    last_exit: str = ""
+    health: dict[str, Any] = field(default_factory=dict)  # what its /healthz says
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """Of a device's file system, which others may share; None: it cannot be read."""
+
+    total_bytes: int | None
+    used_bytes: int | None
+    free_bytes: int | None
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    add_data_argument(parser)
+    parser.add_argument("--json", action="store_true", help="for programs")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the status."""
+    cluster = open_cluster(arguments)
+    report = survey(cluster)
+    print(json.dumps(report, indent=2) if arguments.json else "\n".join(_lines(report)))
+    return EXIT_CODES[report["state"]]
+
+
+def survey(cluster: Cluster) -> dict[str, Any]:
+    """Return the state of the cluster, as --json shows it."""
+    known = _ask_supervisor(cluster)
+    storage, proxies = _ask_processes(cluster, known["processes"] if known else [])
+    state = judge(storage, proxies)
+    return {
+        "state": state,
+        "sentence": describe(state, storage, proxies, cluster),
+        "data": str(cluster.layout.directory),
+        "endpoints": {
+            "s3": environment.s3_url(cluster.config),
+            "swift": environment.swift_auth_url(cluster.config),
+        },
+        "supervisor": {"pid": known["pid"], "rss_bytes": memory_bytes(known["pid"])} if known else None,
+        "nodes": _nodes(cluster, {process.name: process for process in storage}),
+        "proxies": [dataclasses.asdict(process) for process in proxies],
+    }
+
+
+def _ask_supervisor(cluster: Cluster) -> dict[str, Any] | None:
+    try:
+        return control.ask(cluster.layout.control_socket, "status")
+    except control.ControlError:
+        return None
+
+
+def _ask_processes(cluster: Cluster, known: Sequence[dict[str, Any]]) -> tuple[Sequence[Process], Sequence[Process]]:
+    """Return the storage processes and the proxies; each is asked for its health, all at once."""
+    ports = cluster.config.ports
+    storage = {storage_name(each): ports.storage_admin_port(each.id) for each in cluster.config.devices}
+    workers = range(cluster.config.worker_count())
+    proxies = {proxy_name(worker): ports.proxy_admin_port(worker) for worker in workers}
+    facts = {process["name"]: process for process in known}
+
+    def ask(name: str, port: int) -> Process:
+        process = facts.get(name, {"state": "stopped"})
+        answer = health(ports.admin_listen, port) if process["state"] == "running" else None
+        return assess(name, process, cluster.layout.ready(name).exists(), answer)
+
+    with ThreadPoolExecutor(max_workers=16) as pool:
+        asked = {name: pool.submit(ask, name, port) for name, port in (storage | proxies).items()}
+        found = {name: future.result() for name, future in asked.items()}
+    return [found[name] for name in storage], [found[name] for name in proxies]
+
+
+def assess(name: str, known: dict[str, Any], is_ready: bool, answer: Health | None) -> Process:
+    """Return the process, from what the supervisor knows, its ready file and its own answer."""
+    state = {"waiting": "dead", "running": "up"}.get(known["state"], known["state"])
+    if state == "up" and not is_ready:
+        state = "starting"
+    elif state == "up" and answer is None:
+        state = "unreachable"
+    elif state == "up" and answer is not None and not answer.serves:
+        state = "failing"
+    pid = known.get("pid")
+    return Process(
+        name=name,
+        state=state,
+        pid=pid,
+        since=known.get("since"),
+        rss_bytes=memory_bytes(pid) if pid else None,
+        deaths=known.get("deaths", 0),
+        last_exit=known.get("last_exit", ""),
+        health=answer.details if answer else {},
+    )
+
+
+def judge(storage: Sequence[Process], proxies: Sequence[Process]) -> str:
+    """Return healthy, degraded, or down: no proxy serves (one says so when it reaches no quorum)."""
+    if not any(process.state == "up" for process in proxies):
+        return DOWN
+    return HEALTHY if all(process.state == "up" for process in [*storage, *proxies]) else DEGRADED
+
+
+def describe(state: str, storage: Sequence[Process], proxies: Sequence[Process], cluster: Cluster) -> str:
+    """Return what is wrong, what is being done about it, and what the operator can do."""
+    option, called = data_option(cluster.layout), program()
+    if all(process.state == "stopped" for process in [*storage, *proxies]):
+        return f"The cluster is down: nothing runs. `{called} up{option}` starts it."
+    if state == HEALTHY:
+        return f"The cluster is healthy: all {len(storage)} devices and {len(proxies)} proxies serve."
+    troubles = [_trouble(process) for process in [*storage, *proxies] if process.state != "up"]
+    advice = _advice(storage, cluster)
+    summary = "down: no proxy reaches a quorum" if state == DOWN else "degraded, and serves"
+    return " ".join([f"The cluster is {summary}.", *troubles, *advice])
+
+
+def _trouble(process: Process) -> str:
+    explanations = {
+        "dead": f"it {process.last_exit} and is being restarted",
+        "unreachable": "it runs but does not answer; peers do without it",
+        "failing": str(process.health.get("failure") or "it says that it cannot serve"),
+        "starting": "it is starting",
+        "stopping": "it is stopping",
+    }
+    explanation = explanations.get(process.state)
+    return f"{process.name} is {process.state}{f': {explanation}' if explanation else ''}."
+
+
+def _advice(storage: Sequence[Process], cluster: Cluster) -> Iterator[str]:
+    states = {process.name: process.state for process in storage}
+    option, called = data_option(cluster.layout), program()
+    stopped = {each.node for each in cluster.config.devices if states[storage_name(each)] == "stopped"}
+    for node in sorted(stopped):
+        yield f"`{called} node start {node}{option}` starts node {node}."
+    if any(state in ("dead", "failing", "unreachable") for state in states.values()):
+        yield f"The logs in {cluster.layout.logs} tell why."
+
+
+def _nodes(cluster: Cluster, processes: dict[str, Process]) -> list[dict[str, Any]]:
+    nodes: dict[str, dict[str, Any]] = {}
+    for device in cluster.config.devices:
+        process = processes[storage_name(device)]
+        node = nodes.setdefault(
+            device.node, {"node": device.node, "region": device.region, "zone": device.zone, "devices": []}
+        )
+        node["devices"].append(
+            {
+                "id": device.id,
+                "directory": str(cluster.layout.device(device)),
+                "capacity": dataclasses.asdict(_capacity(cluster, device)),
+                **dataclasses.asdict(process),
+            }
+        )
+    for node in nodes.values():
+        states = {device["state"] for device in node["devices"]}
+        node["state"] = states.pop() if len(states) == 1 else "degraded"
+    return list(nodes.values())
+
+
+def _capacity(cluster: Cluster, device: DeviceConfig) -> Capacity:
+    try:
+        found = os.statvfs(cluster.layout.device(device))
+    except OSError:
+        return Capacity(None, None, None)
+    block = found.f_frsize
+    return Capacity(found.f_blocks * block, (found.f_blocks - found.f_bfree) * block, found.f_bavail * block)
+
+
+def _lines(report: dict[str, Any]) -> Iterator[str]:
+    yield report["sentence"]
+    yield ""
+    yield f"{'':<14} {'state':<12} {'pid':>8} {'since':<10} {'memory':>9}  disk"
+    for node in report["nodes"]:
+        for device in node["devices"]:
+            yield _line(f"node {node['node']} d{device['id']}", device, device["capacity"])
+    for proxy in report["proxies"]:
+        yield _line(proxy["name"], proxy, None)
+    if report["supervisor"]:
+        pid, memory = report["supervisor"]["pid"], report["supervisor"]["rss_bytes"]
+        yield f"{'supervisor':<14} {'up':<12} {pid:>8} {'':<10} {_megabytes(memory):>9}"
+        yield ""
+        yield f"S3     {report['endpoints']['s3']}"
+        yield f"Swift  {report['endpoints']['swift']}"
+
+
+def _line(name: str, process: dict[str, Any], capacity: dict[str, Any] | None) -> str:
+    disk = ""
+    if capacity and capacity["total_bytes"]:
+        disk = f"  {capacity['used_bytes'] / 2**30:.1f} GiB used, {capacity['free_bytes'] / 2**30:.1f} free"
+    pid = process["pid"] or ""
+    since = _ago(process["since"])
+    return f"{name:<14} {process['state']:<12} {pid:>8} {since:<10} {_megabytes(process['rss_bytes']):>9}{disk}"
+
+
+def _megabytes(count: int | None) -> str:
+    return f"{count / 2**20:.0f} MiB" if count else ""
+
+
+def _ago(since: float | None) -> str:
+    if since is None:
+        return ""
+    seconds = max(0, int(time.time() - since))
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
