@@ -10,10 +10,11 @@ what linearizability says of a request that never returned. Its row is not ackno
 within ROW_PATIENCE_S, `check_everything` and `check_listing` do not look at it, `check_rows` does.
 """
 
+import contextlib
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -116,18 +117,22 @@ class Load:
             f"w{writer}/k{index}": KeyState() for writer in range(writers) for index in range(keys)
         }
         self._threads = [
-            threading.Thread(target=self._guard, args=(self._write, index)) for index in range(writers)
-        ] + [threading.Thread(target=self._guard, args=(self._read, index)) for index in range(readers)]
+            threading.Thread(target=self._guard, args=(self._write, index), daemon=True) for index in range(writers)
+        ] + [threading.Thread(target=self._guard, args=(self._read, index), daemon=True) for index in range(readers)]
         for work in (self._stream, self._buckets):
-            self._threads.append(threading.Thread(target=self._guard, args=(work, 0)))
+            self._threads.append(threading.Thread(target=self._guard, args=(work, 0), daemon=True))
 
-    def start(self) -> None:
-        """Begin."""
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """Go on within the block; at its end wait for the requests under way."""
         for thread in self._threads:
             thread.start()
+        try:
+            yield
+        finally:
+            self._end()
 
-    def stop(self) -> None:
-        """End, and wait for requests under way."""
+    def _end(self) -> None:
         self._stop.set()
         for thread in self._threads:
             thread.join(timeout=60)

@@ -75,7 +75,7 @@ def test_uploads_that_break_off_leave_nothing_and_hold_nobody_up(cluster: Cluste
     client.create_bucket(Bucket="vanish")
     keys = [f"k{index}" for index in range(20)]
     urls = {key: client.generate_presigned_url("put_object", {"Bucket": "vanish", "Key": key}) for key in keys}
-    dying = [threading.Thread(target=_die_often, args=(cluster, urls, seed)) for seed in range(CLIENTS)]
+    dying = [threading.Thread(target=_die_often, args=(cluster, urls, seed), daemon=True) for seed in range(CLIENTS)]
     slowest_s = 0.0
 
     def put(key: str, size: int) -> None:

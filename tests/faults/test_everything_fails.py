@@ -7,7 +7,7 @@ from typing import Any
 from tests.cluster import Cluster
 from tests.faults.load import Load
 
-ROUNDS = int(os.environ.get("HOLDFAST_TEST_ROUNDS", "4"))
+ROUNDS = int(os.environ.get("HOLDFAST_TEST_ROUNDS", "4"))  # 50 take ten minutes: pytest -o timeout=1500
 LOAD_S = 1.5
 START_LIMIT_S = 5.0  # of a cluster that was not stopped cleanly
 
@@ -20,10 +20,9 @@ def test_what_was_acknowledged_survives_the_death_of_everything(cluster: Cluster
         load = Load(cluster, "all-die")
         if states is not None:
             load.states = states
-        load.start()
-        time.sleep(LOAD_S)
-        cluster.kill_everything()
-        load.stop()
+        with load.running():
+            time.sleep(LOAD_S)
+            cluster.kill_everything()
         load.failures.clear()  # requests that died with the cluster are in doubt, not wrong
         begin = time.monotonic()
         cluster.up()

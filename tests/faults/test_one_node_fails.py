@@ -18,19 +18,18 @@ def test_a_node_fails_under_load_and_catches_up(cluster: Cluster, number: int) -
     bucket = f"one-node-{number}"
     cluster.s3().create_bucket(Bucket=bucket)
     load = Load(cluster, bucket)
-    load.start()
-    time.sleep(LOAD_S)
-    if number == signal.SIGKILL:
-        cluster.holdfast("node", "kill", "1")
-    else:
-        cluster.signal_storage(1, number)
-    time.sleep(LOAD_S)
-    if number == signal.SIGKILL:
-        cluster.holdfast("node", "start", "1")
-    else:
-        cluster.signal_storage(1, signal.SIGCONT)
-    time.sleep(LOAD_S)
-    load.stop()
+    with load.running():
+        time.sleep(LOAD_S)
+        if number == signal.SIGKILL:
+            cluster.holdfast("node", "kill", "1")
+        else:
+            cluster.signal_storage(1, number)
+        time.sleep(LOAD_S)
+        if number == signal.SIGKILL:
+            cluster.holdfast("node", "start", "1")
+        else:
+            cluster.signal_storage(1, signal.SIGCONT)
+        time.sleep(LOAD_S)
     load.check_everything()
     print(load.report())
     assert not load.violations, load.report()

@@ -62,12 +62,11 @@ def test_a_row_that_was_left_undone_is_added(cluster: Cluster) -> None:
     assert listed == sorted([key, "warm"])
 
 
-def _await_return(cluster: Cluster, name: str) -> None:
+def _await_return(cluster: Cluster, name: str, dead: int) -> None:
     """Return when the supervisor has started a process again: another one may die then."""
     ready = cluster.directory / "run" / f"{name}.ready"
-    died = ready.stat().st_ctime
     deadline = time.monotonic() + 20
-    while not ready.exists() or ready.stat().st_ctime == died:
+    while cluster.processes().get(name, dead) == dead or not ready.exists():
         assert time.monotonic() < deadline, f"{name} does not come back"
         time.sleep(0.02)
 
@@ -75,14 +74,14 @@ def _await_return(cluster: Cluster, name: str) -> None:
 def test_clients_go_on_while_proxies_die(cluster: Cluster) -> None:
     cluster.s3().create_bucket(Bucket="proxies-die")
     writing = Load(cluster, "proxies-die")
-    writing.start()
-    for death in range(PROXY_DEATHS):
-        time.sleep(1)
-        workers = sorted(name for name in cluster.processes() if name.startswith("proxy-"))
-        name = workers[death % len(workers)]
-        os.kill(cluster.processes()[name], signal.SIGKILL)
-        _await_return(cluster, name)
-    writing.stop()
+    with writing.running():
+        for death in range(PROXY_DEATHS):
+            time.sleep(1)
+            workers = sorted(name for name in cluster.processes() if name.startswith("proxy-"))
+            name = workers[death % len(workers)]
+            pid = cluster.processes()[name]
+            os.kill(pid, signal.SIGKILL)
+            _await_return(cluster, name, pid)
     print(writing.report())
     writing.check_everything()
     assert not writing.violations, writing.report()
