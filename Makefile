@@ -14,7 +14,7 @@ data_option := $(if $(DATA),--data "$(DATA)")
 up_options := $(data_option) $(if $(NODES),--nodes $(NODES)) $(if $(PORT_OFFSET),--port-offset $(PORT_OFFSET)) \
 	$(if $(DETACH),--detach)
 
-.PHONY: help venv up down status test lint unit functional faults sim bench clean
+.PHONY: help venv up down status test lint unit functional faults bench clean
 
 help:
 	@echo 'make up      start a cluster and stay with it; DETACH=1: behind; DATA= NODES= PORT_OFFSET='
@@ -22,7 +22,7 @@ help:
 	@echo 'make status  tell how it is; DATA='
 	@echo 'make test    everything a change must pass: lint, and all tests'
 	@echo 'make lint    ruff and mypy'
-	@echo 'make unit functional faults sim    one kind of test each'
+	@echo 'make unit functional faults    one kind of test each'
 	@echo 'make bench   measure a cluster of its own, or that of DATA=; PEERS= BENCH='
 	@echo 'make venv    only make .venv'
 	@echo 'make clean   remove .venv and what tools left; data are not touched'
@@ -58,7 +58,7 @@ lint: $(INSTALLED_TEST)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-unit sim: $(INSTALLED_TEST)
+unit: $(INSTALLED_TEST)
 	$(BIN)/pytest tests/$@
 
 functional faults: $(INSTALLED_TEST)

@@ -39,6 +39,11 @@ def microseconds_of(timestamp: Timestamp) -> int:
     return int.from_bytes(timestamp[:8], "big")
 
 
+def just_after(timestamp: Timestamp) -> Timestamp:
+    """Return the least timestamp above `timestamp`: what any clock gives for a later version is above both."""
+    return Timestamp((int.from_bytes(timestamp, "big") + 1).to_bytes(TIMESTAMP_SIZE, "big"))
+
+
 def is_timestamp(value: object) -> bool:
     """Tell whether `value`, which came from a peer, has the shape of a timestamp."""
     return isinstance(value, bytes) and len(value) == TIMESTAMP_SIZE

@@ -161,7 +161,7 @@ class ProxyConfig:
     ] = 32 * KiB
     max_connections: Annotated[
         int,
-        Meaning("Client connections per worker; more are turned away with 503."),
+        Meaning("Client connections per worker; more are closed at once."),
         Limits(16, 100_000),
     ] = 4096
     max_put_bytes: Annotated[
@@ -184,14 +184,6 @@ class ProxyConfig:
         Meaning("Time that a connection may wait for its next request."),
         Limits(1, 3600),
     ] = 75.0
-    node_timeout_s: Annotated[
-        float,
-        Meaning(
-            "Time for a storage node to answer one message before another is asked. Small: a busy disk "
-            "counts as a failed one; large: clients wait for a hung node."
-        ),
-        Limits(0.1, 600),
-    ] = 5.0
     shutdown_grace_s: Annotated[
         float,
         Meaning("Time for requests under way when the proxy is told to stop; then they are cut."),
@@ -211,22 +203,12 @@ class StorageConfig:
         ),
         Limits(MiB, 4 * GiB),
     ] = 256 * MiB
-    large_object_bytes: Annotated[
-        int,
-        Meaning("Objects above it get a file of their own; others are records in the log. 1 MiB at most."),
-        Limits(0, MiB),
-    ] = MiB
-    index_map_bytes: Annotated[
-        int,
-        Meaning(
-            "Address space of a device's index; about 300 bytes per object are used. A full index refuses "
-            "writes. No memory or disk is taken in advance."
-        ),
-        Limits(16 * MiB),
-    ] = 16 * GiB
     max_open_indexes: Annotated[
         int,
-        Meaning("Container and account databases that a device keeps open; each takes about 100 kB."),
+        Meaning(
+            "Container and account databases that a device keeps open; each takes two file descriptors and "
+            "about 260 kB. Small: busy ones are opened again and again."
+        ),
         Limits(8, 100_000),
     ] = 128
     upload_ttl_s: Annotated[
@@ -234,14 +216,6 @@ class StorageConfig:
         Meaning("Time after which an upload that was never committed is dropped from a device."),
         Limits(60),
     ] = 3600.0
-    reclaim_age_s: Annotated[
-        float,
-        Meaning(
-            "Time for which a deletion is remembered. A device that was away for longer must not come back "
-            "with its data: what was deleted meanwhile would reappear."
-        ),
-        Limits(60),
-    ] = 7 * DAY_S
     replication_interval_s: Annotated[
         float,
         Meaning(
@@ -250,17 +224,11 @@ class StorageConfig:
         ),
         Limits(0.1, DAY_S),
     ] = 30.0
-    replication_bytes_per_s: Annotated[
-        int, Meaning("What repair may read from a device. 0 pauses repair."), Limits(0)
-    ] = 100 * MiB
     warn_full_ratio: Annotated[
         float,
         Meaning("Used share of a device's file system from which status warns."),
         Limits(0, 1),
     ] = 0.85
-    stop_full_ratio: Annotated[float, Meaning("Used share from which nothing is moved in."), Limits(0, 1)] = (
-        0.90
-    )
     refuse_full_ratio: Annotated[
         float,
         Meaning("Used share from which clients' writes are refused. Deletions still work."),
@@ -442,10 +410,10 @@ def _check_secrets(cluster: ClusterConfig) -> None:
 
 
 def _check_fullness(storage: StorageConfig) -> None:
-    if not storage.warn_full_ratio <= storage.stop_full_ratio <= storage.refuse_full_ratio:
+    if storage.warn_full_ratio > storage.refuse_full_ratio:
         raise ConfigError(
-            "[storage] must have warn_full_ratio <= stop_full_ratio <= refuse_full_ratio, not "
-            f"{storage.warn_full_ratio}, {storage.stop_full_ratio}, {storage.refuse_full_ratio}"
+            "[storage] must have warn_full_ratio <= refuse_full_ratio, not "
+            f"{storage.warn_full_ratio} and {storage.refuse_full_ratio}"
         )
 
 

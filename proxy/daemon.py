@@ -16,7 +16,7 @@ from typing import Any
 
 import uvloop
 
-from cluster.allocator import keep_buffers
+from cluster.allocator import calm_collector, keep_buffers
 from cluster.clock import HybridClock
 from cluster.config import Config, load
 from cluster.coordination.embedded import EmbeddedCoordination
@@ -70,6 +70,7 @@ class ProxyDaemon:
         s3, swift = self._servers
         await s3.listen(ports.listen, ports.s3_port)
         await swift.listen(ports.listen, ports.swift_port)
+        calm_collector()
         self._layout.ready(self._name).touch()
         _log.info("ready", worker=self._worker, s3=ports.s3_port, swift=ports.swift_port)
         await stop.wait()

@@ -15,7 +15,7 @@ from typing import Any
 
 import uvloop
 
-from cluster.allocator import keep_buffers
+from cluster.allocator import calm_collector, keep_buffers
 from cluster.config import Config, load
 from cluster.coordination.embedded import EmbeddedCoordination
 from cluster.errors import ConfigError
@@ -32,9 +32,10 @@ from storage.housekeeping.replicate import Replicate
 from storage.housekeeping.rows import AddRows, Report, RowSender
 from storage.housekeeping.schedule import Schedule
 from storage.housekeeping.synchronize import Synchronize
-from storage.indexes.store import IndexStore
+from storage.indexes.store import IndexStore, Tuning
 from storage.log.device import DeviceLog
 from storage.messages import DatabaseKind
+from storage.metrics import register_device, register_housekeeping
 from storage.service import DeviceService, pull_through
 
 CATCH_UP_DELAY_S = 1.0  # from start to the first comparison with peers: they connect meanwhile
@@ -65,7 +66,8 @@ class StorageDaemon:
         directory.mkdir(parents=True, exist_ok=True)
         self._log = DeviceLog(str(directory / "log"), segment_bytes=self._config.storage.segment_bytes)
         peers = {device: peer for device, peer in self._placement.peers.items() if device != self._device_id}
-        self._indexes = IndexStore(directory / "indexes", self._log, pull_through(peers))
+        tuning = Tuning(handles=self._config.storage.max_open_indexes)
+        self._indexes = IndexStore(directory / "indexes", self._log, pull_through(peers), tuning)
         self._indexes.recover()
         part_power = self._placement.rings.object.part_power
         self._blobs = BlobStore(
@@ -73,6 +75,7 @@ class StorageDaemon:
             str(directory / "blobs"),
             part_power,
             full_ratio=self._config.storage.refuse_full_ratio,
+            upload_ttl_s=self._config.storage.upload_ttl_s,
         )
         service = DeviceService(self._blobs, self._indexes, peers, self._status)
         self._log.start()
@@ -87,6 +90,7 @@ class StorageDaemon:
         admin = AdminServer(self._registry, self._health)
         ports = self._config.ports
         await admin.start(ports.admin_listen, ports.storage_admin_port(self._device_id))
+        calm_collector()
         self._layout.ready(self._name).touch()
         _log.info("ready", device=self._device_id, directory=str(directory))
         await stop.wait()
@@ -107,6 +111,7 @@ class StorageDaemon:
         interval_s = self._config.storage.replication_interval_s
         sender = RowSender(placement)
         replica = _Replica(self._blobs, service)
+        add_rows = AddRows(self._blobs, sender, placement, self._device_id)
         self._replicate = Replicate(replica, rings.object, self._device_id, placement.peers, interval_s)
         self._schedule.add(self._replicate, CATCH_UP_DELAY_S)
         for kind in DatabaseKind:
@@ -115,9 +120,11 @@ class StorageDaemon:
             )
             self._synchronize.append(synchronize)
             self._schedule.add(synchronize, CATCH_UP_DELAY_S)
-        self._schedule.add(AddRows(self._blobs, sender, placement, self._device_id), CATCH_UP_DELAY_S)
+        self._schedule.add(add_rows, CATCH_UP_DELAY_S)
         self._schedule.add(Report(self._indexes, sender))
         self._schedule.add(Compact(self._blobs.compaction), INTERVAL_S)
+        register_device(self._registry, self._status)
+        register_housekeeping(self._registry, self._replicate, self._synchronize, add_rows)
 
     def _on_peer_state(self, up: bool) -> None:
         """Compare with a peer as soon as it is back: each may have what the other has missed."""

@@ -13,6 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import ParamSpec, Protocol, TypeVar
 
+import xattr
+
 Buffer = bytes | bytearray | memoryview
 
 IOV_MAX = os.sysconf("SC_IOV_MAX") if "SC_IOV_MAX" in os.sysconf_names else 1024
@@ -185,15 +187,16 @@ class RealDisk:
         os.makedirs(path, _DIRECTORY_MODE, exist_ok=True)
 
     def set_attribute(self, fd: int, name: str, value: bytes) -> None:
-        os.setxattr(fd, name, value)
+        xattr.setxattr(fd, name, value)
 
     def get_attribute(self, fd: int, name: str) -> bytes | None:
         try:
-            return os.getxattr(fd, name)
+            value: bytes = xattr.getxattr(fd, name)
         except OSError as error:
             if error.errno in (errno.ENODATA, errno.EOPNOTSUPP):
                 return None
             raise
+        return value
 
     def space(self, path: str) -> Space:
         figures = os.statvfs(path)

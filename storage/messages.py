@@ -99,7 +99,7 @@ class BlobDelete(NamedTuple):
 
 
 class BlobPrepare(NamedTuple):
-    """Dropped when the connection ends before the body does, or when not committed in an hour."""
+    """Dropped when the connection ends before the body does, or when not committed for too long."""
 
     upload_id: bytes  # 16 random bytes
     size: int | None  # bytes, when known: space is set aside

@@ -1,6 +1,6 @@
 """Counting replicas: when a write is done or hopeless, and which version a read may answer with.
 
-Pure decisions, shared by the object service and the block gateway; see DESIGN "Object consistency".
+Pure decisions, shared by the object service and the block gateway; see ARCHITECTURE.md, "Consistency".
 Invariant: two quorums of the same replicas always meet in at least one of them, so that whatever one
 operation was acknowledged for, the next one is told of.
 """

@@ -8,12 +8,12 @@ import dataclasses
 import json
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from cluster.config import DeviceConfig
+from cluster.config import Config, DeviceConfig
 from cluster.supervision import control
 from tools import environment
 from tools.data_directory import Cluster, add_data_argument, data_option, open_cluster, program
@@ -46,6 +46,13 @@ class Capacity:
     used_bytes: int | None
     free_bytes: int | None
 
+    @property
+    def used_ratio(self) -> float:
+        """The share that we cannot use any more, as a device reckons it; 0.0 when it cannot be read."""
+        if not self.total_bytes or self.free_bytes is None:
+            return 0.0
+        return 1 - self.free_bytes / self.total_bytes
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
@@ -66,16 +73,18 @@ def survey(cluster: Cluster) -> dict[str, Any]:
     known = _ask_supervisor(cluster)
     storage, proxies = _ask_processes(cluster, known["processes"] if known else [])
     state = judge(storage, proxies)
+    capacities = {device.id: _capacity(cluster, device) for device in cluster.config.devices}
+    sentences = [describe(state, storage, proxies, cluster), *warn_of_full(cluster.config, capacities)]
     return {
         "state": state,
-        "sentence": describe(state, storage, proxies, cluster),
+        "sentence": " ".join(sentences),
         "data": str(cluster.layout.directory),
         "endpoints": {
             "s3": environment.s3_url(cluster.config),
             "swift": environment.swift_auth_url(cluster.config),
         },
         "supervisor": {"pid": known["pid"], "rss_bytes": memory_bytes(known["pid"])} if known else None,
-        "nodes": _nodes(cluster, {process.name: process for process in storage}),
+        "nodes": _nodes(cluster, {process.name: process for process in storage}, capacities),
         "proxies": [dataclasses.asdict(process) for process in proxies],
     }
 
@@ -170,7 +179,25 @@ def _advice(storage: Sequence[Process], cluster: Cluster) -> Iterator[str]:
         yield f"The logs in {cluster.layout.logs} tell why."
 
 
-def _nodes(cluster: Cluster, processes: dict[str, Process]) -> list[dict[str, Any]]:
+def warn_of_full(config: Config, capacities: Mapping[int, Capacity]) -> Iterator[str]:
+    """Yield a sentence on the devices, by id, whose file systems have little room left, if there are any."""
+    storage = config.storage
+    used = {device: capacities[device.id].used_ratio for device in config.devices}
+    scarce = [
+        f"device {device.id} of node {device.node} ({ratio:.0%} used)"
+        for device, ratio in used.items()
+        if ratio > storage.warn_full_ratio
+    ]
+    if scarce:
+        yield (
+            f"There is little room on {', '.join(scarce)}: delete objects, or make room on the file system. "
+            f"Above {storage.refuse_full_ratio:.0%} a device refuses writes."
+        )
+
+
+def _nodes(
+    cluster: Cluster, processes: Mapping[str, Process], capacities: Mapping[int, Capacity]
+) -> list[dict[str, Any]]:
     nodes: dict[str, dict[str, Any]] = {}
     for device in cluster.config.devices:
         process = processes[storage_name(device)]
@@ -181,7 +208,7 @@ def _nodes(cluster: Cluster, processes: dict[str, Process]) -> list[dict[str, An
             {
                 "id": device.id,
                 "directory": str(cluster.layout.device(device)),
-                "capacity": dataclasses.asdict(_capacity(cluster, device)),
+                "capacity": dataclasses.asdict(capacities[device.id]),
                 **dataclasses.asdict(process),
             }
         )

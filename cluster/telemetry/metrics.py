@@ -9,6 +9,7 @@ For one thread: the event loop's. Another thread hands its figures over, or is r
 function. Source: prometheus.io, "Text-based format" 0.0.4; units and suffixes as its "Naming" page says.
 """
 
+import math
 import os
 import re
 import time
@@ -245,6 +246,8 @@ def _open_descriptors() -> float:
 
 
 def _number(value: float) -> str:
+    if math.isnan(value):
+        return "NaN"
     if value == float("inf"):
         return "+Inf"
     return str(int(value)) if value == int(value) and abs(value) < 1e15 else repr(float(value))

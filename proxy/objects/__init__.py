@@ -1,6 +1,6 @@
 """The object service: accounts, containers, objects and large objects, over quorums of storage devices.
 
-What it promises (DESIGN "Object consistency"):
+What it promises (ARCHITECTURE.md, "Consistency"):
 
 - A name is a linearizable register. A write is acknowledged when a quorum of the name's primaries has
   it on disk; a read answers with a version that a quorum holds, writing it back first where it must.

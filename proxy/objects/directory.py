@@ -191,12 +191,22 @@ class Directory:
         self._known.pop((account, container), None)
 
     async def known_container(self, account: str, container: str) -> ContainerInfo:
-        """Return the container's state, up to CACHE_S old. Raise NoSuchContainer."""
+        """Return the container's state, confirmed within CACHE_S; its counters may be older. Raise NoSuchContainer."""
         known = self._known.get((account, container))
         now = asyncio.get_running_loop().time()
         if known is not None and known[0] > now:
             return known[1]
         return await self.container_info(account, container)
+
+    def _confirm(self, database: Database) -> None:
+        """Go on believing in a container: a quorum has just taken a row for it.
+
+        So whoever writes steadily need not ask. Asking merges replicas, and would hold up all writers at once.
+        """
+        known = self._known.get((database.account, database.container))
+        if known is not None:
+            expires = asyncio.get_running_loop().time() + CACHE_S
+            self._known[database.account, database.container] = (expires, known[1])
 
     async def container_info(self, account: str, container: str) -> ContainerInfo:
         """Return the container's state. Raise NoSuchContainer."""
@@ -402,6 +412,7 @@ class _Outbox:
             self._sent.set_exception(error or Unavailable("cancelled"))
             self._sent.exception()  # heard: whoever still waits is told all the same
         else:
+            self._directory._confirm(self.database)
             self._sent.set_result(None)
 
 

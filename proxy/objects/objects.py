@@ -346,7 +346,7 @@ class Objects:
 
     async def _absent(self, name: ObjectName) -> None:
         """Raise what an absent object means."""
-        await self._directory.known_container(name.account, name.container)
+        await self._directory.container_info(name.account, name.container)
         raise NoSuchObject(name.object)
 
     async def pieces(self, key: bytes, opened: Opened) -> AsyncGenerator[Buffer, None]:

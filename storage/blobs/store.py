@@ -44,6 +44,7 @@ from storage.messages import (
 )
 
 FULL_RATIO = 0.95  # of the file system; beyond it only deletions are taken
+UPLOAD_TTL_S = 3600.0  # of one that nobody commits
 _TICK_S = 1.0
 _SWEEP_PAUSE_S = 0.02  # between directories: a pass in a few seconds, without a burst
 _QUARANTINE_LIMIT = 10_000
@@ -72,6 +73,7 @@ class BlobStore:
         disk: Disk | None = None,
         waiters: Waiters | None = None,
         full_ratio: float = FULL_RATIO,
+        upload_ttl_s: float = UPLOAD_TTL_S,
         wall: Callable[[], int] = wall_us,
         boot_id: str | None = None,
         new_id: Callable[[], bytes] = lambda: os.urandom(record.DATA_ID_SIZE),
@@ -101,7 +103,7 @@ class BlobStore:
             self._files.remove(data_id)
         self._commits = Commits(target, self.index, self._now, self._remove_files)
         self._uploads = Uploads(
-            self._disk, self._files, self._waiters, self._commits, self._new_id, self._now
+            self._disk, self._files, self._waiters, self._commits, self._new_id, self._now, upload_ttl_s
         )
         self._reads = Reads(self._disk, target, self.index, self._files, self._waiters, self._quarantine)
         self._updates = Updates(self._files, self._waiters, self._commits, self.index, self._reads)

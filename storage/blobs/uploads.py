@@ -18,7 +18,6 @@ from storage.disk import Buffer, Disk, Waiters
 from storage.messages import BlobCommit, BlobPrepare, Refusal
 
 UPLOADS_LIMIT = 1024  # at a time; each may hold two megabytes
-UPLOAD_TTL_S = 3600.0  # a complete upload that nobody commits is dropped
 
 Admit = Callable[[], "asyncio.Future[Any] | None"]  # see Commits.admit
 
@@ -43,6 +42,7 @@ class Uploads:
         commits: Commits,
         new_id: Callable[[], bytes],
         now: Callable[[], float],
+        ttl_s: float,
     ) -> None:
         self._disk = disk
         self._files = files
@@ -50,6 +50,7 @@ class Uploads:
         self._commits = commits
         self._new_id = new_id
         self._now = now
+        self._ttl_s = ttl_s  # a complete upload that nobody commits is dropped
         self._uploads: dict[bytes, Upload] = {}
         self._discarding: set[asyncio.Task[None]] = set()
 
@@ -66,7 +67,7 @@ class Uploads:
         if upload_id in self._uploads:
             raise RemoteError(Refusal.BAD_REQUEST, "the upload id is in use")
         upload = await self.receive(upload_id, message.size, read)
-        upload.deadline_s = self._now() + UPLOAD_TTL_S
+        upload.deadline_s = self._now() + self._ttl_s
         upload.busy = False
         return upload.size
 

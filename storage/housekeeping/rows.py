@@ -4,23 +4,30 @@ A proxy confirms each row once its container has it on a quorum. A version that 
 time is one whose proxy died in between (or whose confirmation was lost): its holders make the row from
 the object's own metadata and send it. Rows merge, so one too many does no harm. The holders take turns,
 in ring order, so that usually only the first has something to do.
+
+When the container was deleted after that version was written, or before and without its proxy knowing, no
+container will ever list it: an orphan. It is deleted, for else it would be found by name in a
+container of the same name that is made later.
 """
 
 import asyncio
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Iterable, Sequence
 from typing import Protocol
 
-from cluster.clock import Timestamp, microseconds_of, wall_us
+from cluster.clock import ZERO, Timestamp, just_after, microseconds_of, wall_us
 from cluster.telemetry.log import get_logger
-from cluster.wire import PeerUnavailable
+from cluster.wire import RemoteError, Reply
 from storage import metadata as stored
 from storage.client import Placement
 from storage.messages import (
+    BlobDelete,
+    BlobFlag,
     DatabaseKind,
     IndexInfo,
     IndexRows,
     Info,
     Operation,
+    Refusal,
     Row,
     Version,
     parse,
@@ -34,6 +41,26 @@ INTERVAL_S = 5.0
 REPORT_INTERVAL_S = 1.0
 TIMEOUT_S = 10.0
 _log = get_logger("storage")
+
+
+class Undecided(Exception):
+    """Too few of a container's replicas answered, or too few of them agree. Ask again later."""
+
+
+def listed_since(infos: Sequence[Info], version: Timestamp, needed: int) -> Timestamp | None:
+    """Return since when the container exists that lists `version`; None when it was deleted: an orphan.
+
+    `infos` are the container's states on its replicas, without those that never heard of it. They must
+    be of a quorum, `needed`. A deletion counts only when a quorum has taken it. Raise Undecided.
+    """
+    put = max((info.put_timestamp for info in infos), default=ZERO)
+    gone = max((info.delete_timestamp for info in infos), default=ZERO)
+    if put > gone and version > gone:
+        return put
+    deleted_count = sum(1 for info in infos if ZERO < info.delete_timestamp >= min(info.put_timestamp, version))
+    if deleted_count < needed:
+        raise Undecided(f"{deleted_count} replicas of the container, not {needed}, say that it was deleted")
+    return None
 
 
 class Unlisted(Protocol):
@@ -79,20 +106,18 @@ class RowSender:
         taken = sum(1 for answer in answers if not isinstance(answer, BaseException))
         return taken >= quorum_of(len(replicas))
 
-    async def created(self, account: str, container: str) -> Timestamp | None:
-        """Return since when the container exists, None when it does not. Raise PeerUnavailable."""
+    async def listed_since(self, account: str, container: str, version: Timestamp) -> Timestamp | None:
+        """Return since when the container exists that lists `version`; None: it was deleted. Raise Undecided."""
         key = self._placement.names.key(account, container)
         replicas = self._placement.replicas(self._placement.rings.container, key)
         message = IndexInfo(DatabaseKind.CONTAINER, key, account, container)
         calls = [peer.call(Operation.INDEX_INFO, message, b"", TIMEOUT_S) for _device, peer in replicas]
         answers = await asyncio.gather(*calls, return_exceptions=True)
         replies = [answer.metadata for answer in answers if not isinstance(answer, BaseException)]
-        if len(replies) < quorum_of(len(replicas)):
-            raise PeerUnavailable("too few replicas of the container answered")
-        infos = [parse(Info, values) for values in replies if values is not None]
-        put = max((info.put_timestamp for info in infos), default=None)
-        gone = max((info.delete_timestamp for info in infos), default=None)
-        return put if put is not None and gone is not None and put > gone else None
+        needed = quorum_of(len(replicas))
+        if len(replies) < needed:
+            raise Undecided("too few replicas of the container answered")
+        return listed_since([parse(Info, values) for values in replies if values is not None], version, needed)
 
 
 class AddRows:
@@ -107,6 +132,7 @@ class AddRows:
         self._device_id = device_id
         self._start = b""  # where the pass over all such versions goes on
         self.added_count = 0
+        self.orphan_count = 0  # objects that were deleted because no container will ever list them
 
     async def step(self) -> float:
         """Look at the next BATCH versions without a confirmed row."""
@@ -129,16 +155,32 @@ class AddRows:
             self._unlisted.confirm_rows([(key, timestamp)])
             return
         metadata = stored.unpack(version.metadata)
+        account, container = metadata.account, metadata.container
         try:
-            since = await self._sender.created(metadata.account, metadata.container)
-        except PeerUnavailable:
+            since = await self._sender.listed_since(account, container, timestamp)
+        except Undecided:
             return
-        row = row_of(metadata, timestamp, version.deleted)
-        if since is None or await self._sender.send(
-            DatabaseKind.CONTAINER, metadata.account, metadata.container, since, [row]
-        ):
+        if since is not None:
+            row = row_of(metadata, timestamp, version.deleted)
+            if not await self._sender.send(DatabaseKind.CONTAINER, account, container, since, [row]):
+                return
             self.added_count += 1
-            self._confirm(key, timestamp)
+        elif not version.deleted:
+            if not await self._delete_orphan(key, version):
+                return
+            self.orphan_count += 1
+        self._confirm(key, timestamp)
+
+    async def _delete_orphan(self, key: bytes, version: Version) -> bool:
+        """Bring a tombstone for exactly this version to a quorum; anything newer wins over it.
+
+        All holders write the same one, so it does no harm that several may.
+        """
+        message = BlobDelete(key, just_after(version.timestamp), BlobFlag.UNLISTED, version.metadata)
+        replicas = self._placement.replicas(self._placement.rings.object, key)
+        calls = [peer.call(Operation.BLOB_DELETE, message, b"", TIMEOUT_S) for _device, peer in replicas]
+        answers = await asyncio.gather(*calls, return_exceptions=True)
+        return sum(map(_has_left, answers)) >= quorum_of(len(replicas))
 
     def _confirm(self, key: bytes, timestamp: Timestamp) -> None:
         """Tell the other holders, so that they need not do the same."""
@@ -146,6 +188,13 @@ class AddRows:
         for device_id, peer in self._placement.replicas(self._placement.rings.object, key):
             if device_id != self._device_id and peer.up:
                 peer.send(Operation.ROWS_CONFIRM, ((key, timestamp),))
+
+
+def _has_left(answer: Reply | BaseException) -> bool:
+    """Tell whether a replica has the version no more: it took the tombstone, or has something newer."""
+    if isinstance(answer, RemoteError):
+        return answer.code == Refusal.SUPERSEDED
+    return not isinstance(answer, BaseException)
 
 
 class Report:

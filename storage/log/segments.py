@@ -11,7 +11,7 @@ from storage.disk import Disk
 from storage.log.interface import SegmentInfo
 from storage.log.segment import file_name, segment_of_name
 
-_OPEN_LIMIT = 512  # files; a device of 1 TB has 16 000 segments of 64 MiB
+_OPEN_LIMIT = 512  # files; a device of 1 TB has 4 000 segments of 256 MiB
 
 
 class OpenSegment:

@@ -9,6 +9,7 @@ from cluster.clock import (
     HybridClock,
     Timestamp,
     is_timestamp,
+    just_after,
     microseconds_of,
     pack,
     wall_us,
@@ -97,3 +98,15 @@ def test_only_bytes_of_the_right_size_are_timestamps() -> None:
 def test_the_wall_clock_is_in_microseconds_since_1970() -> None:
     year_2020_us, year_2100_us = 1_577_836_800_000_000, 4_102_444_800_000_000
     assert year_2020_us < wall_us() < year_2100_us
+
+
+@given(parts.filter(lambda p: p < (2**64 - 1, 2**32 - 1, 2**32 - 1)), parts)
+def test_nothing_lies_between_a_timestamp_and_the_one_just_after_it(
+    first: tuple[int, int, int], other: tuple[int, int, int]
+) -> None:
+    timestamp, between = pack(*first), pack(*other)
+    after = just_after(timestamp)
+    assert is_timestamp(after)
+    assert timestamp < after
+    assert between <= timestamp or between >= after
+    assert just_after(pack(1, 2, 2**32 - 1)) == pack(1, 3, 0)

@@ -148,7 +148,7 @@ def test_a_key_that_is_not_64_hexadecimal_digits_is_refused(key: str) -> None:
 
 
 def test_settings_that_do_not_fit_together_are_refused() -> None:
-    assert "warn_full_ratio <= stop_full_ratio" in refusal("[storage]\nwarn_full_ratio = 0.97\n")
+    assert "warn_full_ratio <= refuse_full_ratio" in refusal("[storage]\nwarn_full_ratio = 0.97\n")
     assert "S3 and Swift would both get port 9000" in refusal("[ports]\nswift = 9000\n")
     assert "would get port 69000" in refusal("[ports]\noffset = 60_000\n")
     twice = '[[device]]\nid = 1\nnode = "a"\ndirectory = "d"\n'

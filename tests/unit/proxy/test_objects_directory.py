@@ -1,4 +1,4 @@
-"""proxy.objects: containers, accounts and what they list, with real devices (DESIGN "Object consistency")."""
+"""proxy.objects: containers, accounts and what they list, with real devices (ARCHITECTURE.md, "Consistency")."""
 
 import asyncio
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""proxy.objects: single objects as linearizable registers, with real devices (DESIGN "Object consistency")."""
+"""proxy.objects: single objects as linearizable registers, with real devices (ARCHITECTURE.md, "Consistency")."""
 
 import asyncio
 from dataclasses import replace

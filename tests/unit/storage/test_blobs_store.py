@@ -541,11 +541,9 @@ def test_a_failed_sync_of_a_file_fails_its_commit_for_good(tmp_path: Path) -> No
     run(body)
 
 
-def test_an_upload_that_nobody_commits_is_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("storage.blobs.uploads.UPLOAD_TTL_S", 0.0)
-
+def test_an_upload_that_nobody_commits_is_dropped(tmp_path: Path) -> None:
     async def body() -> None:
-        async with Device(tmp_path / "d") as store:
+        async with Device(tmp_path / "d", upload_ttl_s=0.0) as store:
             await store.prepare(BlobPrepare(b"u" * 16, None), pieces(LARGE))
             assert store.status()["uploads"] == 1
             store._tick()

@@ -84,6 +84,31 @@ def test_attributes_and_listings_of_what_is_not_there(tmp_path: Path) -> None:
     assert disk.list(str(tmp_path / "nothing")) == []
 
 
+@pytest.mark.parametrize("value", [b"", b"x", bytes(range(256))])
+def test_an_attribute_reads_back_as_it_was_set_last(tmp_path: Path, value: bytes) -> None:
+    disk = RealDisk()
+    fd = disk.create(str(tmp_path / "file"))
+    for written in (b"before", value):
+        disk.set_attribute(fd, "user.holdfast.test", written)
+    assert disk.get_attribute(fd, "user.holdfast.test") == value
+    assert os.getxattr(fd, "user.holdfast.test") == value
+
+
+def test_an_attribute_that_cannot_be_set_says_why(tmp_path: Path) -> None:
+    """xattr(7): 64 KiB at most. /proc has no attributes of users."""
+    disk = RealDisk()
+    fd = disk.create(str(tmp_path / "file"))
+    with pytest.raises(OSError, match="too long") as too_large:
+        disk.set_attribute(fd, "user.holdfast.test", bytes((64 << 10) + 1))
+    assert too_large.value.errno == errno.E2BIG
+    without = os.open("/proc/self/stat", os.O_RDONLY)
+    assert disk.get_attribute(without, "user.holdfast.test") is None
+    with pytest.raises(OSError, match="not supported") as unsupported:
+        disk.set_attribute(without, "user.holdfast.test", b"x")
+    assert unsupported.value.errno == errno.EOPNOTSUPP
+    os.close(without)
+
+
 def test_calls_beyond_the_bound_are_refused() -> None:
     async def run() -> None:
         waiters = WaiterThreads(threads=1, calls_limit=2)

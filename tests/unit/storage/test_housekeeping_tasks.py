@@ -5,12 +5,14 @@ import time
 
 import pytest
 
+from cluster.clock import ZERO, Timestamp, pack
 from proxy.objects import errors
 from proxy.objects.model import ListingQuery, ObjectName
+from proxy.objects.service import ObjectService
 from storage import service as device_service
-from storage.housekeeping import replicate, rows
+from storage.housekeeping import replicate, rows, synchronize
 from storage.housekeeping.schedule import Schedule
-from storage.messages import DatabaseKind, Operation, Row
+from storage.messages import DatabaseKind, Info, Operation, Row
 from tests.loopback import (
     LoopbackCluster,
     LoopbackDevice,
@@ -31,6 +33,7 @@ LARGE = bytes(range(251)) * 12_000  # about three megabytes: a file of its own
 def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let nothing wait for its writer to finish it."""
     monkeypatch.setattr(replicate, "GRACE_S", 0.0)
+    monkeypatch.setattr(synchronize, "GRACE_S", 0.0)
     monkeypatch.setattr(rows, "PATIENCE_S", 0.0)
 
 
@@ -212,6 +215,25 @@ def lose_rows(proxy: LoopbackProxy) -> None:
 
 
 @in_cluster
+async def test_a_database_that_was_behind_is_compared_again_soon(cluster: LoopbackCluster) -> None:
+    service = cluster.proxy().service
+    await service.create_container(ACCOUNT, "c", {})
+    stale, fresh, _other = cluster.holders(cluster.key(ACCOUNT, "c"))
+    with cluster.without(stale):
+        await put(service, named("missed"), b"data")
+    task = stale.synchronize(DatabaseKind.CONTAINER)
+    with cluster.without(fresh):
+        await task.step()
+        assert task.lacking_count is None, "not everything was compared"
+    with cluster.without(stale):
+        await put(service, named("missed too"), b"data")
+    assert await task.step() <= synchronize.GRACE_S
+    assert task.lacking_count == 1
+    assert await task.step() > synchronize.GRACE_S
+    assert task.lacking_count == 0
+
+
+@in_cluster
 async def test_rows_that_a_proxy_left_undone_are_added(cluster: LoopbackCluster) -> None:
     dying, other = cluster.proxy(), cluster.proxy()
     await other.service.create_container(ACCOUNT, "c", {})
@@ -279,24 +301,114 @@ async def test_holders_take_turns_at_adding_a_row(cluster: LoopbackCluster) -> N
     assert [task.added_count for task in tasks] == [1, 0, 0]
 
 
-@in_cluster
-async def test_a_row_for_a_container_that_is_gone_is_given_up(cluster: LoopbackCluster) -> None:
+async def orphan_of(cluster: LoopbackCluster, *, remade: bool) -> ObjectService:
+    """Let a proxy die between an object and its row, and delete the container; return another proxy's service."""
     dying, other = cluster.proxy(), cluster.proxy()
     await dying.service.create_container(ACCOUNT, "c", {})
     lose_rows(dying)
     with pytest.raises(errors.Unavailable):
         await put(dying.service, named("o"), b"data")
     await other.service.delete_container(ACCOUNT, "c")
-    for device in cluster.devices:
-        await device.add_rows().step()
-    await other.service.create_container(ACCOUNT, "c", {})
-    for device in cluster.devices:
-        await device.add_rows().step()
-    assert await names_in(other.service, ACCOUNT, "c") == []
-    await asyncio.sleep(0.02)
-    for device in cluster.devices:
-        device.blobs._commits.flush_confirmed()
-    await until(lambda: all(unlisted_at(device) == 0 for device in cluster.devices))
+    if remade:
+        await other.service.create_container(ACCOUNT, "c", {})
+    return other.service
+
+
+async def add_all_rows(cluster: LoopbackCluster) -> tuple[int, int]:
+    """Let every device look once for missing rows; return how many were added, and orphans deleted."""
+    tasks = [device.add_rows() for device in cluster.devices]
+    for task in tasks:
+        await task.step()
+    await asyncio.sleep(0.02)  # confirmations to other devices arrive
+    return sum(task.added_count for task in tasks), sum(task.orphan_count for task in tasks)
+
+
+@pytest.mark.parametrize("remade", [False, True], ids=["gone", "made anew meanwhile"])
+def test_an_object_that_no_container_will_list_is_deleted(remade: bool) -> None:
+    @in_cluster
+    async def scenario(cluster: LoopbackCluster) -> None:
+        service = await orphan_of(cluster, remade=remade)
+        assert await add_all_rows(cluster) == (0, 1)
+        if not remade:
+            await service.create_container(ACCOUNT, "c", {})
+        with pytest.raises(errors.NoSuchObject):
+            await get(service, named("o"))
+        assert await names_in(service, ACCOUNT, "c") == []
+        for device in cluster.devices:
+            device.blobs._commits.flush_confirmed()
+        await until(lambda: all(unlisted_at(device) == 0 for device in cluster.devices))
+        assert await add_all_rows(cluster) == (0, 0)
+
+    scenario()
+
+
+@in_cluster
+async def test_what_has_replaced_an_orphan_stays(cluster: LoopbackCluster) -> None:
+    service = await orphan_of(cluster, remade=False)
+    await service.create_container(ACCOUNT, "c", {})
+    stale = cluster.holders(cluster.key(*named("o")))[0]
+    with cluster.without(stale):
+        await put(service, named("o"), b"newer")
+    task = stale.add_rows()
+    await task.step()
+    assert task.orphan_count == 1
+    assert await get(service, named("o")) == b"newer"
+    await stale.replicate().step()
+    with cluster.without(cluster.holders(cluster.key(*named("o")))[1]):
+        assert await get(service, named("o")) == b"newer"
+    assert await names_in(service, ACCOUNT, "c") == ["o"]
+
+
+@in_cluster
+async def test_an_orphan_stays_until_a_quorum_of_its_primaries_can_be_told(cluster: LoopbackCluster) -> None:
+    await orphan_of(cluster, remade=False)
+    key = cluster.key(*named("o"))
+    first, second, third = cluster.holders(key)
+    task = first.add_rows()
+    for peer in (*cluster.peers_of(second.id), *cluster.peers_of(third.id)):
+        peer.faults.loss = lambda operation: Loss.REQUEST if operation == Operation.BLOB_DELETE else None
+    await task.step()
+    assert (task.orphan_count, unlisted_at(second), unlisted_at(third)) == (0, 1, 1)
+    second_task = second.add_rows()  # has connections of its own
+    await second_task.step()
+    assert second_task.orphan_count == 1
+    tombstone = first.blobs.stat(key)
+    assert tombstone is not None
+    assert tombstone.deleted
+    assert second.blobs.stat(key) == third.blobs.stat(key) == tombstone
+
+
+def info(put: Timestamp, deleted: Timestamp) -> Info:
+    """Return the state of a container on one replica."""
+    return Info(ACCOUNT, "c", put, deleted, 0, {}, 0, 0, 0, b"")
+
+
+EARLY, BETWEEN, LATE = (pack(microseconds, 0, 0) for microseconds in (1, 2, 3))
+
+
+@pytest.mark.parametrize(
+    ("infos", "version", "since"),
+    [
+        ([info(EARLY, ZERO), info(EARLY, ZERO)], BETWEEN, EARLY),
+        ([info(LATE, ZERO), info(EARLY, ZERO)], BETWEEN, LATE),
+        ([info(BETWEEN, EARLY), info(ZERO, EARLY)], LATE, BETWEEN),
+        ([info(EARLY, LATE), info(EARLY, LATE)], BETWEEN, None),
+        ([info(EARLY, BETWEEN), info(EARLY, BETWEEN)], LATE, None),
+        ([info(LATE, BETWEEN), info(EARLY, BETWEEN)], EARLY, None),
+        ([info(EARLY, LATE), info(EARLY, ZERO)], BETWEEN, "undecided"),
+        ([info(EARLY, LATE)], BETWEEN, "undecided"),
+        ([info(ZERO, ZERO), info(ZERO, ZERO)], BETWEEN, "undecided"),
+        ([], BETWEEN, "undecided"),
+    ],
+)
+def test_a_deletion_that_a_minority_has_taken_makes_no_orphans(
+    infos: list[Info], version: Timestamp, since: Timestamp | str | None
+) -> None:
+    try:
+        found: Timestamp | str | None = rows.listed_since(infos, version, needed=2)
+    except rows.Undecided:
+        found = "undecided"
+    assert found == since
 
 
 @in_cluster

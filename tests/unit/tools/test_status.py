@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from cluster.config import Config, DeviceConfig, fresh_cluster
 from tools.probe import Health, parse_answer
-from tools.status import DEGRADED, DOWN, HEALTHY, Process, assess, judge
+from tools.status import DEGRADED, DOWN, HEALTHY, Capacity, Process, assess, judge, warn_of_full
 
 WELL = Health(serves=True, details={})
 UP, STOPPED = Process("x", "up"), Process("x", "stopped")
@@ -61,3 +62,25 @@ def test_the_cluster_is_down_when_no_proxy_serves(storage: list[Process], proxie
 )
 def test_an_answer_of_healthz_is_understood(answer: bytes, health: Health | None) -> None:
     assert parse_answer(answer) == health
+
+
+def test_devices_that_get_full_are_named() -> None:
+    devices = tuple(DeviceConfig(id=number, node=f"n{number}", directory=str(number)) for number in range(4))
+    config = Config(cluster=fresh_cluster(), devices=devices)
+    capacities = {
+        0: Capacity(1000, 850, 150),
+        1: Capacity(1000, 851, 149),
+        2: Capacity(None, None, None),
+        3: Capacity(1000, 900, 40),  # 60 are kept for root
+    }
+    (sentence,) = warn_of_full(config, capacities)
+    assert sentence == (
+        "There is little room on device 1 of node n1 (85% used), device 3 of node n3 (96% used): delete objects, "
+        "or make room on the file system. Above 95% a device refuses writes."
+    )
+
+
+@pytest.mark.parametrize("capacity", [Capacity(1000, 850, 150), Capacity(None, None, None), Capacity(0, 0, 0)])
+def test_nothing_is_said_of_devices_with_room_or_without_a_file_system(capacity: Capacity) -> None:
+    device = DeviceConfig(id=0, node="n0", directory="0")
+    assert not list(warn_of_full(Config(cluster=fresh_cluster(), devices=(device,)), {0: capacity}))

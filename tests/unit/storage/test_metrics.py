@@ -1,0 +1,70 @@
+"""storage.metrics: every figure is there, is true, and is documented."""
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
+
+from cluster.telemetry.metrics import Registry
+from storage.metrics import register_device, register_housekeeping
+from tests.unit.storage.blob_stores import Device, clock, put, run
+
+DOCUMENTATION = Path(__file__).parents[3] / "docs" / "metrics.md"
+
+
+def figures(registry: Registry) -> Mapping[str, str]:
+    """Return the values of metrics without labels."""
+    lines = [line for line in registry.render().splitlines() if not line.startswith("#")]
+    return {name.removeprefix("holdfast_device_"): value for name, value in (line.split() for line in lines)}
+
+
+def test_a_devices_state_is_shown_as_it_is_now(tmp_path: Path) -> None:
+    registry = Registry()
+
+    async def body() -> None:
+        async with Device(tmp_path / "d") as store:
+            lacking = {"replicas_lacking": 3, "databases_lacking": None}
+            register_device(registry, lambda: {**lacking, **store.status()})
+            before = figures(registry)
+            await store.put(put("a", clock.now()), b"data")
+            shown = figures(registry)
+            assert (before["versions"], shown["versions"], shown["unlisted"]) == ("0", "1", "1")
+            assert (shown["replicas_lacking"], shown["databases_lacking"]) == ("3", "NaN")
+            assert (shown["failed"], shown["full"]) == ("0", "0")
+            assert 0 < int(shown["free_bytes"]) < int(shown["size_bytes"])
+
+    run(body)
+
+
+def test_a_failure_is_shown_as_1() -> None:
+    registry = Registry()
+    register_device(registry, lambda: defaultdict(int, failed="EIO", full=True))
+    assert (figures(registry)["failed"], figures(registry)["full"]) == ("1", "1")
+
+
+def complete() -> Registry:
+    """Return a registry with all that a storage daemon counts of its own."""
+    registry = Registry()
+    register_device(registry, lambda: defaultdict(int))
+    pulls = [SimpleNamespace(pulled_count=3), SimpleNamespace(pulled_count=4)]
+    replicate = SimpleNamespace(fetched_count=1, failed_count=2)
+    register_housekeeping(registry, replicate, pulls, SimpleNamespace(added_count=5, orphan_count=6))
+    return registry
+
+
+def test_what_housekeeping_did_is_counted() -> None:
+    shown = figures(complete())
+    counted = {name: value for name, value in shown.items() if name.endswith("_total")}
+    assert counted == {
+        "versions_fetched_total": "1",
+        "fetch_failures_total": "2",
+        "databases_pulled_total": "7",
+        "rows_added_total": "5",
+        "orphans_deleted_total": "6",
+    }
+
+
+def test_the_documentation_lists_what_is_there() -> None:
+    listed = re.findall(r"^\| `holdfast_device_(\w+)` \| (?:gauge|counter) \|", DOCUMENTATION.read_text(), re.MULTILINE)
+    assert sorted(listed) == sorted(figures(complete()))
