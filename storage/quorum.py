@@ -75,6 +75,9 @@ class Unsettled:
     version: Version
     holders: tuple[int, ...]
     stale: tuple[int, ...]  # answered with something older
+    # what a quorum of the others agrees on. It may be answered when the newest cannot be brought to a quorum:
+    # nobody was told of that yet, neither its writer nor a reader, or one of them would hold it
+    without: Settled | None = None
 
 
 def judge(answers: Mapping[int, Version | None], needed: int) -> Settled | Unsettled | None:
@@ -90,7 +93,9 @@ def judge(answers: Mapping[int, Version | None], needed: int) -> Settled | Unset
     if len(holders) >= needed:
         return Settled(newest, holders)
     assert newest is not None, "all answered 'nothing', and they are a quorum"
-    return Unsettled(newest, holders, tuple(device for device in answers if device not in holders))
+    others = {device: version for device, version in answers.items() if device not in holders}
+    without = judge(others, needed)
+    return Unsettled(newest, holders, tuple(others), without if isinstance(without, Settled) else None)
 
 
 def timestamp_of(version: Version | None) -> Timestamp:

@@ -282,7 +282,11 @@ class Register:
             except BaseException as error:
                 for reply in current:
                     close_body(reply)
-                if not (tries_left and isinstance(error, Unavailable)):
+                if not isinstance(error, Unavailable):
+                    raise
+                if verdict.without is not None:
+                    return verdict.without, []
+                if not tries_left:
                     raise
         raise AssertionError("the last try returns or raises")
 

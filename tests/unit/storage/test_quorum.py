@@ -43,6 +43,11 @@ def test_a_version_that_one_replica_alone_holds_is_not_settled() -> None:
     assert verdict == Unsettled(_version(5), (1,), (2, 3))
 
 
+def test_what_a_quorum_of_the_others_agrees_on_is_told_too() -> None:
+    verdict = judge({1: _version(5), 2: _version(4), 3: _version(4)}, needed=2)
+    assert verdict == Unsettled(_version(5), (1,), (2, 3), Settled(_version(4), (2, 3)))
+
+
 def test_a_tombstone_is_a_version_like_any_other() -> None:
     gone = _version(6, deleted=True)
     assert judge({1: gone, 2: _version(5), 3: gone}, needed=2) == Settled(gone, (1, 3))
