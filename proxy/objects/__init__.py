@@ -6,7 +6,8 @@ What it promises (ARCHITECTURE.md, "Consistency"):
   it on disk; a read answers with a version that a quorum holds, writing it back first where it must.
 - A listing shows every object whose PUT was acknowledged before the listing began, and no object
   whose DELETE was. The object comes first, its row second, the acknowledgement last.
-- What was refused, cut short or not acknowledged for want of replicas leaves nothing behind.
+- What was refused or cut short leaves nothing behind. A write that found too few replicas once it had been
+  sent (503) may still take effect, as one whose answer was lost may.
 
 Read first: model (values), storage.quorum (decisions), register (one name), directory (containers and
 accounts), then service, which puts them together; manifests and multipart stand on the service.
