@@ -1,8 +1,8 @@
 """The users of a cluster, followed in memory: a look-up is a look into a dict.
 
 Changes come through a watch, within a fraction of a second. Whoever was added a moment ago by another
-process is found as well: a look-up that fails reads what is new, at most once per `REREAD_S`, and
-pays for what changed only, so guessing keys costs the cluster nothing.
+process is found as well: a look-up that fails reads what is new. It pays for what changed only, and
+there are at most `REREADS_PER_S` of them, so guessing keys costs the cluster little.
 """
 
 import time
@@ -13,7 +13,7 @@ from cluster.coordination.interface import Change, Coordination, Watch
 from cluster.telemetry.log import get_logger
 from identity.users import USER_PREFIX, User, decode
 
-REREAD_S = 0.2
+REREADS_PER_S = 20  # also how many may come at once
 
 _log = get_logger("identity")
 
@@ -28,7 +28,8 @@ class Directory:
         self._by_access_key: dict[str, User] = {}
         self._versions: dict[str, int] = {}  # by user name; of removed ones too: what is older is no news
         self._newest = 0  # version up to which all is known
-        self._reread_at_s = 0.0
+        self._rereads = float(REREADS_PER_S)  # that are allowed now
+        self._refilled_at_s = monotonic_s()
         self._watch: Watch | None = None
 
     def __repr__(self) -> str:
@@ -62,14 +63,17 @@ class Directory:
         return user
 
     def _reread(self) -> bool:
-        """Read what is new unless that was done just now; tell whether it was read."""
+        """Read what is new unless that was done too often; tell whether it was read."""
         now_s = self._monotonic_s()
-        if now_s < self._reread_at_s:
+        grown = self._rereads + (now_s - self._refilled_at_s) * REREADS_PER_S
+        self._rereads, self._refilled_at_s = min(float(REREADS_PER_S), grown), now_s
+        if self._rereads < 1:
             return False
-        self._reread_at_s = now_s + REREAD_S
+        self._rereads -= 1
         try:
             self._read_new()
         except CoordinationError as error:
+            self._rereads = 1.0 - REREADS_PER_S  # for a second, do not ask again
             _log.warning("users_not_read", error=error)
             return False
         return True

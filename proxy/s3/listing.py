@@ -24,6 +24,7 @@ from storage.messages import Row
 
 MAX_KEYS = 1000
 _US_PER_S = 1_000_000
+_MILLISECONDS = [f".{ms:03}Z" for ms in range(1000)]
 
 # bytes that stand for themselves in a document, and with encoding-type=url
 _PLAIN_IN_XML = bytes(code for code in range(256) if not SPECIAL.match(chr(code)) and code != 0xEF)  # U+FFFE begins so
@@ -75,12 +76,15 @@ def entries(rows: list[Row], encode: Callable[[str], str], element: str, more: s
     """Return the entries of `rows`, each an `element` that also says `more` and names `owner`."""
     harmless = _PLAIN_IN_XML if encode is text else _PLAIN_IN_URL
     plain = not "".join([row.name for row in rows]).encode().translate(None, harmless)
-    dates = {second: iso8601(second * _US_PER_S) for second in {row.modified_us // _US_PER_S for row in rows}}
+    # to the millisecond: `aws s3 sync` uploads again what is older, in the store, than the file it came from
+    # with milliseconds: `aws s3 sync` sends again what the store dates before the file that it came from
+    dates = {second: iso8601(second * _US_PER_S)[:-5] for second in {row.modified_us // _US_PER_S for row in rows}}
     tail = f"{owner}<StorageClass>STANDARD</StorageClass>{more}</{element}>"
     return "".join(
         [
             f"<{element}><Key>{name if plain else encode(name)}</Key>"
-            f"<LastModified>{dates[modified_us // _US_PER_S]}</LastModified><ETag>&quot;{etag}&quot;</ETag>"
+            f"<LastModified>{dates[modified_us // _US_PER_S]}{_MILLISECONDS[modified_us // 1000 % 1000]}</LastModified>"
+            f"<ETag>&quot;{etag}&quot;</ETag>"
             f"{LISTED.get(extra.get('checksum', ''), '') if extra else ''}<Size>{size}</Size>{tail}"
             for name, _timestamp, _deleted, size, etag, _type, modified_us, _count, _stats, extra in rows
         ]

@@ -23,9 +23,8 @@ def row(name: str, modified_us: int = 0, checksum: str = "") -> Row:
 
 def plainly(item: Row, name: str) -> str:
     """Return an entry the slow way."""
-    second = item.modified_us // 1_000_000 * 1_000_000
     return (
-        f"<Contents><Key>{name}</Key><LastModified>{iso8601(second)}</LastModified>"
+        f"<Contents><Key>{name}</Key><LastModified>{iso8601(item.modified_us)}</LastModified>"
         f"<ETag>&quot;{item.etag}&quot;</ETag><Size>7</Size><StorageClass>STANDARD</StorageClass></Contents>"
     )
 
