@@ -5,6 +5,8 @@ import sys
 from array import array
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ring.errors import RingError
 from ring.lookup import Ring
@@ -50,6 +52,43 @@ def test_a_ring_with_too_few_partitions_is_refused() -> None:
         Ring(2, DEVICES, (row(0, 1, 2),))
 
 
+def test_only_the_last_replica_may_be_fractional() -> None:
+    with pytest.raises(RingError, match="needs 2 partitions"):
+        Ring(1, DEVICES, (row(0, 1), row(1), row(2, 3)))
+    with pytest.raises(RingError, match="the last replica covers 0 of 2 partitions"):
+        Ring(1, DEVICES, (row(0, 1), row()))
+    with pytest.raises(RingError, match="the last replica covers 3 of 2 partitions"):
+        Ring(1, DEVICES, (row(0, 1), row(0, 1, 2)))
+
+
+@pytest.mark.parametrize("part_power", [-1, 33, 1 << 40])
+def test_a_part_power_that_keys_have_no_bits_for_is_refused(part_power: int) -> None:
+    with pytest.raises(RingError, match="from 0 to 32"):
+        Ring(part_power, DEVICES, (row(0),))
+
+
+def test_a_ring_of_one_partition_holds_every_key() -> None:
+    ring = Ring(0, DEVICES, (row(2), row(1)))
+    assert [each.id for each in ring.primaries(ring.partition(b"\xff" * 16))] == [2, 1]
+
+
+@settings(deadline=None)
+@given(st.data())
+def test_the_primaries_are_those_of_the_rows(data: st.DataObject) -> None:
+    """The rows are laid out anew for lookups."""
+    ids, part_power = st.integers(0, 3), data.draw(st.integers(0, 4))
+    count = 1 << part_power
+    lengths = [count] * data.draw(st.integers(1, 3)) + [data.draw(st.integers(1, count))]
+    rows = [
+        memoryview(array(data.draw(st.sampled_from("HI")), data.draw(st.lists(ids, min_size=length, max_size=length))))
+        for length in lengths
+    ]
+    ring = Ring(part_power, DEVICES, tuple(rows))
+    for partition in range(count):
+        expected = dict.fromkeys(each[partition] for each in rows if partition < len(each))
+        assert [each.id for each in ring.primaries(partition)] == list(expected)
+
+
 def test_handoffs_are_all_other_devices_each_once() -> None:
     ring = placed(*(device(number, zone=number % 4) for number in range(12))).to_ring()
     for partition in range(0, 256, 16):
@@ -80,5 +119,5 @@ def test_handoffs_of_one_device_spread_over_the_others() -> None:
 
 def test_lookup_does_without_numpy() -> None:
     """It would cost every daemon 13 MB."""
-    code = "import sys, ring.file, ring.hashing; sys.exit('numpy' in sys.modules)"
+    code = "import sys, ring.file, ring.hashing, ring.swift_ring; sys.exit('numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
