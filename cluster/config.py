@@ -224,6 +224,14 @@ class StorageConfig:
         ),
         Limits(0.1, DAY_S),
     ] = 30.0
+    rebalance_bytes_per_s: Annotated[
+        int,
+        Meaning(
+            "Bytes that a device copies or hands over per second when partitions move; each object counts for 64 KiB "
+            "more. Small: a change of the rings takes longer; large: clients wait longer meanwhile. 0: no limit."
+        ),
+        Limits(0),
+    ] = 64 * MiB
     warn_full_ratio: Annotated[
         float,
         Meaning("Used share of a device's file system from which status warns."),
@@ -282,10 +290,17 @@ class DeviceConfig:
     region: Annotated[int, Meaning("Replicas are spread over regions first."), Limits(1)] = 1
     zone: Annotated[int, Meaning("Then over zones: a rack, a power supply."), Limits(1)] = 1
     weight: Annotated[
-        float, Meaning("Share of the data, relative to the other devices; usually the size in TB."), Limits(0)
+        float,
+        Meaning(
+            "Share of the data, relative to the other devices; usually the size in TB. Once the rings are made, "
+            "`holdfast device set-weight` changes it."
+        ),
+        Limits(0),
     ] = 1.0
     directory: Annotated[str, Meaning("Where it stores; relative to the data directory, or absolute.")]
-    host: Annotated[str, Meaning("Where its peers reach it, with transport tcp.")] = "127.0.0.1"
+    host: Annotated[
+        str, Meaning("Where its peers reach it, with transport tcp. Rings tell nodes apart by it.")
+    ] = "127.0.0.1"
     port: Annotated[
         int,
         Meaning("0: the wire port of [ports] plus id. The offset is not added to a port given here."),

@@ -20,6 +20,7 @@ from cluster.allocator import calm_collector, keep_buffers
 from cluster.clock import HybridClock
 from cluster.config import Config, load
 from cluster.coordination.embedded import EmbeddedCoordination
+from cluster.coordination.errors import CoordinationError
 from cluster.errors import ConfigError
 from cluster.layout import Layout
 from cluster.telemetry.http import AdminServer
@@ -37,6 +38,9 @@ from proxy.s3.config import S3Config
 from proxy.swift.application import SwiftApplication, protocol_error
 from proxy.swift.call import SwiftConfig
 from storage.client import Placement, connected_placement
+from storage.rings.background import BackgroundStore
+from storage.rings.errors import RingsError
+from storage.rings.follower import RingFollower
 
 _log = get_logger("proxy")
 
@@ -58,8 +62,11 @@ class ProxyDaemon:
         """Serve until `stop`."""
         config = self._config
         register_process(self._registry, VERSION)
-        self._placement = connected_placement(config, self._layout, self._coordination)
+        background = BackgroundStore(lambda: EmbeddedCoordination(self._layout.coordination))
+        follower = RingFollower(self._coordination, self._name, background)
+        self._placement = connected_placement(config, self._layout, follower.load(), follower.refresh)
         self._placement.start()
+        follower.start(self._placement.update, self._placement.oldest_version_in_use)
         users = Directory(self._coordination)
         users.start()
         service = ObjectService(self._placement, HybridClock(int.from_bytes(os.urandom(4), "big")))
@@ -77,6 +84,8 @@ class ProxyDaemon:
         self._layout.ready(self._name).unlink(missing_ok=True)
         await asyncio.gather(*(server.close(config.proxy.shutdown_grace_s) for server in self._servers))
         await service.close()
+        await follower.close()
+        await background.close()
         await self._placement.close()
         await admin.close()
         users.close()
@@ -110,6 +119,7 @@ class ProxyDaemon:
         details = {
             "devices_down": sorted(down),
             "partitions_without_quorum": lost,
+            "rings_version": self._placement.rings.version,
             "connections": sum(server.connection_count for server in self._servers),
         }
         return lost == 0, details
@@ -131,7 +141,7 @@ def main() -> int:
     layout = Layout.of_config(arguments.config)
     try:
         uvloop.run(_serve(config, layout, arguments.worker))
-    except (ConfigError, OSError) as error:
+    except (ConfigError, RingsError, CoordinationError, OSError) as error:
         _log.error("cannot_start", worker=arguments.worker, error=error)
         return 1
     return 0

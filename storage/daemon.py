@@ -2,15 +2,16 @@
 
     python -m storage.daemon --config DIR/cluster.toml --device N
 
-Start: recover log, indexes and blobs; listen; connect to the other devices; then the file
-DIR/run/storage-N.ready appears. SIGTERM: finish what is under way, sync, close cleanly.
+Start: read which rings are in force; recover log, indexes and blobs; listen; connect to the other devices; then the
+file DIR/run/storage-N.ready appears. New rings are taken over while it runs. SIGTERM:
+finish what is under way, sync, close cleanly.
 """
 
 import argparse
 import asyncio
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import uvloop
@@ -18,6 +19,7 @@ import uvloop
 from cluster.allocator import calm_collector, keep_buffers
 from cluster.config import Config, load
 from cluster.coordination.embedded import EmbeddedCoordination
+from cluster.coordination.errors import CoordinationError
 from cluster.errors import ConfigError
 from cluster.layout import Layout
 from cluster.telemetry.http import AdminServer
@@ -26,16 +28,25 @@ from cluster.telemetry.metrics import Registry, register_process
 from cluster.version import VERSION
 from cluster.wire import Server
 from storage.blobs.store import BlobStore
-from storage.client import connected_placement
+from storage.client import Rings, connected_placement
 from storage.housekeeping.compact import INTERVAL_S, Compact
+from storage.housekeeping.join import Join
 from storage.housekeeping.replicate import Replicate
+from storage.housekeeping.retire import Retire
 from storage.housekeeping.rows import AddRows, Report, RowSender
 from storage.housekeeping.schedule import Schedule
 from storage.housekeeping.synchronize import Synchronize
+from storage.housekeeping.throttle import Throttle
 from storage.indexes.store import IndexStore, Tuning
 from storage.log.device import DeviceLog
 from storage.messages import DatabaseKind
-from storage.metrics import register_device, register_housekeeping
+from storage.metrics import register_device, register_housekeeping, register_moves
+from storage.rings.background import BackgroundStore
+from storage.rings.conductor import Conductor
+from storage.rings.document import OBJECT
+from storage.rings.errors import RingsError
+from storage.rings.follower import RingFollower
+from storage.rings.reports import device_process
 from storage.service import DeviceService, pull_through
 
 CATCH_UP_DELAY_S = 1.0  # from start to the first comparison with peers: they connect meanwhile
@@ -49,15 +60,22 @@ class StorageDaemon:
     def __init__(self, config: Config, layout: Layout, device_id: int) -> None:
         self._config = config
         self._device_id = device_id
-        self._name = f"storage-{device_id}"
+        self._name = device_process(device_id)
         self._layout = layout
         self._directory = layout.device(config.device(device_id))
         self._registry = Registry()
         self._coordination = EmbeddedCoordination(layout.coordination)
-        self._placement = connected_placement(config, layout, self._coordination, self._on_peer_state)
+        self._background = BackgroundStore(lambda: EmbeddedCoordination(layout.coordination))
+        self._follower = RingFollower(self._coordination, self._name, self._background)
+        self._placement = connected_placement(
+            config, layout, self._follower.load(), self._follower.refresh, self._on_peer_state
+        )
         self._schedule = Schedule()
         self._replicate: Replicate
         self._synchronize: list[Synchronize] = []
+        self._join: Join
+        self._retire: Retire
+        self._conductor: Conductor
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop`."""
@@ -65,11 +83,10 @@ class StorageDaemon:
         directory = self._directory
         directory.mkdir(parents=True, exist_ok=True)
         self._log = DeviceLog(str(directory / "log"), segment_bytes=self._config.storage.segment_bytes)
-        peers = {device: peer for device, peer in self._placement.peers.items() if device != self._device_id}
         tuning = Tuning(handles=self._config.storage.max_open_indexes)
-        self._indexes = IndexStore(directory / "indexes", self._log, pull_through(peers), tuning)
+        self._indexes = IndexStore(directory / "indexes", self._log, pull_through(self._placement), tuning)
         self._indexes.recover()
-        part_power = self._placement.rings.object.part_power
+        part_power = self._placement.rings.current[OBJECT].part_power
         self._blobs = BlobStore(
             self._log,
             str(directory / "blobs"),
@@ -77,16 +94,17 @@ class StorageDaemon:
             full_ratio=self._config.storage.refuse_full_ratio,
             upload_ttl_s=self._config.storage.upload_ttl_s,
         )
-        service = DeviceService(self._blobs, self._indexes, peers, self._status)
+        service = DeviceService(self._blobs, self._indexes, self._placement, self._device_id, self._status)
         self._log.start()
         self._indexes.start()
         self._blobs.start()
         server = Server(
             self._config.cluster.key_bytes, service.handle, on_client_lost=service.forget_client
         )
-        await server.start(self._layout.device_address(self._config, self._device_id))
         self._placement.start()
         self._start_housekeeping(service)
+        self._follower.start(self._take_over, self._placement.oldest_version_in_use, service.settle)
+        await server.start(self._layout.device_address(self._config, self._device_id))
         admin = AdminServer(self._registry, self._health)
         ports = self._config.ports
         await admin.start(ports.admin_listen, ports.storage_admin_port(self._device_id))
@@ -96,6 +114,7 @@ class StorageDaemon:
         await stop.wait()
         self._layout.ready(self._name).unlink(missing_ok=True)
         await self._schedule.close()
+        await self._close_rings()
         await server.close()
         await self._placement.close()
         await self._indexes.close()
@@ -106,54 +125,84 @@ class StorageDaemon:
         self._coordination.close()
         _log.info("stopped", device=self._device_id)
 
+    async def _close_rings(self) -> None:
+        """Let another device conduct a change, and follow no more."""
+        try:
+            await self._conductor.close()
+        except CoordinationError as error:
+            _log.info("lease_kept", reason=str(error))
+        await self._follower.close(forget=False)  # its floor counts while it is away: it starts no lower
+        await self._background.close()
+
     def _start_housekeeping(self, service: DeviceService) -> None:
-        placement, rings = self._placement, self._placement.rings
+        placement, device_id = self._placement, self._device_id
         interval_s = self._config.storage.replication_interval_s
         sender = RowSender(placement)
-        replica = _Replica(self._blobs, service)
-        add_rows = AddRows(self._blobs, sender, placement, self._device_id)
-        self._replicate = Replicate(replica, rings.object, self._device_id, placement.peers, interval_s)
+        add_rows = AddRows(self._blobs, sender, placement, device_id)
+        self._replicate = Replicate(self._blobs, service.fetch, self._rings, device_id, placement.peers, interval_s)
         self._schedule.add(self._replicate, CATCH_UP_DELAY_S)
         for kind in DatabaseKind:
-            synchronize = Synchronize(
-                kind, self._indexes, rings.of(kind), self._device_id, placement.peers, interval_s
-            )
+            synchronize = Synchronize(kind, self._indexes, self._rings, device_id, placement.peers, interval_s)
             self._synchronize.append(synchronize)
             self._schedule.add(synchronize, CATCH_UP_DELAY_S)
         self._schedule.add(add_rows, CATCH_UP_DELAY_S)
         self._schedule.add(Report(self._indexes, sender))
-        self._schedule.add(Compact(self._blobs.compaction), INTERVAL_S)
+        compact = Compact(self._blobs.compaction)
+        self._schedule.add(compact, INTERVAL_S)
+        self._start_moving(service, lambda: self._schedule.wake(compact.name))
         register_device(self._registry, self._status)
         register_housekeeping(self._registry, self._replicate, self._synchronize, add_rows)
+        register_moves(self._registry, self._join, self._retire)
+
+    def _start_moving(self, service: DeviceService, on_dropped: Callable[[], None]) -> None:
+        """Begin to do what changes of the rings ask of this device."""
+        placement, device_id = self._placement, self._device_id
+        blobs, indexes = self._blobs, self._indexes
+        throttle = Throttle(self._config.storage.rebalance_bytes_per_s)
+        self._join = Join(
+            device_id, self._rings, placement.peers, blobs, service.fetch, indexes, self._background, throttle
+        )
+        self._retire = Retire(device_id, self._rings, placement.peers, blobs, indexes, throttle, on_dropped)
+        self._conductor = Conductor(self._background, self._name)
+        for task in (self._join, self._retire, self._conductor):
+            self._schedule.add(task, CATCH_UP_DELAY_S)
+
+    def _rings(self) -> Rings:
+        return self._placement.rings
+
+    def _take_over(self, rings: Rings) -> None:
+        """Go by new rings."""
+        self._placement.update(rings)
+        for name in (self._join.name, self._retire.name, self._conductor.name):
+            self._schedule.wake(name)
+        self._compare_now()
 
     def _on_peer_state(self, up: bool) -> None:
         """Compare with a peer as soon as it is back: each may have what the other has missed."""
         if up:
-            for name in (self._replicate.name, *(task.name for task in self._synchronize)):
-                self._schedule.wake(name)
+            self._compare_now()
+
+    def _compare_now(self) -> None:
+        for name in (self._replicate.name, *(task.name for task in self._synchronize)):
+            self._schedule.wake(name)
 
     def _status(self) -> Mapping[str, Any]:
         databases = [task.lacking_count for task in self._synchronize]
+        copying = self._join.progress
         return {
             "device": self._device_id,
             "replicas_lacking": self._replicate.lacking_count,
             "databases_lacking": None if None in databases else sum(filter(None, databases)),
+            "rings_version": self._placement.rings.version,
+            "partitions_to_copy": 0 if copying is None else copying.partitions_total - copying.partitions_done,
+            "partitions_misplaced": self._retire.misplaced_count,
+            "moving_waits": (copying.waiting if copying is not None else "") or self._retire.waiting,
             **self._blobs.status(),
         }
 
     def _health(self) -> tuple[bool, Mapping[str, Any]]:
         status = self._status()
         return not status["failed"], status
-
-
-class _Replica:
-    """This device's objects, as replication compares and fills them."""
-
-    def __init__(self, blobs: BlobStore, service: DeviceService) -> None:
-        self.digests = blobs.digests
-        self.subdigests = blobs.subdigests
-        self.versions = blobs.versions
-        self.fetch = service.fetch
 
 
 def main() -> int:
@@ -173,7 +222,7 @@ def main() -> int:
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     try:
         uvloop.run(_serve(config, Layout.of_config(arguments.config), arguments.device))
-    except (ConfigError, OSError) as error:
+    except (ConfigError, RingsError, CoordinationError, OSError) as error:
         _log.error("cannot_start", device=arguments.device, error=error)
         return 1
     return 0

@@ -62,6 +62,7 @@ class Refusal(IntEnum):
     DEVICE_FAILED = 9  # EIO, read-only, vanished
     DEVICE_FULL = 10
     BUSY = 11  # a bound was reached; try again shortly
+    STALE_RINGS = 12  # placed by rings older than the floor; detail: the floor. Read the rings, and begin again
 
 
 class BlobFlag:

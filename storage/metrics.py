@@ -23,6 +23,10 @@ _GAUGES = {  # of the device's status -> what follows holdfast_device_, meaning
     "space_free": ("free_bytes", "Room on the file system."),
     "replicas_lacking": ("replicas_lacking", "Versions that the last comparison missed; NaN: a peer was not asked."),
     "databases_lacking": ("databases_lacking", "Databases that it found behind; NaN: a peer was not asked."),
+    "rings_version": ("rings_version", "Version of the rings that the device goes by."),
+    "partitions_to_copy": ("partitions_to_copy", "Partitions that move here and are not copied yet."),
+    "partitions_misplaced": ("partitions_misplaced", "Partitions that moved away and are here still; NaN: not known."),
+    "moving_waits": ("moving_waits", "1: partitions cannot be copied or dropped now; status and /healthz say why."),
 }
 
 
@@ -44,6 +48,21 @@ class Rows(Protocol):
 
     added_count: int
     orphan_count: int
+
+
+class Copying(Protocol):
+    """Counts what it copies (storage.housekeeping.join)."""
+
+    copied_objects: int
+    copied_databases: int
+    copied_bytes: int
+
+
+class Retiring(Protocol):
+    """Counts what it drops (storage.housekeeping.retire)."""
+
+    forgotten_objects: int
+    forgotten_databases: int
 
 
 def register_device(registry: Registry, status: Callable[[], Status]) -> None:
@@ -80,6 +99,35 @@ def register_housekeeping(
         "holdfast_device_orphans_deleted_total",
         "Objects deleted that no container would ever have listed.",
         lambda: rows.orphan_count,
+    )
+
+
+def register_moves(registry: Registry, join: Copying, retire: Retiring) -> None:
+    """Add what changes of the rings make a device do."""
+    registry.counter(
+        "holdfast_device_objects_copied_total",
+        "Versions copied because their partitions move here.",
+        lambda: join.copied_objects,
+    )
+    registry.counter(
+        "holdfast_device_bytes_copied_total",
+        "Bytes of them.",
+        lambda: join.copied_bytes,
+    )
+    registry.counter(
+        "holdfast_device_databases_copied_total",
+        "Databases copied because their partitions move here.",
+        lambda: join.copied_databases,
+    )
+    registry.counter(
+        "holdfast_device_objects_dropped_total",
+        "Versions dropped because their partitions moved away.",
+        lambda: retire.forgotten_objects,
+    )
+    registry.counter(
+        "holdfast_device_databases_dropped_total",
+        "Databases dropped because their partitions moved away.",
+        lambda: retire.forgotten_databases,
     )
 
 

@@ -1,5 +1,11 @@
 """One device's answers to the operations of storage.messages: a table from operation to handler.
 
+Who asks says by which version of the rings it has chosen us (a request's tag). One that is below the floor is
+refused before anything else (STALE_RINGS), so that a client that has slept through a change of the
+rings neither finds a quorum for a write that others would not see, nor reads where nobody writes any more. A tag
+of 0, of somebody without rings, is older than all. What takes no part in a quorum is answered whoever asks
+(`UNFENCED`). A tag that is newer than our rings makes us read them.
+
 Handlers take the arguments' array and give a Reply at once where memory or the page cache has the
 answer, a future where the disk must be waited for, a coroutine where other devices are asked. They look
 at the arguments before they give a coroutine, so that `handle` refuses what has a wrong shape.
@@ -7,13 +13,14 @@ at the arguments before they give a coroutine, so that `handle` refuses what has
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from typing import Any, ParamSpec
+from typing import Any, ParamSpec, TypeVar
 
 from cluster.clock import Timestamp, microseconds_of, wall_us
-from cluster.wire import BodyReader, Buffer, Later, Peer, PeerUnavailable, RemoteError, Reply, Request
+from cluster.wire import BodyReader, Buffer, Later, PeerUnavailable, RemoteError, Reply, Request
 from storage.blobs.reader import FileReader
 from storage.blobs.reads import GetAnswer
 from storage.blobs.store import BlobStore
+from storage.client import Placement
 from storage.indexes.interfaces import Pull
 from storage.indexes.store import IndexStore
 from storage.messages import (
@@ -43,8 +50,25 @@ from storage.messages import (
 
 FETCH_TIMEOUT_S = 30.0
 LISTED_AFTER_S = 120.0  # a version that is fetched: by then those that took its write have seen to its row
+# Data of an upload is no version before its commit; to give up, and to confirm a row, changes no version; the rest
+# shows what is here to those who know themselves what that is worth: operators and housekeeping.
+UNFENCED = frozenset(
+    {
+        Operation.BLOB_PREPARE,
+        Operation.BLOB_ABORT,
+        Operation.BLOB_RELEASE,
+        Operation.ROWS_CONFIRM,
+        Operation.BLOB_DIGESTS,
+        Operation.BLOB_SUBDIGESTS,
+        Operation.BLOB_VERSIONS,
+        Operation.INDEX_INVENTORY,
+        Operation.INDEX_CHANGES,
+        Operation.STATUS,
+    }
+)
 P = ParamSpec("P")
-Answer = Reply | Later | Coroutine[Any, Any, Reply]
+FutureT = TypeVar("FutureT", bound="asyncio.Future[Any]")
+Answer = Reply | Later | asyncio.Future[Reply] | Coroutine[Any, Any, Reply]
 
 
 class DeviceService:
@@ -54,13 +78,16 @@ class DeviceService:
         self,
         blobs: BlobStore,
         indexes: IndexStore,
-        peers: Mapping[int, Peer],
+        placement: Placement,
+        device_id: int,
         status: Callable[[], Mapping[str, Any]],
     ) -> None:
         self._blobs = blobs
         self._indexes = indexes
-        self._peers = peers
+        self._placement = placement
+        self._device_id = device_id
         self._status = status
+        self._unsettled: set[asyncio.Future[Any]] = set()  # writes that are not in the log yet, and those that wait
         self._handlers: dict[int, Callable[[Request], Answer]] = {
             Operation.BLOB_PUT: self._put,
             Operation.BLOB_DELETE: self._delete,
@@ -91,6 +118,12 @@ class DeviceService:
 
     def handle(self, request: Request) -> Answer:
         """Answer a request."""
+        rings = self._placement.rings
+        if request.tag < rings.floor:
+            if request.operation not in UNFENCED:
+                raise RemoteError(Refusal.STALE_RINGS, rings.floor)
+        elif request.tag > rings.version:
+            self._placement.refresh(request.tag)
         handler = self._handlers.get(request.operation)
         if handler is None:
             raise RemoteError(Refusal.BAD_REQUEST, f"no operation {request.operation}")
@@ -98,6 +131,24 @@ class DeviceService:
             return handler(request)
         except (ValueError, TypeError) as error:
             raise RemoteError(Refusal.BAD_REQUEST, f"operation {request.operation}: {error}") from error
+
+    async def settle(self) -> None:
+        """Wait until every write that was let in before now is durable and seen by all reads, or has failed.
+
+        After the floor was raised that means: what was let in below it changes nothing here any more.
+        """
+        if self._unsettled:
+            await asyncio.wait(self._unsettled)
+        await self._blobs.settled()
+
+    def _settling(self, write: Coroutine[Any, Any, Reply]) -> "asyncio.Task[Reply]":
+        """Run a write that waits for something before it appends to the log."""
+        return self._watched(asyncio.get_running_loop().create_task(write))
+
+    def _watched(self, write: FutureT) -> FutureT:
+        self._unsettled.add(write)
+        write.add_done_callback(self._unsettled.discard)
+        return write
 
     # objects
 
@@ -110,7 +161,7 @@ class DeviceService:
         return self._replacing(message.key, lambda: self._blobs.delete(message))
 
     def _commit(self, request: Request) -> Answer:
-        return self._committed(parse(BlobCommit, request.metadata))
+        return self._settling(self._committed(parse(BlobCommit, request.metadata)))
 
     async def _committed(self, message: BlobCommit) -> Reply:
         """Commit an upload. Who is refused as SUPERSEDED counts on it that something newer is durable here."""
@@ -142,7 +193,7 @@ class DeviceService:
         """Answer a write, once it is durable, with the version that it replaces."""
         previous = self._blobs.stat(key)
         if _is_manifest(previous):
-            return self._replacing_manifest(key, write)
+            return self._settling(self._replacing_manifest(key, write))
         return Later(write(), Reply(previous))
 
     async def _replacing_manifest(self, key: bytes, write: Callable[[], asyncio.Future[Any]]) -> Reply:
@@ -189,7 +240,7 @@ class DeviceService:
         return _with_bytes(*await answer)
 
     def _update(self, request: Request) -> Answer:
-        return Later(self._blobs.update(parse(BlobUpdate, request.metadata)), Reply())
+        return Later(self._watched(self._blobs.update(parse(BlobUpdate, request.metadata))), Reply())
 
     def _reserve(self, request: Request) -> Answer:
         found = self._blobs.reserve(parse(BlobReserve, request.metadata), request.client)
@@ -206,9 +257,9 @@ class DeviceService:
 
     def _fetch(self, request: Request) -> Answer:
         message = parse(BlobFetch, request.metadata)
-        if message.source not in self._peers:
+        if message.source == self._device_id or message.source not in self._placement.peers:
             raise ValueError(f"there is no other device {message.source}")
-        return self._fetched(message)
+        return self._settling(self._fetched(message))
 
     async def _fetched(self, message: BlobFetch) -> Reply:
         try:
@@ -229,7 +280,7 @@ class DeviceService:
                 await self._settled(key)
 
     async def _copy(self, key: bytes, timestamp: Timestamp, source: int) -> None:
-        reply = await self._peers[source].call(Operation.BLOB_GET, BlobGet(key), b"", FETCH_TIMEOUT_S)
+        reply = await self._ask_for(key, source)
         if reply.metadata is None:
             raise RemoteError(Refusal.NOT_FOUND, "the source does not have it either")
         version = parse(Version, reply.metadata)
@@ -238,6 +289,19 @@ class DeviceService:
         data = reply.payload if reply.body is None else reply.body.read
         age_s = (wall_us() - microseconds_of(version.timestamp)) / 1e6
         await self._blobs.install(key, version, data, listed=age_s > LISTED_AFTER_S)
+
+    async def _ask_for(self, key: bytes, source: int) -> Reply:
+        """Ask a device for an object, once more when it knows newer rings than we did."""
+        placement = self._placement
+        peer = placement.peers.get(source)
+        if peer is None:
+            raise PeerUnavailable(f"device {source} is in no ring any more")
+        try:
+            return await peer.call(Operation.BLOB_GET, BlobGet(key), b"", FETCH_TIMEOUT_S, placement.rings.version)
+        except RemoteError as refusal:
+            if refusal.code != Refusal.STALE_RINGS or not placement.refresh(refusal.detail):
+                raise
+        return await peer.call(Operation.BLOB_GET, BlobGet(key), b"", FETCH_TIMEOUT_S, placement.rings.version)
 
     def _confirm(self, request: Request) -> Answer:
         self._blobs.confirm_rows(request.metadata)
@@ -258,22 +322,29 @@ class DeviceService:
     # containers and accounts
 
     def _index_rows(self, request: Request) -> Answer:
-        return Later(self._indexes.rows(parse(IndexRows, request.metadata)), Reply())
+        rows = self._indexes.rows(parse(IndexRows, request.metadata))
+        if isinstance(rows, asyncio.Task):  # its database must be looked up first
+            self._watched(rows)
+        return Later(rows, Reply())
 
     def _index_create(self, request: Request) -> Answer:
-        return _done(self._indexes.create, parse(IndexCreate, request.metadata))
+        return self._settling(_done(self._indexes.create, parse(IndexCreate, request.metadata)))
 
     def _index_info(self, request: Request) -> Answer:
-        return _replied(self._indexes.info, parse(IndexInfo, request.metadata))
+        message = parse(IndexInfo, request.metadata)
+        answer = _replied(self._indexes.info, message)
+        return answer if message.sync_from is None else self._settling(answer)
 
     def _index_list(self, request: Request) -> Answer:
-        return _replied(self._indexes.list, parse(IndexList, request.metadata))
+        message = parse(IndexList, request.metadata)
+        answer = _replied(self._indexes.list, message)
+        return answer if message.sync_from is None else self._settling(answer)
 
     def _index_freeze(self, request: Request) -> Answer:
-        return _done(self._indexes.freeze, parse(IndexFreeze, request.metadata))
+        return self._settling(_done(self._indexes.freeze, parse(IndexFreeze, request.metadata)))
 
     def _index_delete(self, request: Request) -> Answer:
-        return _done(self._indexes.delete, parse(IndexDelete, request.metadata))
+        return self._settling(_done(self._indexes.delete, parse(IndexDelete, request.metadata)))
 
     def _index_inventory(self, request: Request) -> Answer:
         kind, start, end, limit = request.metadata
@@ -304,11 +375,14 @@ def _with_bytes(version: Version | None, data: Buffer | FileReader) -> Reply:
     return Reply(version, body=data) if isinstance(data, FileReader) else Reply(version, data)
 
 
-def pull_through(peers: Mapping[int, Peer]) -> Pull:
+def pull_through(placement: Placement) -> Pull:
     """Return what asks peers for pages of changes."""
 
     async def pull(device_id: int, message: IndexChanges, _kind: DatabaseKind) -> Changes | None:
-        reply = await peers[device_id].call(Operation.INDEX_CHANGES, message, b"", FETCH_TIMEOUT_S)
+        peer = placement.peers.get(device_id)
+        if peer is None:
+            raise PeerUnavailable(f"device {device_id} is in no ring any more")
+        reply = await peer.call(Operation.INDEX_CHANGES, message, b"", FETCH_TIMEOUT_S)
         return None if reply.metadata is None else parse(Changes, reply.metadata)
 
     return pull

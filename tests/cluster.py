@@ -17,7 +17,7 @@ from botocore.config import Config
 
 COMMAND = [sys.executable, "-m", "tools.cli"]
 ROOT = Path(__file__).parent.parent
-PORTS = (9000, 8080, 6000, 6001, 6002, 6003, 6100, 6101, 6200, 6201, 6202, 6203)
+PORTS = (9000, 8080, *range(6000, 6006), 6100, 6101, *range(6200, 6206))
 
 
 def free_port_offset() -> int:

@@ -5,6 +5,9 @@ clients lies `LoopbackPeer`, which has the interface of `cluster.wire.Peer` and 
 handler: never in the caller's turn of the loop, with metadata that has been through msgpack, with bodies under
 the wire's own flow control. What can go wrong is switched on by the test, per client and device (`Faults`).
 A crash of a device loses what it had in memory and leaves its files as they are.
+
+Everybody goes by the rings that `publish` has made known to them; who is left out of that sleeps, and reads
+them when a device refuses him.
 """
 
 import asyncio
@@ -12,7 +15,7 @@ import contextlib
 import functools
 import os
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -40,6 +43,7 @@ from storage.housekeeping.synchronize import Synchronize
 from storage.indexes.store import IndexStore, Tuning
 from storage.log.device import DeviceLog
 from storage.messages import DatabaseKind
+from storage.rings.document import ACCOUNT, CONTAINER, OBJECT, Stage
 from storage.service import DeviceService, pull_through
 
 PART_POWER = 4
@@ -299,9 +303,10 @@ class LoopbackPeer:
 
     latency_s = 0.001
 
-    def __init__(self, device: "LoopbackDevice", client: str) -> None:
-        self.device = device
-        self.name = f"{client} to device {device.id}"
+    def __init__(self, cluster: "LoopbackCluster", device_id: int, client: str) -> None:
+        self._cluster = cluster
+        self.device_id = device_id
+        self.name = f"{client} to device {device_id}"
         self.faults = Faults()
         self.exchanges: set[_Exchange] = set()
         self.sent: list[int] = []  # operations, in the order of the calls
@@ -309,6 +314,11 @@ class LoopbackPeer:
 
     def __repr__(self) -> str:
         return f"LoopbackPeer({self.name}, {'up' if self.up else 'down'})"
+
+    @property
+    def device(self) -> "LoopbackDevice":
+        """The device at the other end."""
+        return self._cluster.devices[self.device_id]
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -319,6 +329,11 @@ class LoopbackPeer:
     def up(self) -> bool:
         """Tell whether calls can be made."""
         return self._connected and self.device.running
+
+    @property
+    def busy(self) -> bool:
+        """Tell whether something is under way."""
+        return bool(self.exchanges)
 
     def start(self) -> None:
         """Do nothing: it is connected."""
@@ -356,30 +371,30 @@ class LoopbackPeer:
             self.loop.call_soon(callback, *arguments)
 
     def call(
-        self, operation: int, metadata: Any, payload: Buffer = b"", timeout_s: float = 5.0
+        self, operation: int, metadata: Any, payload: Buffer = b"", timeout_s: float = 5.0, tag: int = 0
     ) -> "asyncio.Future[Reply]":
         """Send a request; return the future of its reply."""
         self.sent.append(int(operation))
         if not self.up:
             return failed(self.loop, PeerUnavailable(f"{self.name}: down"))
         deadline = self.loop.time() + timeout_s
-        request = Request(int(operation), _copied(metadata), bytes(payload), None, deadline, self)
+        request = Request(int(operation), _copied(metadata), bytes(payload), None, deadline, self, tag)
         exchange = _Exchange(self, request, timeout_s)
         reply = exchange.reply
         exchange.expect_reply()
         exchange.begin()
         return reply
 
-    def send(self, operation: int, metadata: Any) -> None:
+    def send(self, operation: int, metadata: Any, tag: int = 0) -> None:
         """Send a request that nobody answers."""
-        self.call(operation, metadata)
+        self.call(operation, metadata, tag=tag)
 
-    def open(self, operation: int, metadata: Any, timeout_s: float) -> _UploadStream:
+    def open(self, operation: int, metadata: Any, timeout_s: float, tag: int = 0) -> _UploadStream:
         """Begin a request with a streamed body."""
         self.sent.append(int(operation))
         pipe = _Pipe(self)
         body, deadline = BodyReader(pipe.inflow), self.loop.time() + timeout_s
-        request = Request(int(operation), _copied(metadata), b"", body, deadline, self)
+        request = Request(int(operation), _copied(metadata), b"", body, deadline, self, tag)
         exchange = _Exchange(self, request, timeout_s)
         exchange.upload = pipe
         if self.up:
@@ -389,8 +404,8 @@ class LoopbackPeer:
         return _UploadStream(exchange, pipe)
 
 
-def _as_wire(peers: Mapping[int, LoopbackPeer]) -> Mapping[int, Peer]:
-    return cast(Mapping[int, Peer], peers)
+def _as_loopback(placement: Placement) -> Mapping[int, LoopbackPeer]:
+    return cast(Mapping[int, LoopbackPeer], placement.peers)
 
 
 def _copied(metadata: Any) -> Any:
@@ -406,7 +421,7 @@ class LoopbackDevice:
         self.id = device_id
         self.directory = directory
         self.running = False
-        self.peers: dict[int, LoopbackPeer] = {}  # of the other devices
+        self.placement = cluster.placement(f"device {device_id}")
         self.log: DeviceLog
         self.blobs: BlobStore
         self.indexes: IndexStore
@@ -415,17 +430,22 @@ class LoopbackDevice:
     def __repr__(self) -> str:
         return f"LoopbackDevice({self.id}, {'running' if self.running else 'stopped'})"
 
+    @property
+    def peers(self) -> Mapping[int, LoopbackPeer]:
+        """Connections to all devices."""
+        return _as_loopback(self.placement)
+
     def start(self) -> None:
         """Open the directory, with recovery, and serve."""
         disk = _NoSync()
         self.directory.mkdir(parents=True, exist_ok=True)
         self.log = DeviceLog(str(self.directory / "log"), disk=disk)
-        self.indexes = IndexStore(self.directory / "indexes", self.log, pull_through(_as_wire(self.peers)), _TUNING)
+        self.indexes = IndexStore(self.directory / "indexes", self.log, pull_through(self.placement), _TUNING)
         self.indexes.recover()
         self.blobs = BlobStore(
             self.log, str(self.directory / "blobs"), self.cluster.ring.part_power, disk=disk
         )
-        self.service = DeviceService(self.blobs, self.indexes, _as_wire(self.peers), dict)
+        self.service = DeviceService(self.blobs, self.indexes, self.placement, self.id, dict)
         self.log.start()
         self.indexes.start()
         self.blobs.start()
@@ -461,13 +481,15 @@ class LoopbackDevice:
 
     def replicate(self) -> Replicate:
         """Return the task that pulls objects from the other devices."""
-        return Replicate(_Replica(self), self.cluster.ring, self.id, _as_wire(self.peers), _INTERVAL_S)
+        peers = self.placement.peers
+        return Replicate(self.blobs, self.service.fetch, self._rings, self.id, peers, _INTERVAL_S)
 
     def synchronize(self, kind: DatabaseKind) -> Synchronize:
         """Return the task that pulls databases."""
-        return Synchronize(
-            kind, self.indexes, self.cluster.ring, self.id, _as_wire(self.peers), _INTERVAL_S
-        )
+        return Synchronize(kind, self.indexes, self._rings, self.id, self.placement.peers, _INTERVAL_S)
+
+    def _rings(self) -> Rings:
+        return self.placement.rings
 
     def add_rows(self) -> AddRows:
         """Return the task that adds missing rows."""
@@ -476,17 +498,7 @@ class LoopbackDevice:
 
     def report(self) -> Report:
         """Return the task that tells accounts what their containers hold."""
-        return Report(self.indexes, RowSender(self.cluster.placement(f"device {self.id}")))
-
-
-class _Replica:
-    """A device's objects, as replication compares and fills them."""
-
-    def __init__(self, device: LoopbackDevice) -> None:
-        self.digests = device.blobs.digests
-        self.subdigests = device.blobs.subdigests
-        self.versions = device.blobs.versions
-        self.fetch = device.service.fetch
+        return Report(self.indexes, RowSender(self.placement))
 
 
 async def _drop(indexes: IndexStore) -> None:
@@ -504,27 +516,33 @@ class LoopbackProxy:
 
     service: ObjectService
     placement: Placement
-    peers: dict[int, LoopbackPeer]
     clock: HybridClock
+
+    @property
+    def peers(self) -> Mapping[int, LoopbackPeer]:
+        """Connections to all devices."""
+        return _as_loopback(self.placement)
 
 
 class LoopbackCluster:
-    """Devices, a ring over all of them, and as many proxies as a test makes.
+    """Devices, a ring over all of them or the first so many, and as many proxies as a test makes.
 
     async with LoopbackCluster(tmp_path) as cluster:
         service = cluster.proxy().service
     """
 
-    def __init__(self, directory: Path, device_count: int = 4, replicas: int = 3) -> None:
+    def __init__(
+        self, directory: Path, device_count: int = 4, replicas: int = 3, ring: Ring | None = None
+    ) -> None:
         self.names = NameHash(b"loop", b"back")
-        self.ring = ring_of(device_count, replicas)
-        self.devices = [LoopbackDevice(self, number, directory / str(number)) for number in range(device_count)]
+        self.ring = ring or ring_of(device_count, replicas)
+        self.rings = rings_of(1, Stage.STABLE, 0, self.ring)  # what is published
         self.errors: list[BaseException] = []  # that handlers raised and should not have
         self._peers: list[LoopbackPeer] = []
         self._proxies: list[LoopbackProxy] = []
-        for device in self.devices:
-            peers = self._connections(f"device {device.id}")
-            device.peers.update(peers)
+        self.devices: list[LoopbackDevice] = []
+        for number in range(device_count):
+            self.devices.append(LoopbackDevice(self, number, directory / str(number)))
 
     async def __aenter__(self) -> "LoopbackCluster":
         for device in self.devices:
@@ -539,26 +557,33 @@ class LoopbackCluster:
                 await device.crash()  # faster than a clean stop
         assert not self.errors, self.errors
 
-    def _connections(self, client: str) -> dict[int, LoopbackPeer]:
-        peers = {device.id: LoopbackPeer(device, client) for device in self.devices}
-        self._peers += peers.values()
-        return peers
-
     def placement(self, client: str) -> Placement:
         """Return a placement with connections of its own."""
-        return self._placement(self._connections(client))
 
-    def _placement(self, peers: dict[int, LoopbackPeer]) -> Placement:
-        rings = Rings(self.ring, self.ring, self.ring)
-        return Placement(self.names, rings, _as_wire(peers))
+        def connect(device: Device) -> Peer:
+            peer = LoopbackPeer(self, device.id, client)
+            self._peers.append(peer)
+            return cast(Peer, peer)
+
+        return Placement(self.names, self.rings, connect, lambda: self.rings)
+
+    def publish(self, rings: Rings, asleep: Collection[Placement] = ()) -> None:
+        """Let all know of newer rings but those who are `asleep`."""
+        self.rings = rings
+        for placement in (*(device.placement for device in self.devices), *self.proxy_placements()):
+            if placement not in asleep:
+                placement.update(rings)
+
+    def proxy_placements(self) -> list[Placement]:
+        """Return the placements of all proxies."""
+        return [proxy.placement for proxy in self._proxies]
 
     def proxy(self, wall: Callable[[], int] = wall_us) -> LoopbackProxy:
         """Return another proxy."""
         number = len(self._proxies)
-        peers = self._connections(f"proxy {number}")
-        placement = self._placement(peers)
+        placement = self.placement(f"proxy {number}")
         clock = HybridClock(FIRST_PROXY + number, wall)
-        proxy = LoopbackProxy(ObjectService(placement, clock), placement, peers, clock)
+        proxy = LoopbackProxy(ObjectService(placement, clock), placement, clock)
         self._proxies.append(proxy)
         return proxy
 
@@ -574,7 +599,7 @@ class LoopbackCluster:
 
     def peers_of(self, device_id: int) -> Iterator[LoopbackPeer]:
         """Yield all connections to a device."""
-        return (peer for peer in self._peers if peer.device.id == device_id)
+        return (peer for peer in self._peers if peer.device_id == device_id)
 
     # faults
 
@@ -613,6 +638,13 @@ class LoopbackCluster:
         return found
 
 
+def rings_of(version: int, stage: Stage, floor: int, current: Ring, target: Ring | None = None) -> Rings:
+    """Return rings that place everything by the same ring."""
+    names = (ACCOUNT, CONTAINER, OBJECT)
+    goal = {} if target is None else dict.fromkeys(names, target)
+    return Rings(version, floor, stage, dict.fromkeys(names, current), goal)
+
+
 def ring_of(device_count: int, replicas: int) -> Ring:
     """Return a ring of small devices, each a zone of its own."""
     builder = RingBuilder.create(PART_POWER, replicas)
@@ -649,12 +681,12 @@ def body_of(data: bytes, piece_size: int = 256 << 10) -> Pieces:
 
 
 def in_cluster(
-    scenario: "Callable[[LoopbackCluster], Awaitable[None]]", device_count: int = 4
+    scenario: "Callable[[LoopbackCluster], Awaitable[None]]", device_count: int = 4, ring: Ring | None = None
 ) -> Callable[[], None]:
     """Run the decorated test in a cluster of its own, in memory where the system has a place for that."""
 
     async def play(directory: Path) -> None:
-        async with LoopbackCluster(directory, device_count) as cluster:
+        async with LoopbackCluster(directory, device_count, ring=ring) as cluster:
             async with asyncio.timeout(_TIMEOUT_S):
                 await scenario(cluster)
 

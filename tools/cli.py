@@ -14,6 +14,8 @@ from typing import Protocol, cast
 from cluster.coordination.errors import CoordinationError
 from cluster.errors import ConfigError
 from cluster.version import VERSION
+from ring.errors import RingError
+from storage.rings.errors import RingsError
 from tools.errors import OperatorError
 
 EXIT_FAILURE = 1
@@ -28,6 +30,8 @@ COMMANDS = {
     "env": "tools.environment",
     "user": "tools.users",
     "node": "tools.nodes",
+    "device": "tools.devices",
+    "ring": "tools.ring",
     "bench": "tools.bench",
 }
 _SUMMARIES = {
@@ -36,7 +40,9 @@ _SUMMARIES = {
     "status": "tell how it is, and what to do about it",
     "env": "print what clients need, as KEY=VALUE lines for a shell",
     "user": "add, list and remove users, show and renew their keys",
-    "node": "stop, start or kill one storage node",
+    "node": "stop, start or kill one storage node, or add one",
+    "device": "list, add, drain, remove and weigh the devices that store",
+    "ring": "show which rings are in force and how a change of them goes",
     "bench": "measure it",
 }
 assert COMMANDS.keys() == _SUMMARIES.keys()
@@ -59,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _without_command(arguments)
     try:
         return _run(arguments[0], arguments[1:])
-    except (OperatorError, ConfigError, CoordinationError) as error:
+    except (OperatorError, ConfigError, CoordinationError, RingError, RingsError) as error:
         print(f"holdfast: {str(error).rstrip('.')}.", file=sys.stderr)
         return getattr(error, "exit_code", EXIT_FAILURE)
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""Making a cluster: its configuration with fresh secrets, its rings, its first user.
+"""Making a cluster: its configuration with fresh secrets, its rings and their builders, its first user.
 
 VERSION is written last: a directory without it holds no data, and an interrupted start begins anew.
 """
@@ -6,20 +6,26 @@ VERSION is written last: a directory without it holds no data, and an interrupte
 import time
 from dataclasses import dataclass
 
+from cluster.clock import wall_us
 from cluster.config import Config, DeviceConfig, PortsConfig, ProxyConfig, RingConfig, check, fresh_cluster, render
 from cluster.coordination.embedded import EmbeddedCoordination
 from cluster.layout import Layout
 from cluster.version import DATA_LAYOUT
 from identity.users import UserStore, new_user
-from ring import file
 from ring.builder import RingBuilder
-from ring.device import Device
-from ring.lookup import Ring
+from storage.rings.document import ACCOUNT, CONTAINER, OBJECT
+from storage.rings.store import RingStore
 from tools.private_file import write_private
+from tools.rings.builders import Builders, BuilderStore
+from tools.rings.machines import node_host, ring_device
+from tools.rings.wishes import adding, place
 
-RING_NAMES = ("object-0", "container", "account")
+RING_NAMES = (OBJECT, CONTAINER, ACCOUNT)
 ADMIN = "admin"
-_MIN_PART_HOURS = 1
+# A change of rings is safe however soon it follows another: it begins only once the data of that are in place.
+_MIN_PART_HOURS = 0
+# For the sake of dispersion a device may get a tenth more than its weight says, as Swift's operators have it.
+_OVERLOAD = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +46,7 @@ def plan(wishes: Wishes) -> Config:
             node=str(node),
             zone=node + 1,
             directory=f"nodes/{node}/d{disk}",
+            host=node_host(node),
         )
         for node in range(wishes.node_count)
         for disk in range(wishes.devices_per_node)
@@ -63,8 +70,8 @@ def create(layout: Layout, config: Config) -> None:
     write_private(layout.config, render(config))
     coordination = EmbeddedCoordination(layout.coordination)
     try:
-        for name, ring in build_rings(config).items():
-            coordination.put(f"ring/{name}", file.dump(ring))
+        rings = BuilderStore(coordination).save(build(config))
+        RingStore(coordination).create(rings, wall_us())
         UserStore(coordination).add(new_user(ADMIN, admin=True))
     finally:
         coordination.close()
@@ -73,22 +80,8 @@ def create(layout: Layout, config: Config) -> None:
     write_private(layout.version, f"{DATA_LAYOUT}\n")
 
 
-def build_rings(config: Config) -> dict[str, Ring]:
-    """Return the rings of a new cluster, by name."""
-    builder = RingBuilder.create(config.ring.part_power, config.ring.replicas, _MIN_PART_HOURS)
-    for device in config.devices:
-        builder = builder.add(_ring_device(config, device))
-    now_s = time.time()
-    return {name: builder.rebalance(seed, now_s)[0].to_ring() for seed, name in enumerate(RING_NAMES)}
-
-
-def _ring_device(config: Config, device: DeviceConfig) -> Device:
-    return Device(
-        id=device.id,
-        region=device.region,
-        zone=device.zone,
-        ip=device.host,
-        port=config.wire_port(device),
-        device=f"d{device.id}",
-        weight=device.weight,
-    )
+def build(config: Config) -> Builders:
+    """Return the builders of a new cluster, by name of the ring."""
+    empty = RingBuilder.create(config.ring.part_power, config.ring.replicas, _MIN_PART_HOURS).set_overload(_OVERLOAD)
+    devices = [ring_device(config, device) for device in config.devices]
+    return place(dict.fromkeys(RING_NAMES, empty), adding(devices), time.time()).builders

@@ -45,10 +45,10 @@ class Cluster:
         return lock.is_held(self.lock_path)
 
 
-def add_data_argument(parser: argparse.ArgumentParser) -> None:
+def add_data_argument(parser: argparse.ArgumentParser, default: str = str(_DEFAULT)) -> None:
     """Let a command take --data."""
     parser.add_argument(
-        "--data", metavar="DIR", default=str(_DEFAULT), help=f"the data directory (default: {_DEFAULT})"
+        "--data", metavar="DIR", default=default, help=f"the data directory (default: {_DEFAULT})"
     )
 
 
@@ -83,8 +83,8 @@ def _check_version(layout: Layout) -> None:
         raise OperatorError(f"cannot read {layout.version}: {error}") from error
     if version != str(DATA_LAYOUT):
         raise OperatorError(
-            f"{layout.directory} has data layout {version or 'unknown'} and this release knows {DATA_LAYOUT}: "
-            "use the release that made it, or another directory with --data"
+            f"{layout.directory} has data layout {version or 'unknown'} and this release knows {DATA_LAYOUT}: use the "
+            "release that made it, or make a cluster in another directory with --data and copy the objects over"
         )
 
 

@@ -1,4 +1,7 @@
-"""Waiting until a cluster serves: every process says so, every proxy reaches a quorum, the ports take clients."""
+"""Waiting until a cluster serves: every process says so, every proxy reaches a quorum, the ports take clients.
+
+Or until some of its processes have started, stopped or gone.
+"""
 
 import time
 from collections.abc import Callable, Sequence
@@ -11,7 +14,8 @@ from tools.probe import accepts, health
 from tools.processes import last_line
 from tools.progress import Progress
 
-TIMEOUT_S = 60.0
+TIMEOUT_S = 60.0  # for a cluster
+_PROCESSES_TIMEOUT_S = 30.0  # for some of it
 _PAUSE_S = 0.03
 _DEATHS_LIMIT = 3  # of one process before it is ready: it will not start
 
@@ -71,3 +75,38 @@ def _missing(cluster: Cluster, processes: Sequence[dict[str, Any]], progress: Pr
         if not accepts(ports.listen, port):
             return f"the {name} port"
     return ""
+
+
+def deaths(report: dict[str, Any]) -> dict[str, int]:
+    """Return how often each process of a supervisor's report has died."""
+    return {process["name"]: process["deaths"] for process in report["processes"]}
+
+
+def await_started(cluster: Cluster, names: Sequence[str], deaths_before: dict[str, int]) -> None:
+    """Return once these processes serve. Raise OperatorError when one does not start, ControlError."""
+
+    def is_ready(process: dict[str, Any]) -> bool:
+        name = process["name"]
+        if process["deaths"] - deaths_before[name] >= _DEATHS_LIMIT:
+            raise OperatorError(_with_last_line(cluster, name, f"{name} does not start ({process['last_exit']})"))
+        return cluster.layout.ready(name).exists()
+
+    _await(cluster, names, is_ready)
+
+
+def await_stopped(cluster: Cluster, names: Sequence[str]) -> None:
+    """Return once these processes are down, or the cluster's no more. Raise OperatorError, ControlError."""
+    _await(cluster, names, lambda process: process["state"] == "stopped")
+
+
+def _await(cluster: Cluster, names: Sequence[str], is_done: Callable[[dict[str, Any]], bool]) -> None:
+    deadline = time.monotonic() + _PROCESSES_TIMEOUT_S
+    while True:
+        processes = control.ask(cluster.layout.control_socket, "status")["processes"]
+        left = [process["name"] for process in processes if process["name"] in names and not is_done(process)]
+        if not left:
+            return
+        if time.monotonic() > deadline:
+            log = cluster.layout.log(left[0])
+            raise OperatorError(f"{left[0]} is not there yet after {_PROCESSES_TIMEOUT_S:.0f} s: see {log}")
+        time.sleep(_PAUSE_S)

@@ -19,6 +19,7 @@ from tools import environment
 from tools.data_directory import Cluster, add_data_argument, data_option, open_cluster, program
 from tools.probe import Health, health, memory_bytes
 from tools.processes import proxy_name, storage_name
+from tools.rings.brief import Brief, brief
 
 HEALTHY, DEGRADED, DOWN = "healthy", "degraded", "down"
 EXIT_CODES = {HEALTHY: 0, DEGRADED: 1, DOWN: 2}
@@ -72,9 +73,16 @@ def survey(cluster: Cluster) -> dict[str, Any]:
     """Return the state of the cluster, as --json shows it."""
     known = _ask_supervisor(cluster)
     storage, proxies = _ask_processes(cluster, known["processes"] if known else [])
-    state = judge(storage, proxies)
+    processes = dict(zip([device.id for device in cluster.config.devices], storage, strict=True))
+    rings = brief(cluster, [device_id for device_id, process in processes.items() if process.state != "up"])
+    needed = [process for device_id, process in processes.items() if rings.needs(device_id)]
+    state = judge(needed, proxies)
     capacities = {device.id: _capacity(cluster, device) for device in cluster.config.devices}
-    sentences = [describe(state, storage, proxies, cluster), *warn_of_full(cluster.config, capacities)]
+    sentences = [
+        describe(state, needed, proxies, cluster),
+        *warn_of_full(cluster.config, capacities),
+        *rings.sentences(cluster),
+    ]
     return {
         "state": state,
         "sentence": " ".join(sentences),
@@ -84,7 +92,8 @@ def survey(cluster: Cluster) -> dict[str, Any]:
             "swift": environment.swift_auth_url(cluster.config),
         },
         "supervisor": {"pid": known["pid"], "rss_bytes": memory_bytes(known["pid"])} if known else None,
-        "nodes": _nodes(cluster, {process.name: process for process in storage}, capacities),
+        "rings": rings.facts(),
+        "nodes": _nodes(cluster, processes, capacities, rings),
         "proxies": [dataclasses.asdict(process) for process in proxies],
     }
 
@@ -172,7 +181,7 @@ def _trouble(process: Process) -> str:
 def _advice(storage: Sequence[Process], cluster: Cluster) -> Iterator[str]:
     states = {process.name: process.state for process in storage}
     option, called = data_option(cluster.layout), program()
-    stopped = {each.node for each in cluster.config.devices if states[storage_name(each)] == "stopped"}
+    stopped = {each.node for each in cluster.config.devices if states.get(storage_name(each)) == "stopped"}
     for node in sorted(stopped):
         yield f"`{called} node start {node}{option}` starts node {node}."
     if any(state in ("dead", "failing", "unreachable") for state in states.values()):
@@ -196,11 +205,10 @@ def warn_of_full(config: Config, capacities: Mapping[int, Capacity]) -> Iterator
 
 
 def _nodes(
-    cluster: Cluster, processes: Mapping[str, Process], capacities: Mapping[int, Capacity]
+    cluster: Cluster, processes: Mapping[int, Process], capacities: Mapping[int, Capacity], rings: Brief
 ) -> list[dict[str, Any]]:
     nodes: dict[str, dict[str, Any]] = {}
     for device in cluster.config.devices:
-        process = processes[storage_name(device)]
         node = nodes.setdefault(
             device.node, {"node": device.node, "region": device.region, "zone": device.zone, "devices": []}
         )
@@ -209,7 +217,8 @@ def _nodes(
                 "id": device.id,
                 "directory": str(cluster.layout.device(device)),
                 "capacity": dataclasses.asdict(capacities[device.id]),
-                **dataclasses.asdict(process),
+                "ring": rings.device_facts(device.id),
+                **dataclasses.asdict(processes[device.id]),
             }
         )
     for node in nodes.values():
@@ -230,12 +239,12 @@ def _capacity(cluster: Cluster, device: DeviceConfig) -> Capacity:
 def _lines(report: dict[str, Any]) -> Iterator[str]:
     yield report["sentence"]
     yield ""
-    yield f"{'':<14} {'state':<12} {'pid':>8} {'since':<10} {'memory':>9}  disk"
+    yield f"{'':<14} {'state':<12} {'pid':>8} {'since':<10} {'memory':>9}  disk; share of the data"
     for node in report["nodes"]:
         for device in node["devices"]:
-            yield _line(f"node {node['node']} d{device['id']}", device, device["capacity"])
+            yield _line(f"node {node['node']} d{device['id']}", device, device["capacity"], device["ring"]["share"])
     for proxy in report["proxies"]:
-        yield _line(proxy["name"], proxy, None)
+        yield _line(proxy["name"], proxy, None, "")
     if report["supervisor"]:
         pid, memory = report["supervisor"]["pid"], report["supervisor"]["rss_bytes"]
         yield f"{'supervisor':<14} {'up':<12} {pid:>8} {'':<10} {_megabytes(memory):>9}"
@@ -244,10 +253,12 @@ def _lines(report: dict[str, Any]) -> Iterator[str]:
         yield f"Swift  {report['endpoints']['swift']}"
 
 
-def _line(name: str, process: dict[str, Any], capacity: dict[str, Any] | None) -> str:
+def _line(name: str, process: dict[str, Any], capacity: dict[str, Any] | None, share: str) -> str:
     disk = ""
     if capacity and capacity["total_bytes"]:
         disk = f"  {capacity['used_bytes'] / 2**30:.1f} GiB used, {capacity['free_bytes'] / 2**30:.1f} free"
+    if share:
+        disk = f"{disk}; {share}" if disk else f"  {share}"
     pid = process["pid"] or ""
     since = _ago(process["since"])
     return f"{name:<14} {process['state']:<12} {pid:>8} {since:<10} {_megabytes(process['rss_bytes']):>9}{disk}"

@@ -29,7 +29,7 @@ def main() -> int:
     layout = Layout(arguments.data)
     lock.sign(arguments.lock)
     os.set_inheritable(arguments.lock, False)  # its children must not keep it when it dies
-    return Supervisor(programs(load(layout.config), layout), layout.control_socket).run()
+    return Supervisor(lambda: programs(load(layout.config), layout), layout.control_socket).run()
 
 
 if __name__ == "__main__":

@@ -154,8 +154,8 @@ def _make_or_load(layout: Layout, arguments: argparse.Namespace) -> Config:
 def _load(layout: Layout, arguments: argparse.Namespace) -> Config:
     """Return the configuration of the cluster that is there, with another port offset if one is asked for."""
     config = load(layout.config)
-    _refuse_change("nodes", arguments.nodes, len({device.node for device in config.devices}))
-    _refuse_change("proxies", arguments.proxies, config.worker_count())
+    _refuse_nodes(layout, arguments.nodes, len({device.node for device in config.devices}))
+    _refuse_proxies(layout, arguments.proxies, config.worker_count())
     offset = arguments.port_offset
     if offset is None or offset == config.ports.offset:
         return config
@@ -167,11 +167,20 @@ def _load(layout: Layout, arguments: argparse.Namespace) -> Config:
     return changed
 
 
-def _refuse_change(what: str, wanted: int | None, count: int) -> None:
+def _refuse_nodes(layout: Layout, wanted: int | None, count: int) -> None:
+    if wanted is not None and wanted != count:
+        option, called = data_option(layout), program()
+        raise OperatorError(
+            f"this cluster has {count} nodes, not {wanted}: start it without --nodes; then `{called} node add{option}` "
+            f"adds one, `{called} device remove{option}` takes devices away"
+        )
+
+
+def _refuse_proxies(layout: Layout, wanted: int | None, count: int) -> None:
     if wanted is not None and wanted != count:
         raise OperatorError(
-            f"this cluster has {count} {what}, not {wanted}: --{what} is for a first start; "
-            "leave it out, or make another cluster with --data"
+            f"this cluster has {count} proxies, not {wanted}: --proxies is for a first start; "
+            f"later, workers under [proxy] in {layout.config} says how many"
         )
 
 

@@ -10,7 +10,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 
 from cluster.coordination import lease as leases
 from cluster.coordination.errors import Conflict, Unavailable
@@ -237,8 +237,7 @@ def _open(path: str) -> sqlite3.Connection:
     deadline = time.monotonic() + _OPEN_TIMEOUT_S
     while True:
         try:
-            # made here, so that it is never readable by others; SQLite gives its other files the same mode
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            _make(path)
             return _prepared(sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None))
         except OSError as error:
             raise Unavailable(f"cannot open {path}: {error.strerror}") from error
@@ -247,6 +246,16 @@ def _open(path: str) -> sqlite3.Connection:
             if "locked" not in str(error) or time.monotonic() > deadline:
                 raise Unavailable(f"cannot open {path}: {error}") from error
         time.sleep(_OPEN_RETRY_S)
+
+
+def _make(path: str) -> None:
+    """Make the file, so that it is never readable by others; SQLite gives its other files the same mode.
+
+    One that is there is not opened: to close it would drop the locks of all connections of this process
+    (POSIX), and others would take away the write-ahead log that these still read.
+    """
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 
 def _prepared(connection: sqlite3.Connection) -> sqlite3.Connection:

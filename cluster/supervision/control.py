@@ -2,6 +2,8 @@
 
     {"do": "status"}                      -> {"pid": 7, "processes": [{"name": "storage-0", …}, …]}
     {"do": "stop", "names": ["storage-0"]}, "start", "kill"                   -> the same
+    {"do": "add", "names": ["storage-4"]}      -> the same: it reads the configuration again and starts them
+    {"do": "remove", "names": ["storage-4"]}   -> the same: it stops and forgets what the configuration has no longer
     {"do": "shutdown", "exit_code": 0}                                        -> the same
 
 An answer with "error" says why nothing was done. The socket is in a directory of its owner's alone.

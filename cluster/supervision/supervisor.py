@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from cluster.errors import ConfigError
 from cluster.supervision import child as life
 from cluster.supervision import control
 from cluster.supervision.child import Child, State
@@ -28,11 +29,16 @@ _log = get_logger("supervisor")
 
 
 class Supervisor:
-    """Runs `programs` until it is told to shut down."""
+    """Runs the programs that `configured` returns until it is told to shut down.
 
-    def __init__(self, programs: Iterable[Program], control_path: Path) -> None:
-        self._programs = {program.name: program for program in programs}
+    `configured` is called again when programs are to be added or removed, and raises ConfigError.
+    """
+
+    def __init__(self, configured: Callable[[], Iterable[Program]], control_path: Path) -> None:
+        self._configured = configured
+        self._programs = {program.name: program for program in configured()}
         self._children = {name: Child() for name in self._programs}
+        self._leaving: set[str] = set()  # stopping; forgotten once they have stopped
         self._control_path = control_path
         self._is_ending = False
         self._exit_code = 0
@@ -97,6 +103,7 @@ class Supervisor:
             for name, child in self._children.items():
                 if child.pid == pid:
                     self._note_exit(name, status)
+            self._forget_stopped()
 
     def _do_what_is_due(self) -> None:
         now_s = time.monotonic()
@@ -119,11 +126,15 @@ class Supervisor:
         if do == "shutdown":
             self._shut_down(int(request.get("exit_code", 0)))
         elif do in self._requests:
-            unknown = [name for name in names if name not in self._programs]
+            unknown = [name for name in names if name not in self._programs or name in self._leaving]
             if unknown or self._is_ending:
                 why = f"there is no process {unknown[0]}" if unknown else "everything is being stopped"
                 return {"error": why}
             self._requests[do](names)
+        elif do in ("add", "remove"):
+            refusal = self._add_all(names) if do == "add" else self._remove_all(names)
+            if refusal:
+                return {"error": refusal}
         elif do != "status":
             return {"error": f"unknown request {do!r}"}
         return self._report()
@@ -158,6 +169,47 @@ class Supervisor:
             child = self._children[name]
             self._children[name] = life.told_to_stop(child, time.monotonic(), 0)
             self._kill(name)
+
+    def _add_all(self, names: Sequence[str]) -> str:
+        """Start programs that the configuration has by now; return why not, or nothing. Those that run are left."""
+        if self._is_ending:
+            return "everything is being stopped"
+        try:
+            configured = {program.name: program for program in self._configured()}
+        except ConfigError as error:
+            return str(error)
+        for name in names:
+            if name not in configured:
+                return f"the configuration has no process {name}"
+            if name in self._leaving:
+                return f"{name} is still stopping: try again"
+        for name in names:
+            if name not in self._programs:
+                self._programs[name], self._children[name] = configured[name], Child()
+                _log.info("process_added", process=name)
+        self._start_all(names)
+        return ""
+
+    def _remove_all(self, names: Sequence[str]) -> str:
+        """Stop programs that the configuration has no longer, and forget them; return why not, or nothing."""
+        try:
+            kept = {program.name for program in self._configured()}
+        except ConfigError as error:
+            return str(error)
+        for name in names:
+            if name in kept:
+                return f"the configuration still has the process {name}"
+        known = [name for name in names if name in self._programs]
+        self._leaving.update(known)
+        self._stop_all(known)
+        self._forget_stopped()
+        return ""
+
+    def _forget_stopped(self) -> None:
+        for name in [name for name in self._leaving if self._children[name].state is State.STOPPED]:
+            del self._programs[name], self._children[name]
+            self._leaving.discard(name)
+            _log.info("process_removed", process=name)
 
     # single processes
 

@@ -78,6 +78,8 @@ class ClientConnection(Connection):
         self._entropy = entropy
         self._on_state = on_state  # called when `is_up` or `closed` changes
         self._transcript = (b"", b"")  # challenge and hello
+        self._version = 0  # of the protocol, once it is chosen
+        self._tag = 0  # of the requests sent last
         self.is_up = False
         self.refused = False  # it ended because keys or versions do not fit
 
@@ -102,7 +104,9 @@ class ClientConnection(Connection):
 
     # what users do, through Peer
 
-    def call(self, operation: int, metadata: Any, payload: Buffer, timeout_s: float) -> asyncio.Future[Reply]:
+    def call(
+        self, operation: int, metadata: Any, payload: Buffer, timeout_s: float, tag: int
+    ) -> asyncio.Future[Reply]:
         """Send a request at once; return the future of its reply."""
         packed = b"" if metadata == () else self._pack(metadata)
         length = len(payload)
@@ -114,17 +118,21 @@ class ClientConnection(Connection):
         future: asyncio.Future[Reply] = self._loop.create_future()
         now = self._loop.time()
         stream = self._register(future, now + timeout_s, size, now)
+        if tag != self._tag:
+            self._change_tag(tag)
         milliseconds = min(int(timeout_s * 1000), _TIMEOUT_LIMIT_MS)
         head = encode_header(_REQUEST, 0, operation, stream, milliseconds, len(packed), length)
         self._write(head + packed, payload, length)
         return future
 
-    def send(self, operation: int, metadata: Any) -> None:
+    def send(self, operation: int, metadata: Any, tag: int) -> None:
         """Send a request that nobody answers. It is dropped when the connection is down or full."""
         if self.is_up and not self.writing_paused:
+            if tag != self._tag:
+                self._change_tag(tag)
             self._write_frame(Kind.REQUEST, 0, Flag.ONE_WAY, operation, 0, metadata)
 
-    def open(self, operation: int, metadata: Any, timeout_s: float) -> "UploadStream":
+    def open(self, operation: int, metadata: Any, timeout_s: float, tag: int) -> "UploadStream":
         """Begin a request whose body is streamed. One that cannot be sent fails when it is used."""
         if len(self._calls) >= self._call_limit:
             error = self._unavailable()
@@ -135,9 +143,17 @@ class ClientConnection(Connection):
         stream = self._register(reply, math.inf, CALL_OVERHEAD, self._loop.time())
         flow = Outflow(self, stream, self._window)
         self._uploads[stream] = _Upload(flow, reply, timeout_s)
+        if tag != self._tag:
+            self._change_tag(tag)
         milliseconds = min(int(timeout_s * 1000), _TIMEOUT_LIMIT_MS)
         self._write_frame(Kind.REQUEST, stream, Flag.STREAMED, operation, milliseconds, metadata)
         return UploadStream(self, flow, reply)
+
+    def _change_tag(self, tag: int) -> None:
+        """Let the server know the tag of the requests from here on."""
+        self._tag = tag
+        if self._version >= handshake.TAGS_SINCE:
+            self._write_frame(Kind.TAG, argument=tag)
 
     def end_upload(self, stream: int) -> None:
         """Send the end of a request's body; its answer is due from now on."""
@@ -150,6 +166,11 @@ class ClientConnection(Connection):
     def cancel_upload(self, stream: int) -> None:
         """Take a request back."""
         self._give_up(stream, PeerUnavailable("cancelled"))
+
+    @property
+    def busy(self) -> bool:
+        """Tell whether something is under way."""
+        return bool(self._calls or self._inflows)
 
     # the table of calls
 
@@ -289,7 +310,7 @@ class ClientConnection(Connection):
     def _answer_challenge(self, packed: Any) -> None:
         challenge = handshake.unpack_challenge(packed)
         self._window = challenge.window
-        version = handshake.choose_version(challenge)
+        self._version = version = handshake.choose_version(challenge)
         nonce = self._entropy(handshake.NONCE_SIZE)
         hello = handshake.pack_hello(handshake.Hello(version, nonce, self._name, WINDOW))
         self._transcript = (packed, hello)

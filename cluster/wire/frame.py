@@ -49,6 +49,7 @@ class Kind(IntEnum):
     CANCEL = 10
     PING = 11
     PONG = 12
+    TAG = 13  # since version 2
 
 
 class Flag(IntFlag):

@@ -22,6 +22,7 @@ from cluster.wire.errors import HandshakeError, ProtocolError
 from cluster.wire.frame import KiB, unpack
 
 OLDEST_VERSION = 1
+TAGS_SINCE = 2  # the version that has TAG frames
 NEWEST_VERSION = WIRE_PROTOCOL
 NONCE_SIZE = 32
 NAME_LIMIT = 100  # characters

@@ -11,7 +11,7 @@ from cluster.wire.frame import Buffer
 class Request:
     """What a client asks. The handler owns `payload`."""
 
-    __slots__ = ("body", "client", "deadline", "metadata", "operation", "payload")
+    __slots__ = ("body", "client", "deadline", "metadata", "operation", "payload", "tag")
 
     def __init__(
         self,
@@ -21,12 +21,14 @@ class Request:
         body: BodyReader | None,
         deadline: float,
         client: object = None,
+        tag: int = 0,
     ) -> None:
         self.operation = operation
         self.metadata = metadata  # as msgpack has it, arrays as tuples
         self.payload = payload
         self.body = body  # of a streamed request; its `payload` is empty
         self.client = client  # stands for the connection; Server tells when it is lost
+        self.tag = tag  # a number of the client's, which the wire does not look at; 0 when it gave none
         self.deadline = deadline  # loop time at which the client gives up; streamed: known once it is read
 
     def __repr__(self) -> str:

@@ -66,6 +66,11 @@ class Peer:
         """Return how long a call takes, on average of late."""
         return self._latency.estimate_s
 
+    @property
+    def busy(self) -> bool:
+        """Tell whether a call or a body is under way."""
+        return self._task is not None and self._connection.busy
+
     def start(self) -> None:
         """Begin to connect."""
         assert self._task is None, "started twice"
@@ -92,27 +97,27 @@ class Peer:
         return self.up
 
     def call(
-        self, operation: int, metadata: Any, payload: Buffer = b"", timeout_s: float = 5.0
+        self, operation: int, metadata: Any, payload: Buffer = b"", timeout_s: float = 5.0, tag: int = 0
     ) -> "asyncio.Future[Reply]":
         """Send a request now, and return the future of its reply. Cancelling it takes the request back.
 
         The future raises RemoteError when the peer refuses, PeerUnavailable when the peer is down or is
         lost, when no reply comes in `timeout_s`, or when too much is under way already. A reply's body may
         be streamed; `timeout_s` is then also the longest wait for a piece of it. `payload` must not
-        change until the reply is there.
+        change until the reply is there. `tag` is what the handler finds as `Request.tag`.
         """
-        return self._connection.call(operation, metadata, payload, timeout_s)
+        return self._connection.call(operation, metadata, payload, timeout_s, tag)
 
-    def send(self, operation: int, metadata: Any) -> None:
+    def send(self, operation: int, metadata: Any, tag: int = 0) -> None:
         """Send a request that has no answer, if that is possible now."""
-        self._connection.send(operation, metadata)
+        self._connection.send(operation, metadata, tag)
 
-    def open(self, operation: int, metadata: Any, timeout_s: float) -> UploadStream:
+    def open(self, operation: int, metadata: Any, timeout_s: float, tag: int = 0) -> UploadStream:
         """Begin a request with a streamed body. Errors show when it is used.
 
         `timeout_s` is the longest wait for credit, and after the end of the body for the reply.
         """
-        return self._connection.open(operation, metadata, timeout_s)
+        return self._connection.open(operation, metadata, timeout_s, tag)
 
     def _new_connection(self) -> ClientConnection:
         return ClientConnection(

@@ -63,6 +63,7 @@ class ServerConnection(Connection):
         self._challenge = b""
         self._name = ""
         self._window = 0  # the client's
+        self._tag = 0  # of the requests that come next
         self._timer: asyncio.TimerHandle | None = None  # of the handshake
         self._trusted = False
         # by stream; a task is ours to cancel, another future is not
@@ -133,7 +134,7 @@ class ServerConnection(Connection):
             if flags & _SPECIAL:
                 self._on_special_request(flags, code, stream, argument / 1000, metadata)
             elif self._may_run(stream):
-                self._run(stream, Request(code, metadata, payload, None, deadline, self))
+                self._run(stream, Request(code, metadata, payload, None, deadline, self, self._tag))
         elif kind == _DATA:
             inflow = self._inflows.get(stream)
             if inflow is not None:
@@ -150,6 +151,8 @@ class ServerConnection(Connection):
             self._on_end(stream)
         elif kind == Kind.CANCEL:
             self._cancel(stream, "cancelled by the client")
+        elif kind == Kind.TAG:
+            self._tag = argument
         elif kind == Kind.PING:
             self._write_frame(Kind.PONG)
         elif kind != Kind.PONG:
@@ -160,10 +163,10 @@ class ServerConnection(Connection):
     ) -> None:
         """Take a request that has a streamed body, or wants no answer."""
         if flags & Flag.ONE_WAY:
-            self._run_one_way(Request(operation, metadata, b"", None, math.inf, self))
+            self._run_one_way(Request(operation, metadata, b"", None, math.inf, self, self._tag))
         elif self._may_run(stream):
             inflow = Inflow(self, stream, WINDOW, math.inf)
-            request = Request(operation, metadata, b"", BodyReader(inflow), math.inf, self)
+            request = Request(operation, metadata, b"", BodyReader(inflow), math.inf, self, self._tag)
             self._inflows[stream] = (inflow, request, timeout_s)
             self._run(stream, request)
 

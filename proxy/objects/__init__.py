@@ -9,6 +9,8 @@ What it promises (ARCHITECTURE.md, "Consistency"):
 - What was refused or cut short leaves nothing behind. A write that found too few replicas once it had been
   sent (503) may still take effect, as one whose answer was lost may.
 
+All of it holds while the rings change under it: each round goes by one version of them (storage.client, register).
+
 Read first: model (values), storage.quorum (decisions), register (one name), directory (containers and
 accounts), then service, which puts them together; manifests and multipart stand on the service.
 """

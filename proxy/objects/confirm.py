@@ -8,6 +8,7 @@ import asyncio
 from cluster.clock import Timestamp
 from storage.client import Placement
 from storage.messages import Operation
+from storage.rings.document import OBJECT
 
 DELAY_S = 0.25
 BATCH = 500  # confirmations to one device that are sent without waiting for DELAY_S
@@ -24,7 +25,7 @@ class Confirmations:
     def add(self, key: bytes, timestamp: Timestamp) -> None:
         """Note that the row of this version is on a quorum of its container."""
         done = (key, timestamp)
-        for device_id, _peer in self._placement.replicas(self._placement.rings.object, key):
+        for device_id, _peer in self._placement.replicas(OBJECT, key).members:
             batch = self._waiting.setdefault(device_id, [])
             batch.append(done)
             if len(batch) >= BATCH:
@@ -43,6 +44,6 @@ class Confirmations:
 
     def _send(self, device_id: int) -> None:
         batch = self._waiting.pop(device_id)
-        peer = self._placement.peers[device_id]
-        if peer.up:
-            peer.send(Operation.ROWS_CONFIRM, tuple(batch))
+        peer = self._placement.peers.get(device_id)
+        if peer is not None and peer.up:
+            peer.send(Operation.ROWS_CONFIRM, tuple(batch), self._placement.rings.version)

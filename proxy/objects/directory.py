@@ -5,8 +5,12 @@ digest: equal digests mean equal content, so the rows are what a quorum holds; e
 pulls what the second has and it lacks, durably, and answers again. Either way it contains every row
 acknowledged before, and what it showed once it shows from then on.
 
+While rings change (storage.client) every round goes by one version of them, so its quorums are of that; one that is
+refused as too old is begun again by newer ones. Doing it twice does no harm, for rows and states merge.
+
 Deleting a container is decided in two steps: frozen on a quorum (which then refuses rows), found empty
-on all of that quorum, deleted. An acknowledged row is on a quorum too, and the two meet.
+on all of that quorum, deleted. An acknowledged row is on a quorum too, and the two meet. Both steps go by the same
+version of the rings, or are begun again.
 """
 
 import asyncio
@@ -27,8 +31,21 @@ from proxy.objects.model import (
     ContainerListing,
     ListingQuery,
 )
-from proxy.objects.rounds import HEDGE_S, READ_TRIES, Refused, Replicas, Superseded, require_quorum, write
-from storage.client import Placement
+from proxy.objects.rounds import (
+    HEDGE_S,
+    READ_TRIES,
+    STALE_TRIES,
+    Peers,
+    Refused,
+    StaleRings,
+    Superseded,
+    catch_up,
+    floor_of,
+    in_turn,
+    require_quorum,
+    write,
+)
+from storage.client import Placement, Replicas
 from storage.messages import (
     DatabaseKind,
     IndexCreate,
@@ -44,9 +61,10 @@ from storage.messages import (
     Row,
     parse,
 )
-from storage.quorum import quorum_of
+from storage.quorum import Quorum
 
 FREEZE_S = 5.0
+THAW_TIMEOUT_S = 5.0
 FROZEN_WAIT_S = 6.0  # how long rows wait for the end of a freeze
 LIST_TIMEOUT_S = 10.0
 CACHE_S = 10.0  # how long a worker believes that a container exists; rows tell it otherwise at once
@@ -86,7 +104,7 @@ class Directory:
         return Database(DatabaseKind.ACCOUNT, self._placement.names.key(account), account, "")
 
     def _replicas(self, database: Database) -> Replicas:
-        return self._placement.replicas(self._placement.rings.of(database.kind), database.key)
+        return self._placement.replicas(database.kind, database.key)
 
     # rows
 
@@ -111,23 +129,34 @@ class Directory:
         )
         await self._write(database, Operation.INDEX_ROWS, message)
 
-    async def _write(self, database: Database, operation: Operation, message: tuple[Any, ...]) -> None:
-        replicas = self._replicas(database)
-        needed = quorum_of(len(replicas))
+    async def _write(
+        self,
+        database: Database,
+        operation: Operation,
+        message: tuple[Any, ...],
+        replicas: Replicas | None = None,
+    ) -> None:
+        """Bring a change to a quorum; `replicas`: of a version to stay with, or to raise StaleRings."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + FROZEN_WAIT_S
         while True:
-            require_quorum(replicas, needed)
+            chosen = replicas or self._replicas(database)
+            require_quorum(chosen.members, chosen.writers)
             try:
-                await write(loop, replicas, needed, operation, message)
+                await write(loop, chosen, operation, message)
             except Superseded as overtaken:
                 raise Unavailable("a database refused a newer state") from overtaken
             except Refused as refused:
+                if replicas is not None and isinstance(refused, StaleRings):
+                    raise
                 await self._refused(refused, loop.time() > deadline)
             else:
                 return
 
     async def _refused(self, refused: Refused, too_late: bool) -> None:
+        if isinstance(refused, StaleRings) and not too_late:
+            await catch_up(self._placement, refused)
+            return
         if refused.code is Refusal.NOT_FOUND:
             raise NoSuchContainer("the container was deleted") from refused
         if refused.code is Refusal.NOT_EMPTY:
@@ -164,27 +193,58 @@ class Directory:
 
         One that was made anew after `at` stays.
         """
-        token = os.urandom(16)
         try:
-            await self._write(
-                database,
-                Operation.INDEX_FREEZE,
-                IndexFreeze(database.kind, database.key, token, FREEZE_S),
-            )
-            timestamp = self._clock.now() if at is None else at
-            await self._write(
-                database,
-                Operation.INDEX_DELETE,
-                IndexDelete(database.kind, database.key, token, timestamp),
-            )
-        except BaseException:
-            for _device_id, peer in self._replicas(database):
-                if peer.up:
-                    peer.send(Operation.INDEX_DELETE, IndexDelete(database.kind, database.key, token, None))
-            raise
+            for tries in range(STALE_TRIES):
+                replicas = self._replicas(database)
+                try:
+                    await self._fill(database, replicas)
+                    return await self._delete(database, replicas, at)
+                except StaleRings:
+                    continue
+                except NoSuchContainer:
+                    gone = await self.deleted_at(database) if tries else None
+                    if gone is None:
+                        raise
+                    return gone  # by our own try before, which a quorum has taken
         finally:
             self.forget(database.account, database.container)
+        raise Unavailable("the rings changed again and again")
+
+    async def _delete(self, database: Database, replicas: Replicas, at: Timestamp | None) -> Timestamp:
+        """Freeze and delete on the same replicas, for those who have not frozen it do not delete it."""
+        kind, key, token = database.kind, database.key, os.urandom(16)
+        try:
+            freeze = IndexFreeze(kind, key, token, FREEZE_S)
+            await self._write(database, Operation.INDEX_FREEZE, freeze, replicas)
+            timestamp = self._clock.now() if at is None else at
+            deletion = IndexDelete(kind, key, token, timestamp)
+            await self._write(database, Operation.INDEX_DELETE, deletion, replicas)
+        except BaseException as error:
+            if isinstance(error, StaleRings):
+                await catch_up(self._placement, error)  # so that it is heard that we thaw
+            self._thaw(IndexDelete(kind, key, token, None), replicas)
+            raise
         return timestamp
+
+    def _thaw(self, message: IndexDelete, replicas: Replicas) -> None:
+        """End a freeze; nothing is awaited, for it ends by itself."""
+        for _device_id, peer in replicas.members:
+            if peer.up:
+                version = self._placement.rings.version
+                peer.call(Operation.INDEX_DELETE, message, b"", THAW_TIMEOUT_S, version)
+
+    async def _fill(self, database: Database, replicas: Replicas) -> None:
+        """Let devices that join a partition have the database: they would not know what to delete."""
+        if replicas.writers.reached([device_id for device_id, _peer in replicas.readers]):
+            return
+        source, _peer = self._in_turn(replicas)[0]
+        pull = IndexInfo(database.kind, database.key, database.account, database.container, source)
+        calls = [
+            peer.call(Operation.INDEX_INFO, pull, b"", LIST_TIMEOUT_S, replicas.version)
+            for device_id, peer in replicas.members
+            if not replicas.read_quorum.share(device_id)
+        ]
+        await asyncio.gather(*calls, return_exceptions=True)  # who fails is missed when the deletion counts
 
     def forget(self, account: str, container: str) -> None:
         """Drop what is believed of a container."""
@@ -302,17 +362,31 @@ class Directory:
         decode: Callable[[Any], _AnswerT],
     ) -> _AnswerT | None:
         """Return the answer of a quorum that agrees or was merged. Raise Unavailable."""
-        for tries_left in reversed(range(READ_TRIES)):
+        tries_left, stale_left = READ_TRIES, STALE_TRIES
+        while True:
             try:
                 answer = await self._ask_quorum(database, message, decode)
+            except StaleRings as stale:
+                await self._count_stale(stale, stale_left)
+                stale_left -= 1
             except (PeerUnavailable, RemoteError) as error:
+                if isinstance(error, RemoteError) and error.code == Refusal.STALE_RINGS:
+                    await self._count_stale(StaleRings(error.detail), stale_left)
+                    stale_left -= 1
+                    continue
+                tries_left -= 1
                 if not tries_left:
                     raise Unavailable(f"replicas of a listing could not be merged: {error}") from error
             else:
                 if answer is not None:
                     self._observe(answer.info if isinstance(answer, Listing) else answer)
                 return answer
-        raise AssertionError("the last try returns or raises")
+
+    async def _count_stale(self, stale: StaleRings, tries_left: int) -> None:
+        """Take newer rings before the next try."""
+        if not tries_left:
+            raise Unavailable("the rings changed again and again") from stale
+        await catch_up(self._placement, stale)
 
     async def _ask_quorum(
         self,
@@ -321,29 +395,32 @@ class Directory:
         decode: Callable[[Any], _AnswerT],
     ) -> _AnswerT | None:
         """Ask one replica for the answer and others for their digests; merge them when they differ."""
-        replicas = self._in_turn(database)
-        needed = quorum_of(len(replicas))
-        require_quorum(replicas, needed)
+        replicas = self._replicas(database)
+        readers = self._in_turn(replicas)
+        require_quorum(readers, replicas.read_quorum)
+        version = replicas.version
         digest_message = IndexInfo(database.kind, database.key, database.account, database.container, None)
 
         def ask_full(peer: Peer) -> "asyncio.Future[Reply]":
-            return peer.call(*message(None), b"", LIST_TIMEOUT_S)
+            return peer.call(*message(None), b"", LIST_TIMEOUT_S, version)
 
         def ask_digest(peer: Peer) -> "asyncio.Future[Reply]":
-            return peer.call(Operation.INDEX_INFO, digest_message, b"", LIST_TIMEOUT_S)
+            return peer.call(Operation.INDEX_INFO, digest_message, b"", LIST_TIMEOUT_S, version)
 
-        answers = await _gather(replicas, needed, ask_full, ask_digest)
+        answers = await _gather(readers, replicas.read_quorum, ask_full, ask_digest)
         full_id, full_reply = answers.full
         answer = None if full_reply is None else decode(full_reply)
         digest = _digest_of(answer)
-        others = [device for device, info in answers.digests.items() if _digest_of(info) != digest]
-        if others:
-            return await self._merge(database, message, decode, full_id, others)
+        more = {device_id: None if reply is None else decode(reply) for device_id, reply in answers.more.items()}
+        others = {**answers.digests, **more}
+        if any(_digest_of(state) != digest for state in others.values()):
+            return await self._merge(database, replicas, message, decode, full_id, list(others))
         return answer
 
     async def _merge(
         self,
         database: Database,
+        replicas: Replicas,
         message: "Callable[[int | None], tuple[Operation, tuple[Any, ...]]]",
         decode: Callable[[Any], _AnswerT],
         full_id: int,
@@ -353,13 +430,16 @@ class Directory:
 
         To all, and not only to the one that answers: what is shown once has to be on a quorum.
         """
-        peers = self._placement.peers
+        full, version = replicas.peer(full_id), replicas.version
         answer: _AnswerT | None = None
         for device_id in others:
-            reply = await peers[full_id].call(*message(device_id), b"", LIST_TIMEOUT_S)
+            reply = await full.call(*message(device_id), b"", LIST_TIMEOUT_S, version)
             answer = None if reply.metadata is None else decode(reply.metadata)
         pull = IndexInfo(database.kind, database.key, database.account, database.container, full_id)
-        calls = [peers[device_id].call(Operation.INDEX_INFO, pull, b"", LIST_TIMEOUT_S) for device_id in others]
+        calls = [
+            replicas.peer(device_id).call(Operation.INDEX_INFO, pull, b"", LIST_TIMEOUT_S, version)
+            for device_id in others
+        ]
         await asyncio.gather(*calls)
         return answer
 
@@ -368,12 +448,9 @@ class Directory:
         stamps = [timestamp for _value, timestamp in info.metadata.values()]
         self._clock.observe(max(info.put_timestamp, info.delete_timestamp, *stamps))
 
-    def _in_turn(self, database: Database) -> Replicas:
-        replicas = self._replicas(database)
+    def _in_turn(self, replicas: Replicas) -> Peers:
         self._turn += 1
-        first = self._turn % len(replicas)
-        turned = (*replicas[first:], *replicas[:first])
-        return sorted(turned, key=lambda replica: not replica[1].up)
+        return in_turn(replicas, self._turn)
 
 
 class _Outbox:
@@ -422,45 +499,55 @@ class _Answers:
 
     full: tuple[int, Any]
     digests: dict[int, Info | None]
+    more: dict[int, Any]  # full replies, too: of those who were asked while the first was late
 
 
 async def _gather(
-    replicas: Replicas,
-    needed: int,
+    peers: Peers,
+    quorum: Quorum,
     ask_full: "Callable[[Peer], asyncio.Future[Reply]]",
     ask_digest: "Callable[[Peer], asyncio.Future[Reply]]",
 ) -> _Answers:
-    """Collect a full answer and needed - 1 digests, going on to another replica where one fails or lags."""
-    spare = list(replicas)
+    """Collect the answers of a quorum, one in full and the others' digests; ask another one where one fails or lags."""
+    first, others = quorum.split(peers)
+    spare = [*first, *others]
     full: tuple[int, Any] | None = None
     digests: dict[int, Info | None] = {}
+    more: dict[int, Any] = {}
     pending: dict[asyncio.Future[Reply], tuple[int, bool]] = {}
+    floor = 0  # of the rings, when it is above ours
 
     def ask(full_wanted: bool) -> None:
         device_id, peer = spare.pop(0)
         pending[ask_full(peer) if full_wanted else ask_digest(peer)] = (device_id, full_wanted)
 
-    ask(True)
-    while full is None or len(digests) < needed - 1:
-        while len(pending) + len(digests) + (full is not None) < needed and spare:
-            ask(full is None and not any(wanted for _device, wanted in pending.values()))
-        if not pending:
-            raise Unavailable("too few replicas answered a listing")
+    def full_is_coming() -> bool:
+        return full is not None or any(wanted for _device, wanted in pending.values())
+
+    while full is None or not quorum.reached([full[0], *digests, *more]):
+        while spare and not quorum.reached([*digests, *more, *([full[0]] if full else []), *_devices(pending)]):
+            ask(not full_is_coming())
+        if not pending or not (spare or full_is_coming()):
+            raise StaleRings(floor) if floor else Unavailable("too few replicas answered a listing")
         done, _ = await asyncio.wait(pending, timeout=HEDGE_S, return_when=asyncio.FIRST_COMPLETED)
         if not done and spare:
             ask(full is None)
         for call in done:
             device_id, full_wanted = pending.pop(call)
             if call.cancelled() or call.exception() is not None:
-                continue
-            if full_wanted and full is None:
-                full = (device_id, call.result().metadata)
+                floor = max(floor, floor_of([call.exception()] if not call.cancelled() else []))
             elif not full_wanted:
                 values = call.result().metadata
                 digests[device_id] = None if values is None else _info(values)
-        if full is None and not spare and not any(wanted for _device, wanted in pending.values()):
-            raise Unavailable("no replica answered a listing in full")
-    return _Answers(full, digests)
+            elif full is None:
+                full = (device_id, call.result().metadata)
+            else:
+                more[device_id] = call.result().metadata
+    return _Answers(full, digests, more)
+
+
+def _devices(pending: "Mapping[asyncio.Future[Reply], tuple[int, bool]]") -> list[int]:
+    return [device_id for device_id, _full in pending.values()]
 
 
 def _info(values: Any) -> Info:

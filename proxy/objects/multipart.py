@@ -24,7 +24,14 @@ from cluster.clock import Timestamp, wall_us
 from proxy.http.message import Body
 from proxy.objects.background import Background
 from proxy.objects.directory import Directory
-from proxy.objects.errors import ContainerNotEmpty, InvalidPart, NoSuchContainer, NoSuchUpload, PartTooSmall
+from proxy.objects.errors import (
+    ContainerNotEmpty,
+    InvalidPart,
+    NoSuchContainer,
+    NoSuchUpload,
+    PartTooSmall,
+    Unavailable,
+)
 from proxy.objects.manifests import Manifests
 from proxy.objects.model import (
     CommonPrefix,
@@ -41,6 +48,8 @@ from proxy.objects.model import (
     UploadListing,
 )
 from proxy.objects.objects import Objects, Written
+from proxy.objects.register import Hold
+from proxy.objects.rounds import STALE_TRIES, StaleRings
 from storage.messages import Row
 
 MINIMUM_PART_SIZE = 5 << 20  # bytes, of all parts but the last: S3's
@@ -160,10 +169,17 @@ class Multipart:
     ) -> Written:
         """Make the object of the parts (number, etag, checksums); repeating it gives the same answer."""
         try:
-            async with self._holding(name, upload_id) as token:
-                stored = [tries async for tries in self._all_parts(name, upload_id)]
-                written, kept = await self._commit(name, upload_id, stored, wanted, condition, check)
-                await self._objects.delete_held(_entry(name, upload_id), token)
+            for tries_left in reversed(range(STALE_TRIES)):
+                try:
+                    async with self._holding(name, upload_id) as hold:
+                        stored = [tries async for tries in self._all_parts(name, upload_id)]
+                        written, kept = await self._commit(name, upload_id, stored, wanted, condition, check)
+                        await self._objects.delete_held(_entry(name, upload_id), hold)
+                except StaleRings as stale:
+                    if not tries_left:
+                        raise Unavailable("the rings changed again and again") from stale
+                else:
+                    break
         except NoSuchUpload:
             current = await self._objects.find(name)
             if current is None or current.metadata.system.get("upload_id") != upload_id:
@@ -210,17 +226,30 @@ class Multipart:
 
     async def abort(self, name: ObjectName, upload_id: str) -> None:
         """Drop an upload and its parts. Raise NoSuchUpload."""
-        async with self._holding(name, upload_id) as token:
-            current = await self._objects.find(name)
-            await self._objects.delete_held(_entry(name, upload_id), token)
+        current = await self._remove_entry(name, upload_id)
         if current is None or current.metadata.system.get("upload_id") != upload_id:
             await self._delete_parts(name, upload_id)
 
-    def _holding(self, name: ObjectName, upload_id: str) -> AbstractAsyncContextManager[bytes]:
+    async def _remove_entry(self, name: ObjectName, upload_id: str) -> ObjectInfo | None:
+        """End an upload; return the object as it was at that moment. Raise NoSuchUpload."""
+        ended = False  # maybe, by us: the rings changed in between
+        for _ in range(STALE_TRIES):
+            try:
+                async with self._holding(name, upload_id, ended) as hold:
+                    current = await self._objects.find(name)
+                    await self._objects.delete_held(_entry(name, upload_id), hold)
+                    return current
+            except StaleRings:
+                ended = True
+        raise Unavailable("the rings changed again and again")
+
+    def _holding(
+        self, name: ObjectName, upload_id: str, maybe_ended: bool = False
+    ) -> AbstractAsyncContextManager[Hold]:
         """Let nobody else complete or abort an upload. Raise NoSuchUpload."""
 
         def under_way(entry: ObjectInfo | None) -> None:
-            if entry is None:
+            if entry is None and not maybe_ended:
                 raise NoSuchUpload(upload_id)
 
         if "\0" in upload_id:

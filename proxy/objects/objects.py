@@ -4,7 +4,7 @@ Order of a write: data and version to a quorum of the object's primaries, its ro
 container's, then the answer. Should the proxy die in between, the storage nodes add the row.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from hashlib import md5
@@ -24,8 +24,8 @@ from proxy.objects.errors import (
 )
 from proxy.objects.model import Condition, ContainerInfo, NewObject, ObjectInfo, ObjectName
 from proxy.objects.ranges import Range, asked_of_storage, bounds
-from proxy.objects.register import Held, Register
-from proxy.objects.rounds import Refused
+from proxy.objects.register import Held, Hold, Register
+from proxy.objects.rounds import STALE_TRIES, Refused, StaleRings
 from proxy.objects.upload import Upload
 from ring.hashing import NameHash
 from storage import metadata as stored
@@ -115,11 +115,9 @@ class Objects:
     ) -> Written:
         key = self.key(name)
         packed = stored.pack(metadata)
-        token = await self._hold(key, new.condition)
-        try:
-            timestamp, previous = await self._register.put(key, flags, packed, data, token)
-        finally:
-            self._let_go(key, token)
+        timestamp, previous = await self._decide(
+            key, new.condition, lambda hold: self._register.put(key, flags, packed, data, hold)
+        )
         return await self._acknowledge(name, key, container, timestamp, metadata, flags, previous)
 
     async def _put_streamed(
@@ -153,11 +151,9 @@ class Objects:
     ) -> Written:
         key = self.key(name)
         packed = stored.pack(metadata)
-        token = await self._hold(key, new.condition)
-        try:
-            timestamp, previous = await self._register.commit(key, upload, flags, packed, token)
-        finally:
-            self._let_go(key, token)
+        timestamp, previous = await self._decide(
+            key, new.condition, lambda hold: self._register.commit(key, upload, flags, packed, hold)
+        )
         return await self._acknowledge(name, key, container, timestamp, metadata, flags, previous)
 
     async def _acknowledge(
@@ -188,14 +184,13 @@ class Objects:
             if current is None or current.timestamp != timestamp:
                 raise _Replaced
 
+        packed = stored.pack(metadata)
         try:
-            token = await self._hold(key, still_there)
+            await self._decide(
+                key, still_there, lambda hold: self._register.delete(key, BlobFlag.UNLISTED, packed, hold)
+            )
         except _Replaced:
             return
-        try:
-            await self._register.delete(key, BlobFlag.UNLISTED, stored.pack(metadata), token)
-        finally:
-            self._let_go(key, token)
 
     async def _add_row(
         self,
@@ -230,31 +225,32 @@ class Objects:
         """Delete an object of our own that no container lists."""
         await self._delete(name, condition, BlobFlag.UNLISTED, None)
 
-    async def delete_held(self, name: ObjectName, token: bytes) -> None:
-        """Delete an object whose name is held by `token`."""
+    async def delete_held(self, name: ObjectName, hold: Hold) -> None:
+        """Delete an object whose name is held. Raise StaleRings when that ended because the rings changed."""
         container = await self._directory.known_container(name.account, name.container)
-        await self._delete_by(name, token, 0, container)
+        metadata = _tombstone(name)
+        timestamp, _previous = await self._register.delete(hold.key, 0, stored.pack(metadata), hold)
+        await self._deleted(name, container, timestamp, metadata)
 
     async def _delete(
         self, name: ObjectName, condition: Condition | None, flags: int, container: ContainerInfo | None
     ) -> Version | None:
         key = self.key(name)
-        token = await self._hold(key, condition)
-        try:
-            return await self._delete_by(name, token, flags, container)
-        finally:
-            self._let_go(key, token)
-
-    async def _delete_by(
-        self, name: ObjectName, token: bytes | None, flags: int, container: ContainerInfo | None
-    ) -> Version | None:
-        key = self.key(name)
-        metadata = ObjectMetadata(*name, 0, "", "", wall_us(), {}, {}, {}, {})
-        timestamp, previous = await self._register.delete(key, flags, stored.pack(metadata), token)
+        metadata = _tombstone(name)
+        packed = stored.pack(metadata)
+        timestamp, previous = await self._decide(
+            key, condition, lambda hold: self._register.delete(key, flags, packed, hold)
+        )
         if container is not None:
-            await self._add_row(name, container, timestamp, metadata, deleted=True)
-            self._confirmations.add(key, timestamp)
+            await self._deleted(name, container, timestamp, metadata)
         return previous
+
+    async def _deleted(
+        self, name: ObjectName, container: ContainerInfo, timestamp: Timestamp, metadata: ObjectMetadata
+    ) -> None:
+        """Bring the row of a tombstone to its container."""
+        await self._add_row(name, container, timestamp, metadata, deleted=True)
+        self._confirmations.add(self.key(name), timestamp)
 
     async def update(self, name: ObjectName, change: Callable[[ObjectMetadata], ObjectMetadata]) -> ObjectInfo:
         """Change metadata, keeping the data. Raise NoSuchContainer, NoSuchObject."""
@@ -277,35 +273,48 @@ class Objects:
     # conditions
 
     @asynccontextmanager
-    async def holding(self, name: ObjectName, condition: Condition) -> AsyncIterator[bytes]:
-        """Let nobody else write `name` within the block, which gets the token that lets us."""
+    async def holding(self, name: ObjectName, condition: Condition) -> AsyncIterator[Hold]:
+        """Let nobody else write `name` within the block, which gets what lets us."""
         key = self.key(name)
-        token = await self._hold(key, condition)
-        assert token is not None
-        try:
-            yield token
-        finally:
-            self._let_go(key, token)
-
-    async def _hold(self, key: bytes, condition: Condition | None) -> bytes | None:
-        """Reserve `key` and check `condition` on what is there; None when there is no condition."""
-        if condition is None:
-            return None
-        token = await self._register.reserve(key)
+        hold = await self._register.reserve(key)
         try:
             condition(await self._current(key))
-        except BaseException:
-            self._register.release(key, token)
-            raise
-        return token
+            yield hold
+        finally:
+            self._register.release(hold)
 
-    def _let_go(self, key: bytes, token: bytes | None) -> None:
-        if token is not None:
-            self._register.release(key, token)
+    async def _decide(
+        self,
+        key: bytes,
+        condition: Condition | None,
+        write: Callable[[Hold | None], Awaitable[tuple[Timestamp, Version | None]]],
+    ) -> tuple[Timestamp, Version | None]:
+        """Do `write` if `condition` agrees with what is there, both in one step; return what it returned.
+
+        When the rings change in between it is all done again. Then the write may be there already: a replica took it,
+        and the read that the condition is checked on brought it to a quorum. It was decided when it was first sent,
+        under a hold that nobody else got past.
+        """
+        if condition is None:
+            return await write(None)
+        tried: set[Timestamp] = set()
+        for _ in range(STALE_TRIES):
+            hold = await self._register.reserve(key)
+            try:
+                version = await self._register.head(key)
+                if version is not None and version.timestamp in tried:
+                    return version.timestamp, None
+                condition(_info_of(version))
+                return await write(hold)
+            except StaleRings as stale:
+                tried |= hold.tried
+                await self._register.catch_up(stale)
+            finally:
+                self._register.release(hold)
+        raise Unavailable("the rings changed again and again")
 
     async def _current(self, key: bytes) -> ObjectInfo | None:
-        version = await self._register.head(key)
-        return None if version is None or version.deleted else info_of(version)
+        return _info_of(await self._register.head(key))
 
     # reading
 
@@ -422,6 +431,15 @@ def info_of(version: Version) -> ObjectInfo:
     """Return what a version says of its object."""
     metadata = stored.unpack(version.metadata)
     return ObjectInfo(version.timestamp, metadata, bool(version.flags & BlobFlag.MANIFEST))
+
+
+def _info_of(version: Version | None) -> ObjectInfo | None:
+    """The same, None of what is not there."""
+    return None if version is None or version.deleted else info_of(version)
+
+
+def _tombstone(name: ObjectName) -> ObjectMetadata:
+    return ObjectMetadata(*name, 0, "", "", wall_us(), {}, {}, {}, {})
 
 
 def _replaced(previous: Version | None) -> ObjectInfo | None:

@@ -5,22 +5,25 @@ callbacks of the wire's futures, so a write costs one future beside those of its
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 from cluster.clock import Timestamp
 from cluster.wire import Peer, PeerUnavailable, RemoteError, Reply
 from proxy.objects.errors import OutOfSpace, QuorumNotReached, Unavailable
+from storage.client import Placement, Replicas
 from storage.messages import Refusal, Version, parse
-from storage.quorum import Outcome, Settled, Unsettled, WriteTally, judge
+from storage.quorum import Majority, Outcome, Quorum, Settled, Tally, Unsettled, judge
 
 CALL_TIMEOUT_S = 10.0  # of one call to one replica; a peer that hangs is found dead far sooner
 HEDGE_S = 0.06  # a read that takes longer asks one more replica
 # of a read whose replicas differ and can't be brought together, because one of them has just died or is
 # not known to the others yet: each try begins with another one, so that three have asked every pair of three
 READ_TRIES = 3
+STALE_TRIES = 8  # of an operation whose rings were too old: each has newer ones
+STALE_WAIT_S = 0.2  # while a device knows rings that we cannot read yet
 
-Replicas = Sequence[tuple[int, Peer]]
+Peers = Sequence[tuple[int, Peer]]
 
 
 class Superseded(Exception):
@@ -39,6 +42,14 @@ class Refused(Exception):
         self.code, self.detail = code, detail
 
 
+class StaleRings(Refused):
+    """Devices refuse what is placed by rings older than `floor`: take newer ones, and begin again."""
+
+    def __init__(self, floor: int) -> None:
+        super().__init__(Refusal.STALE_RINGS, floor)
+        self.floor = floor
+
+
 # why a write found no quorum, what explains it best first
 _REASONS = (
     Refusal.RESERVED,
@@ -46,6 +57,7 @@ _REASONS = (
     Refusal.NOT_EMPTY,
     Refusal.NOT_FOUND,
     Refusal.NOT_HELD,
+    Refusal.STALE_RINGS,
     Refusal.BUSY,
 )
 
@@ -60,11 +72,10 @@ class WriteRound:
     holds a name or a container holds it on a quorum, which no other quorum gets past.
     """
 
-    __slots__ = ("_needed", "_tally", "done", "replies")
+    __slots__ = ("_tally", "done", "replies")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, needed: int, asked: int) -> None:
-        self._needed = needed
-        self._tally = WriteTally(needed, asked)
+    def __init__(self, loop: asyncio.AbstractEventLoop, tally: Tally) -> None:
+        self._tally = tally
         self.replies: dict[int, Any] = {}
         self.done: asyncio.Future[dict[int, Any]] = loop.create_future()
 
@@ -86,7 +97,7 @@ class WriteRound:
             return
         if error is None:
             self.replies[device_id] = call.result().metadata
-            self._tally.durable()
+            self._tally.durable(device_id)
         elif isinstance(error, RemoteError) and self._decided_by(error):
             return
         else:
@@ -113,34 +124,88 @@ class WriteRound:
             return OutOfSpace("too few devices have room")
         for code in _REASONS:
             if code in codes:
-                return Refused(code)
-        return QuorumNotReached(self._needed, self._tally.durable_count, failures)
+                return Refused(code) if code is not Refusal.STALE_RINGS else StaleRings(floor_of(failures.values()))
+        return QuorumNotReached(self._tally.needed, self._tally.durable_count, failures)
 
 
-def require_quorum(replicas: Replicas, needed: int) -> None:
-    """Raise Unavailable, before anything is sent, when fewer than `needed` of `replicas` are up."""
-    up = 0
-    for _device_id, peer in replicas:
-        if peer.up:
-            up += 1
-    if up < needed:
-        raise Unavailable(f"{up} of {len(replicas)} replicas are up, {needed} are needed")
+def floor_of(errors: Iterable[BaseException | None]) -> int:
+    """Return the highest floor that replicas have told of, 0 when none did."""
+    floors = [e.detail for e in errors if isinstance(e, RemoteError) and e.code == Refusal.STALE_RINGS]
+    return max(floors, default=0)
+
+
+def require_quorum(peers: Peers, quorum: Quorum) -> None:
+    """Raise Unavailable, before anything is sent, when those of `peers` that are up are no `quorum`."""
+    for _device_id, peer in peers:
+        if not peer.up:
+            break
+    else:
+        return
+    up = [device_id for device_id, peer in peers if peer.up]
+    if not quorum.reached(up):
+        raise Unavailable(f"{len(up)} of {len(peers)} replicas are up, and they are no quorum")
+
+
+def in_turn(replicas: Replicas, turn: int) -> Peers:
+    """Return whom a read may ask, those that are up first, beginning with another one at each turn.
+
+    While a read needs a quorum of each of two sets, those that are in both come before others: they count twice.
+    """
+    readers = replicas.readers
+    first = turn % len(readers)
+    turned = (*readers[first:], *readers[:first])
+    quorum = replicas.read_quorum
+    if type(quorum) is Majority:
+        for _device_id, peer in readers:
+            if not peer.up:
+                break
+        else:
+            return turned
+    return sorted(turned, key=lambda replica: (not replica[1].up, -quorum.share(replica[0])))
 
 
 def write(
     loop: asyncio.AbstractEventLoop,
     replicas: Replicas,
-    needed: int,
     operation: int,
     message: tuple[Any, ...],
     payload: bytes | bytearray | memoryview = b"",
     timeout_s: float = CALL_TIMEOUT_S,
 ) -> "asyncio.Future[dict[int, Any]]":
     """Send `message` to every replica; return the future of a quorum's replies."""
-    round_ = WriteRound(loop, needed, len(replicas))
-    for device_id, peer in replicas:
-        round_.add(device_id, peer.call(operation, message, payload, timeout_s))
+    round_ = WriteRound(loop, replicas.writers.tally())
+    version = replicas.version
+    for device_id, peer in replicas.members:
+        round_.add(device_id, peer.call(operation, message, payload, timeout_s, version))
     return round_.done
+
+
+def write_rest(
+    loop: asyncio.AbstractEventLoop,
+    peers: Peers,
+    quorum: Quorum,
+    held: Collection[int],
+    operation: int,
+    message: tuple[Any, ...],
+    timeout_s: float,
+    version: int,
+) -> "asyncio.Future[dict[int, Any]]":
+    """Send `message` to `peers`; return the future of the replies that make a `quorum` with those who `held` it."""
+    rest = quorum.among([device_id for device_id, _peer in peers], held)
+    round_ = WriteRound(loop, rest.tally())
+    for device_id, peer in peers:
+        if device_id in rest.members:
+            round_.add(device_id, peer.call(operation, message, b"", timeout_s, version))
+    return round_.done
+
+
+async def catch_up(placement: Placement, stale: StaleRings) -> None:
+    """Take newer rings, which are there if a device has them. Raise Unavailable when they can't be read."""
+    for _ in range(STALE_TRIES):
+        if placement.refresh(stale.floor):
+            return
+        await asyncio.sleep(STALE_WAIT_S)
+    raise Unavailable(f"rings of version {stale.floor} are in force, and can't be read") from stale
 
 
 class ReadRound:
@@ -150,28 +215,29 @@ class ReadRound:
     `done` gives a Settled or Unsettled; `replies` has the full answers by device id.
     """
 
-    __slots__ = ("_answers", "_ask_full", "_ask_version", "_loop", "_needed", "_pending", "_spare",
+    __slots__ = ("_answers", "_ask_full", "_ask_version", "_floor", "_loop", "_pending", "_quorum", "_spare",
                  "_timer", "done", "replies")
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        replicas: Replicas,
-        needed: int,
+        peers: Peers,
+        quorum: Quorum,
         ask_full: Callable[[Peer], "asyncio.Future[Reply]"],
         ask_version: Callable[[Peer], "asyncio.Future[Reply]"],
     ) -> None:
         self._loop = loop
-        self._needed = needed
+        self._quorum = quorum
         self._ask_full = ask_full
         self._ask_version = ask_version
         self._answers: dict[int, Version | None] = {}
         self._pending: dict[int, asyncio.Future[Reply]] = {}
-        self._spare = list(replicas[needed:])
+        self._floor = 0  # of the rings, when it is above ours
+        first, self._spare = quorum.split(peers)
         self.replies: dict[int, Reply] = {}
         self.done: asyncio.Future[Settled | Unsettled] = loop.create_future()
         self._timer = loop.call_later(HEDGE_S, self._hedge)
-        for index, (device_id, peer) in enumerate(replicas[:needed]):
+        for index, (device_id, peer) in enumerate(first):
             self._ask(device_id, peer, full=index == 0)
 
     def _ask(self, device_id: int, peer: Peer, full: bool) -> None:
@@ -195,6 +261,8 @@ class ReadRound:
                 close_body(call.result())
             return
         if error is not None or call.cancelled():
+            if isinstance(error, RemoteError) and error.code == Refusal.STALE_RINGS:
+                self._floor = max(self._floor, error.detail)
             self._hedge()
         else:
             reply = call.result()
@@ -204,8 +272,8 @@ class ReadRound:
         self._decide()
 
     def _decide(self) -> None:
-        verdict = judge(self._answers, self._needed)
-        if isinstance(verdict, Unsettled) and (self._spare or self._pending):
+        verdict = judge(self._answers, self._quorum)
+        if not isinstance(verdict, Settled) and (self._spare or self._pending):
             if self._spare and not self._pending:
                 self._hedge()
             return
@@ -215,8 +283,10 @@ class ReadRound:
             self.done.set_result(verdict)
             self._timer.cancel()
         elif not self._pending and not self._spare:
-            self.done.set_exception(Unavailable(f"{len(self._answers)} of {self._needed} replicas answered"))
             self._timer.cancel()
+            self.done.set_exception(
+                StaleRings(self._floor) if self._floor else Unavailable(f"only {len(self._answers)} replicas answered")
+            )
 
     def abandon(self) -> None:
         """Stop listening; what streams of bytes came are cut off."""

@@ -1,6 +1,8 @@
 """A body on its way to several replicas at once, prepared and nameless.
 
 A replica that fails or falls behind is left out as long as a quorum goes on; it is repaired later.
+
+It holds no version of the rings: who is a replica when all of it is there is for the commit to see (register).
 Memory: one piece at a time for all replicas, plus what each connection's credit allows in flight.
 """
 
@@ -8,11 +10,13 @@ import asyncio
 import os
 from collections.abc import Container
 
+from cluster.clock import Timestamp
 from cluster.wire import Peer, PeerUnavailable, RemoteError, UploadStream
 from proxy.http.message import Buffer
 from proxy.objects.errors import OutOfSpace, QuorumNotReached
-from proxy.objects.rounds import Replicas
+from proxy.objects.rounds import Peers
 from storage.messages import BlobPrepare, Operation, Refusal
+from storage.quorum import Quorum
 
 STALL_TIMEOUT_S = 30.0  # without credit from a peer whose heartbeat goes on: its disk hangs
 LAG_S = 0.5  # how far one replica may fall behind a quorum before it is left out
@@ -23,18 +27,24 @@ class Upload:
     """Streams pieces to replicas; `prepared` are those that have all of it on disk after `finish`."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, replicas: Replicas, needed: int, size: int | None
+        self,
+        loop: asyncio.AbstractEventLoop,
+        peers: Peers,
+        quorum: Quorum,
+        size: int | None,
+        rings_version: int,
     ) -> None:
         self.upload_id = os.urandom(16)
-        self.needed = needed
         self.prepared: list[tuple[int, Peer]] = []
+        self.timestamp: Timestamp | None = None  # under which it was tried to commit
+        self._quorum = quorum
         self._loop = loop
         self._failures: dict[int, BaseException] = {}
         self._streams: dict[int, tuple[Peer, UploadStream]] = {}
-        for device_id, peer in replicas:
+        for device_id, peer in peers:
             if peer.up:
                 message = BlobPrepare(self.upload_id, size)
-                stream = peer.open(Operation.BLOB_PREPARE, message, STALL_TIMEOUT_S)
+                stream = peer.open(Operation.BLOB_PREPARE, message, STALL_TIMEOUT_S, rings_version)
                 self._streams[device_id] = (peer, stream)
 
     async def send(self, piece: Buffer) -> None:
@@ -55,8 +65,8 @@ class Upload:
         try:
             pending = set(waiting)
             while pending:
-                ready = len(self._streams) - len(pending)
-                enough = ready >= self.needed
+                behind = {waiting[task] for task in pending}
+                enough = self._quorum.reached(self._streams.keys() - behind)
                 done, pending = await asyncio.wait(
                     pending, timeout=LAG_S if enough else None, return_when=asyncio.FIRST_COMPLETED
                 )
@@ -78,7 +88,8 @@ class Upload:
         pending = set(calls)
         deadline = self._loop.time() + FINISH_TIMEOUT_S
         while pending:
-            limit = LAG_S if len(self.prepared) >= self.needed else max(0.0, deadline - self._loop.time())
+            enough = self._quorum.reached([device_id for device_id, _peer in self.prepared])
+            limit = LAG_S if enough else max(0.0, deadline - self._loop.time())
             done, pending = await asyncio.wait(pending, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
             for call in done:
                 self._finished(calls[call], call.exception())
@@ -121,9 +132,9 @@ class Upload:
         self._abort(peer)  # it may have all of it by now
 
     def _require_quorum(self) -> None:
-        if len(self._streams) >= self.needed:
+        if self._quorum.reached(self._streams):
             return
         full = any(isinstance(e, RemoteError) and e.code == Refusal.DEVICE_FULL for e in self._failures.values())
         if full:
             raise OutOfSpace("too few devices have room")
-        raise QuorumNotReached(self.needed, len(self._streams), self._failures)
+        raise QuorumNotReached(self._quorum.tally().needed, len(self._streams), self._failures)

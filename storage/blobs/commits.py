@@ -19,7 +19,7 @@ from storage.disk import Buffer
 from storage.log.interface import Appended, DeviceFull, Kind, Log, LogRefusal
 from storage.messages import KEY_SIZE, Refusal
 
-_CONFIRMS_PER_RECORD = 256
+_NAMES_PER_RECORD = 256  # of a CONFIRM or a FORGET
 
 
 class Commits:
@@ -101,19 +101,29 @@ class Commits:
         ]
         self._index.confirm(confirmed)
         self._confirmed += confirmed
-        if len(self._confirmed) >= _CONFIRMS_PER_RECORD:
+        if len(self._confirmed) >= _NAMES_PER_RECORD:
             self.flush_confirmed()
 
     def flush_confirmed(self) -> None:
         """Append what was confirmed."""
         confirmed, self._confirmed = self._confirmed, []
-        for start in range(0, len(confirmed), _CONFIRMS_PER_RECORD):
-            metadata = record.encode_confirm(confirmed[start : start + _CONFIRMS_PER_RECORD])
+        for start in range(0, len(confirmed), _NAMES_PER_RECORD):
+            metadata = record.encode_naming(record.Type.CONFIRM, confirmed[start : start + _NAMES_PER_RECORD])
             try:
                 future = self._log.append(Kind.BLOB, metadata)
             except LogRefusal:
                 return
             future.add_done_callback(_ignore_failure)
+
+    async def forget(self, versions: Sequence[tuple[bytes, Timestamp]]) -> None:
+        """Hold `versions` no more: not as deleted, but as if they had never been here. LogRefusal.
+
+        One that has been replaced meanwhile stays replaced. Durable when it returns; before, after a crash,
+        they are here still or again.
+        """
+        names = [versions[start : start + _NAMES_PER_RECORD] for start in range(0, len(versions), _NAMES_PER_RECORD)]
+        for some in names:
+            await self._log.append(Kind.BLOB, record.encode_naming(record.Type.FORGET, some))
 
     def _apply(self, batch: Sequence[Appended]) -> None:
         """Make durable versions visible."""

@@ -103,7 +103,7 @@ class Compaction:
         return more
 
     def _is_live(self, item: Record) -> bool:
-        if item.metadata[0] == record.Type.CONFIRM:
+        if item.metadata[0] in record.NAMING:
             return False
         key = record.decode_identity(item.metadata)[3]
         entry = self._index.get(key)

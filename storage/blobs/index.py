@@ -10,7 +10,7 @@ stand for. So whatever a killed process leaves, the log from there on brings it 
 record twice changes nothing.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Protocol
 
 from cluster.clock import Timestamp
@@ -23,6 +23,7 @@ from storage.messages import BlobFlag
 _RECENT_LIMIT = 256  # keys; more: the loop stands still longer while they are merged
 _UNLISTED = int(BlobFlag.UNLISTED)  # arithmetic with flag objects is ten times as dear
 _CONFIRM = int(record.Type.CONFIRM)
+_FORGET = int(record.Type.FORGET)
 _FILE = int(record.Type.FILE)
 _LISTED = b""
 
@@ -106,8 +107,11 @@ class BlobIndex:
     def apply(self, records: Iterable[LogRecord], end: Position) -> None:
         """Apply records of the log, in order, up to `end`."""
         for item in records:
-            if item.metadata[0] == _CONFIRM:
-                self.confirm(record.decode_confirm(item.metadata))
+            type_ = item.metadata[0]
+            if type_ == _CONFIRM:
+                self.confirm(record.decode_naming(item.metadata))
+            elif type_ == _FORGET:
+                self.forget(record.decode_naming(item.metadata))
             else:
                 self._add(item)
         self._position = end
@@ -125,6 +129,21 @@ class BlobIndex:
                     del self._recent_unlisted[key]
                 else:
                     self._recent_unlisted[key] = _LISTED
+
+    def forget(self, versions: Iterable[tuple[bytes, Timestamp]]) -> None:
+        """Remove `versions`, where they are the newest of their keys, as if they had never been here."""
+        self.merge()
+        self._dropped += self._tables.forget(versions, self._shift)
+
+    def forget_without_file(self, data_ids: Collection[bytes]) -> int:
+        """Remove versions whose file is none of `data_ids`, so that a replica brings them again; return how many.
+
+        For an index made from a log: a FORGET may have gone with its segment before what it named.
+        """
+        self.merge()
+        lost = self._tables.without_file(data_ids)
+        self._tables.forget(lost, self._shift)
+        return len(lost)
 
     def take_dropped(self) -> list[bytes]:
         """Return the data ids that nothing refers to any more, each once."""

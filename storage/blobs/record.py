@@ -1,6 +1,6 @@
 """The metadata of a blob record in the log, values <-> bytes. Pure. Format: docs/blob-format.md.
 
-All of it but CONFIRM starts with the version's identity; the object's own metadata, which only
+All of it but CONFIRM and FORGET starts with the version's identity; the object's own metadata, which only
 the proxy understands, follows to the end.
 """
 
@@ -29,6 +29,10 @@ class Type(IntEnum):
     FILE = 2  # the data id follows the identity; payload: crc32c of each block of the file
     TOMBSTONE = 3
     CONFIRM = 4  # no identity; after the type, (key, timestamp) of versions whose rows are on a quorum
+    FORGET = 5  # the same of versions that this device holds no more, because others hold them now
+
+
+NAMING = frozenset((int(Type.CONFIRM), int(Type.FORGET)))  # records that only name versions, and are none themselves
 
 
 class Identity(NamedTuple):
@@ -64,7 +68,7 @@ decode_identity = _IDENTITY.unpack_from
 
 
 def timestamp_of(metadata: bytes) -> Timestamp:
-    """Return the timestamp in the record metadata of anything but a CONFIRM."""
+    """Return the timestamp in the record metadata of anything that is a version."""
     return Timestamp(metadata[_TIMESTAMP_OFFSET : _TIMESTAMP_OFFSET + TIMESTAMP_SIZE])
 
 
@@ -79,13 +83,14 @@ def object_metadata_of(metadata: bytes) -> bytes:
     return metadata[start:]
 
 
-def encode_confirm(versions: Iterable[tuple[bytes, Timestamp]]) -> bytes:
-    """Return the record metadata of a CONFIRM."""
-    return bytes((Type.CONFIRM,)) + b"".join([key + timestamp for key, timestamp in versions])
+def encode_naming(type_: Type, versions: Iterable[tuple[bytes, Timestamp]]) -> bytes:
+    """Return the record metadata of a CONFIRM or a FORGET."""
+    assert type_ in NAMING
+    return bytes((type_,)) + b"".join([key + timestamp for key, timestamp in versions])
 
 
-def decode_confirm(metadata: bytes) -> Iterator[tuple[bytes, Timestamp]]:
-    """Yield the versions of a CONFIRM."""
+def decode_naming(metadata: bytes) -> Iterator[tuple[bytes, Timestamp]]:
+    """Yield the versions of a CONFIRM or a FORGET."""
     for start in range(1, len(metadata) - _CONFIRMED_SIZE + 1, _CONFIRMED_SIZE):
         middle = start + KEY_SIZE
         yield metadata[start:middle], Timestamp(metadata[middle : start + _CONFIRMED_SIZE])

@@ -8,6 +8,9 @@ Where a crash may fall, and what holds then:
   record it is a file that nothing refers to, which the sweep removes; then as above.
 - An overwrite or deletion of a file: the old file goes only after the newer record is durable. When
   the crash comes between the two, the sweep finds it.
+- Forgetting, when a partition has moved away: before the FORGET is synced the versions are here. After a power cut
+  the index is made from the log, and a FORGET may have been compacted away before what it names: then
+  small objects are here again, and are forgotten again; versions whose file is gone are not held.
 - Compaction: copies are durable before the segment they came from is dropped; a copy is the same version,
   so until then both places are as good.
 """
@@ -99,6 +102,8 @@ class BlobStore:
             self._disk, os.path.join(directory, "index"), origin, boot_id or current_boot_id()
         )
         self.index = self._keeper.open(target)
+        if self._keeper.rebuilt:
+            self._forget_without_file()
         for data_id in self.index.take_dropped():
             self._files.remove(data_id)
         self._commits = Commits(target, self.index, self._now, self._remove_files)
@@ -117,9 +122,11 @@ class BlobStore:
         self.abort = self._uploads.abort
         self.commit = self._uploads.commit
         self.confirm_rows = self._commits.confirm
+        self.forget = self._commits.forget
         self.release = self._commits.reservations.release
         self.release_all = self._commits.reservations.release_all
         self.pending = self._commits.pending
+        self.settled = target.settled
         self.compaction = Compaction(target, self.index, self._commits, self._waiters)
         self.sweep = Sweep(
             self._disk,
@@ -218,6 +225,10 @@ class BlobStore:
         """
         return self.index.unlisted(start, self._wall_us() - int(older_than_s * 1e6), limit)
 
+    def is_listed(self, key: bytes, timestamp: Timestamp) -> bool:
+        """Tell whether the row of this version needs nothing more."""
+        return self.index.is_listed(key, timestamp)
+
     # -- state
 
     @property
@@ -248,6 +259,13 @@ class BlobStore:
     def _check_part_power(self, part_power: int) -> None:
         if part_power != self._part_power:
             raise RemoteError(Refusal.BAD_REQUEST, f"digests are kept for part power {self._part_power}")
+
+    def _forget_without_file(self) -> None:
+        """Hold no version whose file is gone: replication brings it again if it should be here."""
+        data_ids = {data_id for shard in self._files.shards() for data_id in self._files.data_ids(shard)}
+        lost_count = self.index.forget_without_file(data_ids)
+        if lost_count:
+            log.warning("files_missing", count=lost_count)
 
     def _quarantine(self, found: Quarantined) -> None:
         name = found.key, found.timestamp

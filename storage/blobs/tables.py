@@ -10,7 +10,7 @@ read transaction is begun again after each write.
 """
 
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 import lmdb
@@ -108,10 +108,25 @@ class Tables:
         `unlisted` gives timestamps, b"" for what is listed now; `shift` see `digest.bucket_shift`.
         """
         change, live = self._write(lambda txn: self._merge(txn, entries, unlisted, end, shift))
-        self.live_bytes.update(live)
-        for bucket in change.digests:
-            self._partition_digests.pop(bucket >> digest.SUBDIVISION_BITS, None)
+        self._account_for(change, live)
         return change.dropped
+
+    def forget(self, versions: Iterable[tuple[bytes, Timestamp]], shift: int) -> list[bytes]:
+        """Remove `versions` that are the newest of their keys; return the data ids that nothing refers to now.
+
+        The position stays: doing it again, after a crash, changes nothing.
+        """
+        change, live = self._write(lambda txn: self._forget(txn, versions, shift))
+        self._account_for(change, live)
+        return change.dropped
+
+    def without_file(self, data_ids: Collection[bytes]) -> list[tuple[bytes, Timestamp]]:
+        """Return the versions that are kept in a file, and in none of `data_ids`."""
+        return [
+            (key, entry.timestamp_of(value))
+            for key, value in self._reader.cursor(self._entries).iternext()
+            if entry.data_id_of(value) and entry.data_id_of(value) not in data_ids
+        ]
 
     def forget_segment(self, segment: int) -> None:
         """Remove the bookkeeping of a segment that was dropped."""
@@ -204,6 +219,23 @@ class Tables:
                 txn.put(key, unlisted[key], db=self._unlisted)
             else:
                 txn.delete(key, db=self._unlisted)
+        txn.put(b"position", _U64.pack(end), db=self._meta)
+        return change, self._sum_up(txn, change)
+
+    def _forget(
+        self, txn: Any, versions: Iterable[tuple[bytes, Timestamp]], shift: int
+    ) -> "tuple[_Change, dict[int, int]]":
+        change = _Change(shift)
+        for key, timestamp in versions:
+            value = txn.get(key, None, self._entries)
+            if value is not None and entry.timestamp_of(value) == timestamp:
+                change.remove(key, value)
+                txn.delete(key, db=self._entries)
+                txn.delete(key, db=self._unlisted)
+        return change, self._sum_up(txn, change)
+
+    def _sum_up(self, txn: Any, change: "_Change") -> dict[int, int]:
+        """Bring the sums up to date; return the live bytes of the segments that were touched."""
         for bucket in sorted(change.digests):
             name = _U32.pack(bucket)
             before = txn.get(name, None, self._digests)
@@ -215,8 +247,13 @@ class Tables:
         }
         for segment, length in live.items():
             txn.put(_U32.pack(segment), _U64.pack(length), db=self._segments)
-        txn.put(b"position", _U64.pack(end), db=self._meta)
-        return change, live
+        return live
+
+    def _account_for(self, change: "_Change", live: dict[int, int]) -> None:
+        """Keep what is remembered of the tables in step with them."""
+        self.live_bytes.update(live)
+        for bucket in change.digests:
+            self._partition_digests.pop(bucket >> digest.SUBDIVISION_BITS, None)
 
     def _write(self, work: Callable[[Any], T]) -> T:
         """Run `work` in a write transaction, again with a larger map when the map is full."""
@@ -253,6 +290,18 @@ class _Change:
             data_id = entry.data_id_of(old_value)
             if data_id and data_id != entry.data_id_of(value):
                 self.dropped.append(data_id)
+        self._sum(key, added)
+
+    def remove(self, key: bytes, value: bytes) -> None:
+        """Count `value` as no longer there."""
+        timestamp, position, length = entry.place_of(value)
+        self._count(position, -length)
+        self._sum(key, -digest.hash_of(key, timestamp))
+        data_id = entry.data_id_of(value)
+        if data_id:
+            self.dropped.append(data_id)
+
+    def _sum(self, key: bytes, added: int) -> None:
         bucket = int.from_bytes(key[:4], "big") >> self._shift
         self.digests[bucket] = self.digests.get(bucket, 0) + added
 

@@ -11,14 +11,14 @@ container of the same name that is made later.
 """
 
 import asyncio
-from collections.abc import Awaitable, Iterable, Sequence
-from typing import Protocol
+from collections.abc import Awaitable, Iterable, Mapping
+from typing import Any, Protocol
 
 from cluster.clock import ZERO, Timestamp, just_after, microseconds_of, wall_us
 from cluster.telemetry.log import get_logger
 from cluster.wire import RemoteError, Reply
 from storage import metadata as stored
-from storage.client import Placement
+from storage.client import Placement, Replicas
 from storage.messages import (
     BlobDelete,
     BlobFlag,
@@ -33,7 +33,8 @@ from storage.messages import (
     parse,
 )
 from storage.metadata import row_of
-from storage.quorum import quorum_of
+from storage.quorum import Quorum
+from storage.rings.document import OBJECT
 
 PATIENCE_S = 15.0  # in which a proxy must confirm; the second holder waits twice as long, and so on
 BATCH = 200
@@ -47,19 +48,23 @@ class Undecided(Exception):
     """Too few of a container's replicas answered, or too few of them agree. Ask again later."""
 
 
-def listed_since(infos: Sequence[Info], version: Timestamp, needed: int) -> Timestamp | None:
+def listed_since(infos: Mapping[int, Info], version: Timestamp, quorum: Quorum) -> Timestamp | None:
     """Return since when the container exists that lists `version`; None when it was deleted: an orphan.
 
-    `infos` are the container's states on its replicas, without those that never heard of it. They must
-    be of a quorum, `needed`. A deletion counts only when a quorum has taken it. Raise Undecided.
+    `infos` are the container's states by device, of a quorum, without those that never heard of it. A
+    deletion counts only when a quorum has taken it. Raise Undecided.
     """
-    put = max((info.put_timestamp for info in infos), default=ZERO)
-    gone = max((info.delete_timestamp for info in infos), default=ZERO)
+    put = max((info.put_timestamp for info in infos.values()), default=ZERO)
+    gone = max((info.delete_timestamp for info in infos.values()), default=ZERO)
     if put > gone and version > gone:
         return put
-    deleted_count = sum(1 for info in infos if ZERO < info.delete_timestamp >= min(info.put_timestamp, version))
-    if deleted_count < needed:
-        raise Undecided(f"{deleted_count} replicas of the container, not {needed}, say that it was deleted")
+    deleted = [
+        device_id
+        for device_id, info in infos.items()
+        if ZERO < info.delete_timestamp >= min(info.put_timestamp, version)
+    ]
+    if not quorum.reached(deleted):
+        raise Undecided(f"{len(deleted)} replicas of the container say that it was deleted: no quorum")
     return None
 
 
@@ -88,6 +93,23 @@ class Reports(Protocol):
         """Take back what could not be sent."""
 
 
+Answers = Mapping[int, Reply | BaseException]  # by device id
+
+
+async def ask(
+    placement: Placement, replicas: Replicas, members: Iterable[tuple[int, Any]], operation: Operation, message: Any
+) -> Answers:
+    """Return what `members` of `replicas` answer. When one has newer rings, they are taken over for the next time."""
+    calls = {
+        device_id: peer.call(operation, message, b"", TIMEOUT_S, replicas.version) for device_id, peer in members
+    }
+    answers = dict(zip(calls, await asyncio.gather(*calls.values(), return_exceptions=True), strict=True))
+    for answer in answers.values():
+        if isinstance(answer, RemoteError) and answer.code == Refusal.STALE_RINGS:
+            placement.refresh(answer.detail)
+    return answers
+
+
 class RowSender:
     """Brings rows to a quorum of a database's primaries."""
 
@@ -100,24 +122,27 @@ class RowSender:
         """Tell whether a quorum has taken `rows`."""
         key = self._placement.names.key(account, container)
         message = IndexRows(kind, key, account, container, put_timestamp, rows)
-        replicas = self._placement.replicas(self._placement.rings.of(kind), key)
-        calls = [peer.call(Operation.INDEX_ROWS, message, b"", TIMEOUT_S) for _device, peer in replicas]
-        answers = await asyncio.gather(*calls, return_exceptions=True)
-        taken = sum(1 for answer in answers if not isinstance(answer, BaseException))
-        return taken >= quorum_of(len(replicas))
+        replicas = self._placement.replicas(kind, key)
+        answers = await ask(self._placement, replicas, replicas.members, Operation.INDEX_ROWS, message)
+        return replicas.writers.reached(
+            [device_id for device_id, answer in answers.items() if not isinstance(answer, BaseException)]
+        )
 
     async def listed_since(self, account: str, container: str, version: Timestamp) -> Timestamp | None:
         """Return since when the container exists that lists `version`; None: it was deleted. Raise Undecided."""
         key = self._placement.names.key(account, container)
-        replicas = self._placement.replicas(self._placement.rings.container, key)
+        replicas = self._placement.replicas(DatabaseKind.CONTAINER, key)
         message = IndexInfo(DatabaseKind.CONTAINER, key, account, container)
-        calls = [peer.call(Operation.INDEX_INFO, message, b"", TIMEOUT_S) for _device, peer in replicas]
-        answers = await asyncio.gather(*calls, return_exceptions=True)
-        replies = [answer.metadata for answer in answers if not isinstance(answer, BaseException)]
-        needed = quorum_of(len(replicas))
-        if len(replies) < needed:
+        answers = await ask(self._placement, replicas, replicas.readers, Operation.INDEX_INFO, message)
+        replies = {
+            device_id: answer.metadata
+            for device_id, answer in answers.items()
+            if not isinstance(answer, BaseException)
+        }
+        if not replicas.read_quorum.reached(replies):
             raise Undecided("too few replicas of the container answered")
-        return listed_since([parse(Info, values) for values in replies if values is not None], version, needed)
+        infos = {device_id: parse(Info, values) for device_id, values in replies.items() if values is not None}
+        return listed_since(infos, version, replicas.read_quorum)
 
 
 class AddRows:
@@ -144,8 +169,7 @@ class AddRows:
         return 0.1 if self._start else INTERVAL_S
 
     def _turn(self, key: bytes) -> int:
-        replicas = self._placement.replicas(self._placement.rings.object, key)
-        holders = [device_id for device_id, _peer in replicas]
+        holders = [device_id for device_id, _peer in self._placement.replicas(OBJECT, key).members]
         return holders.index(self._device_id) if self._device_id in holders else len(holders)
 
     async def _add(self, key: bytes, timestamp: Timestamp) -> None:
@@ -177,17 +201,17 @@ class AddRows:
         All holders write the same one, so it does no harm that several may.
         """
         message = BlobDelete(key, just_after(version.timestamp), BlobFlag.UNLISTED, version.metadata)
-        replicas = self._placement.replicas(self._placement.rings.object, key)
-        calls = [peer.call(Operation.BLOB_DELETE, message, b"", TIMEOUT_S) for _device, peer in replicas]
-        answers = await asyncio.gather(*calls, return_exceptions=True)
-        return sum(map(_has_left, answers)) >= quorum_of(len(replicas))
+        replicas = self._placement.replicas(OBJECT, key)
+        answers = await ask(self._placement, replicas, replicas.members, Operation.BLOB_DELETE, message)
+        return replicas.writers.reached([device_id for device_id, answer in answers.items() if _has_left(answer)])
 
     def _confirm(self, key: bytes, timestamp: Timestamp) -> None:
         """Tell the other holders, so that they need not do the same."""
         self._unlisted.confirm_rows([(key, timestamp)])
-        for device_id, peer in self._placement.replicas(self._placement.rings.object, key):
+        replicas = self._placement.replicas(OBJECT, key)
+        for device_id, peer in replicas.members:
             if device_id != self._device_id and peer.up:
-                peer.send(Operation.ROWS_CONFIRM, ((key, timestamp),))
+                peer.send(Operation.ROWS_CONFIRM, ((key, timestamp),), replicas.version)
 
 
 def _has_left(answer: Reply | BaseException) -> bool:

@@ -6,19 +6,23 @@ newest rows always differ, for their writers are still at it: what is younger th
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from cluster.clock import Timestamp, microseconds_of, wall_us
 from cluster.telemetry.log import get_logger
 from cluster.wire import Peer, PeerUnavailable, RemoteError
-from ring.lookup import Ring
-from storage.housekeeping.replicate import GRACE_S, shared_partitions
+from ring.hashing import partition_of
+from storage.client import Rings, ring_name
+from storage.housekeeping.pull import Source
+from storage.housekeeping.replicate import GRACE_S
+from storage.housekeeping.shares import Shares
 from storage.messages import DatabaseKind, Operation
 
 PAGE = 1000  # databases listed at a time
-TIMEOUT_S = 30.0
 _log = get_logger("storage")
+
+Inventory = list[tuple[bytes, bytes]]  # (key, digest), in order of keys
 
 
 class Databases(Protocol):
@@ -35,6 +39,12 @@ class Databases(Protocol):
         """Pull what device `device_id` has of a database and we lack; return the oldest of it."""
 
 
+async def inventory_at(source: Source, kind: DatabaseKind, start: bytes, end: bytes | None) -> Inventory:
+    """Return the first PAGE databases that a peer has in [start, end). RemoteError, PeerUnavailable."""
+    reply = await source.ask(Operation.INDEX_INVENTORY, (int(kind), start, end, PAGE))
+    return [(key, digest) for key, digest in reply.metadata]
+
+
 class Synchronize:
     """The housekeeping task for databases of one kind."""
 
@@ -42,30 +52,31 @@ class Synchronize:
         self,
         kind: DatabaseKind,
         databases: Databases,
-        ring: Ring,
+        rings: Callable[[], Rings],
         device_id: int,
         peers: Mapping[int, Peer],
         interval_s: float,
     ) -> None:
         self.name = f"synchronize {kind.name.lower()}s"
         self._kind = kind
+        self._ring_name = ring_name(kind)
         self._databases = databases
+        self._rings = rings
         self._peers = peers
         self._interval_s = interval_s
-        self._ring = ring
-        self._shared = {
-            other: frozenset(partitions) for other, partitions in shared_partitions(ring, device_id).items()
-        }
+        self._shares = Shares(self._ring_name, device_id)
         self.pulled_count = 0
         self.lacking_count: int | None = None  # databases that the last comparison found behind; None: not all compared
 
     async def step(self) -> float:
         """Compare with every peer once; soon again when something was missing."""
         lacking_count, compared = 0, True
-        for device_id, partitions in self._shared.items():
-            peer = self._peers[device_id]
+        for device_id, partitions in self._shares.of(self._rings()).items():
+            peer = self._peers.get(device_id)
+            if peer is None:
+                continue  # the rings have changed since; we are woken for the new ones
             try:
-                lacking_count += await self._compare(device_id, peer, partitions)
+                lacking_count += await self._compare(device_id, peer, frozenset(partitions))
             except (PeerUnavailable, RemoteError) as error:
                 compared = False
                 _log.info("synchronize_interrupted", peer=device_id, error=str(error))
@@ -77,13 +88,14 @@ class Synchronize:
         lacking_count = 0
         start: bytes = b""
         while True:
-            message = (int(self._kind), start, None, PAGE)
-            reply = await peer.call(Operation.INDEX_INVENTORY, message, b"", TIMEOUT_S)
-            theirs: list[tuple[bytes, bytes]] = [tuple(pair) for pair in reply.metadata]
+            rings = self._rings()
+            part_power, source = rings.current[self._ring_name].part_power, Source(device_id, peer, rings.version)
+            del rings  # who holds old ones counts as using them
+            theirs = await inventory_at(source, self._kind, start, None)
             end = theirs[-1][0] + b"\0" if len(theirs) == PAGE else None
             mine = dict(await self._databases.inventory(self._kind, start, end, PAGE + 1))
             for key, digest in theirs:
-                if mine.get(key) != digest and self._ring.partition(key) in partitions:
+                if mine.get(key) != digest and partition_of(key, part_power) in partitions:
                     oldest = await self._databases.synchronize(self._kind, key, "", "", device_id)
                     self.pulled_count += 1
                     lacking_count += oldest is not None and microseconds_of(oldest) < wall_us() - GRACE_S * 1e6

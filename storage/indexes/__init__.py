@@ -27,6 +27,10 @@ replays every index record from it on.
    disk the old catalog stands, and replay begins earlier than it would have to.
 6. After it: `Log.hold` lets the log drop what is before `position`.
 
+7. Forgotten, because its partition has moved away: the databases are checkpointed, so that nothing behind
+   `position` is of theirs; the catalog forgets them, synced; their files are deleted. A crash in between leaves
+   files that are not in the catalog, as in 4.
+
 Sequences count changes of a database for peers that pull them, and must not be used twice. Rows lost in 3
 and replayed would get used ones, so replay leaves a gap (`database.SEQUENCE_GAP`) before it changes rows.
 Freezes are in memory only: a deletion that a restart interrupts finds its token gone and starts over.

@@ -77,6 +77,22 @@ class Catalog:
                 found[key] = digest
         return sorted(found.items())[:limit]
 
+    def forget(self, databases: Iterable[tuple[int, bytes]]) -> None:
+        """Name these databases, (kind, key), no more, durably: their files are deleted next."""
+        forgotten = list(databases)
+        connection = self._connection
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            connection.executemany("DELETE FROM databases WHERE kind = ? AND key = ?", forgotten)
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+        self._sync()
+        for pair in forgotten:
+            self._changed.pop(pair, None)
+
     def commit(self, whole: Iterable[tuple[int, bytes]], unreported: set[bytes], position: Position) -> None:
         """Record, durably, that the files of `whole` are whole, and that replay begins at `position`."""
         written = [pair for pair in whole if pair in self._changed]
@@ -93,8 +109,12 @@ class Catalog:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
-        busy, _frames, _copied = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        if busy:
-            raise sqlite3.OperationalError("catalog.db: checkpoint blocked by another connection")
+        self._sync()
         for pair in written:
             del self._changed[pair]
+
+    def _sync(self) -> None:
+        """Make what was committed durable."""
+        busy, _frames, _copied = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if busy:
+            raise sqlite3.OperationalError("catalog.db: checkpoint blocked by another connection")

@@ -8,7 +8,7 @@ for its database: so a later read of it merges it, or fails too, and never answe
 import contextlib
 import os
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -192,6 +192,37 @@ class Shelf:
             self._unsynced_directories.clear()
             whole = ((kind, key) for key, kind in done.items())
             self._catalog_open().commit(whole, self.reports.keys(), position)
+
+    # ── databases that have moved away ──────────────────────────────────────────
+
+    def forget(self, digests: Mapping[bytes, bytes]) -> list[bytes]:
+        """Delete the databases (key -> digest) that are still the same; return their keys.
+
+        Nothing of them may be needed from the log any more. The catalog forgets them first, durably:
+        a file that is left by a crash is not in it, and is deleted at the next start.
+        """
+        with translated():
+            kinds = {key: self._kind_of(key, digest) for key, digest in digests.items()}
+            found = {key: kind for key, kind in kinds.items() if kind is not None}
+            self._catalog_open().forget([(kind, key) for key, kind in found.items()])
+            for key in found:
+                self._delete(key)
+            return list(found)
+
+    def _kind_of(self, key: bytes, digest: bytes) -> int | None:
+        """Return the kind of a database if it is at `digest`, and nothing of it waits to be merged or synced."""
+        database = self._database(key)
+        if database is None or key in self._dirty or key in self._unmerged:
+            return None
+        return database.header.kind if database.header.digest() == digest else None
+
+    def _delete(self, key: bytes) -> None:
+        self._open.pop(key).close()
+        self.reports.drop(key)
+        self.failures.pop(key, None)
+        path = self._path(key)
+        for suffix in ("", "-wal", "-shm"):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
 
     def close(self) -> None:
         """Close all files."""

@@ -7,7 +7,7 @@ crash points are in the package's docstring.
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -372,6 +372,24 @@ class IndexStore:
     async def _remember(self, key: bytes, device_id: int, incarnation: bytes, sequence: int) -> None:
         """Store a cursor. What lies before it is durable in the log, and merged by the same job."""
         await self._query(key, lambda database: database.remember(device_id, incarnation, sequence))
+
+    async def forget(self, digests: Mapping[bytes, bytes]) -> Sequence[bytes]:
+        """Hold databases (key -> digest) no more, as if they had never been here; return the keys of those that went.
+
+        One that changes meanwhile stays. After a crash each is there whole, or not at all.
+        """
+        await self.checkpoint()  # the log is not needed for them any more: replay would bring parts of them back
+        async with self._checkpoint_lock:
+            idle = {key: digest for key, digest in digests.items() if self._forget_state(key)}
+            return await self._run(self._shelf.forget, idle)
+
+    def _forget_state(self, key: bytes) -> bool:
+        """Forget what is known of a database, unless something is under way; whoever asks next reads its file."""
+        state = self._states.get(key)
+        if key in self._loading or (state is not None and not state.idle(asyncio.get_running_loop().time())):
+            return False
+        self._states.pop(key, None)
+        return True
 
     # ── states ──────────────────────────────────────────────────────────────────
 

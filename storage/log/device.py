@@ -71,6 +71,8 @@ class DeviceLog:
         self._failed: LogRefusal | None = None
         self._gathered: Batch = []
         self._queued = 0  # bytes
+        self._appended_count = self._completed_count = 0  # records
+        self._settling: list[asyncio.Future[None]] = []  # of those who wait for a batch to be completed
         self._loop: asyncio.AbstractEventLoop | None = None
         self._committer: Committer | None = None
         self._disk.make_directories(directory)
@@ -139,7 +141,16 @@ class DeviceLog:
         if not self._gathered:  # one wake-up of the writer for all that this turn of the loop appends
             self._loop.call_soon(self._hand_over)
         self._gathered.append(record)
+        self._appended_count += 1
         return record
+
+    async def settled(self) -> None:
+        """Wait until all that was appended before now is durable and applied, or has failed."""
+        wanted = self._appended_count
+        while self._completed_count < wanted:
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._settling.append(waiter)
+            await waiter
 
     @property
     def failed(self) -> LogRefusal | None:
@@ -174,6 +185,11 @@ class DeviceLog:
                 record.future.set_result(record.position)
         if refusal is not None:
             self._refuse(batch[durable:], refusal)
+        self._completed_count += len(batch)
+        settling, self._settling = self._settling, []
+        for waiter in settling:
+            if not waiter.done():
+                waiter.set_result(None)
 
     def _hand_out(self, batch: Batch, targets: dict[int, Apply]) -> None:
         """Give each kind's records to its owner, in order."""

@@ -11,6 +11,8 @@ from cluster.config import load
 from cluster.coordination.embedded import EmbeddedCoordination
 from cluster.layout import Layout
 from storage.client import connected_placement
+from storage.rings.document import CONTAINER, OBJECT
+from storage.rings.store import RingStore
 from tests.cluster import Cluster
 from tests.faults.load import ROW_PATIENCE_S, Load
 
@@ -22,17 +24,16 @@ def _key_beside(cluster: Cluster, account: str, bucket: str) -> tuple[str, tuple
     """Return a key, and two devices without which it has a quorum and its bucket has none."""
     layout = Layout(cluster.directory)
     coordination = EmbeddedCoordination(layout.coordination)
-    placement = connected_placement(load(layout.config), layout, coordination)
+    store = RingStore(coordination)
+    placement = connected_placement(load(layout.config), layout, store.rings_of(store.document()))
     coordination.close()
-    names, rings = placement.names, placement.rings
 
-    def devices(kind: str, *name: str) -> set[int]:
-        ring = rings.container if kind == "container" else rings.object
-        return {device for device, _peer in placement.replicas(ring, names.key(*name))}
+    def devices(ring: str, *name: str) -> set[int]:
+        return {device for device, _peer in placement.replicas(ring, placement.names.key(*name)).members}
 
-    of_bucket = devices("container", account, bucket)
+    of_bucket = devices(CONTAINER, account, bucket)
     for index in range(1000):
-        of_key = devices("object", account, bucket, f"k{index}")
+        of_key = devices(OBJECT, account, bucket, f"k{index}")
         if of_key != of_bucket:
             (only_bucket,) = of_bucket - of_key
             return f"k{index}", (only_bucket, min(of_key & of_bucket))

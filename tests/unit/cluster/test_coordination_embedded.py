@@ -47,6 +47,20 @@ def test_processes_that_open_and_count_at_once_lose_nothing(tmp_path: Path) -> N
     assert value.version == PROCESSES * INCREMENTS
 
 
+def test_a_second_connection_of_a_process_does_not_cut_the_first_off(tmp_path: Path) -> None:
+    """https://www.sqlite.org/howtocorrupt.html, 2.2: POSIX locks go when any descriptor of the file is closed."""
+    path = tmp_path / "coordination.db"
+    first = EmbeddedCoordination(path)
+    assert first.get("count") is None
+    EmbeddedCoordination(path).close()
+    for number in (1, 2):  # had the first lost its lock, one would take the log away and the next make its own
+        subprocess.run([sys.executable, "-c", INCREMENTING, path], check=True, timeout=30)
+        value = first.get("count")
+        assert value is not None
+        assert int(value.data) == number * INCREMENTS
+    first.close()
+
+
 def test_what_was_put_is_there_after_a_restart(tmp_path: Path) -> None:
     path = tmp_path / "coordination.db"
     before = EmbeddedCoordination(path)

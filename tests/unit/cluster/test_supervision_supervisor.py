@@ -20,16 +20,23 @@ SERVE = 'trap "exit 0" TERM; touch "$0"; while :; do sleep 0.02; done'
 _RUNNER = """
 import json, sys
 from pathlib import Path
+from cluster.errors import ConfigError
 from cluster.supervision.program import Program
 from cluster.supervision.supervisor import Supervisor
 directory = Path(sys.argv[1])
-programs = [
-    Program(
-        name, tuple(arguments or ("/bin/sh", "-c", script, str(directory / f"{name}.ready"))),
-        directory / f"{name}.log", directory / f"{name}.ready", directory / f"{name}.pid", order, timeout_s,
-    )
-    for name, script, arguments, order, timeout_s in json.loads(sys.argv[2])
-]
+def programs():
+    return [
+        Program(
+            name, tuple(arguments or ("/bin/sh", "-c", script, str(directory / f"{name}.ready"))),
+            directory / f"{name}.log", directory / f"{name}.ready", directory / f"{name}.pid", order, timeout_s,
+        )
+        for name, script, arguments, order, timeout_s in read()
+    ]
+def read():
+    try:
+        return json.loads((directory / "programs.json").read_text())
+    except ValueError as error:
+        raise ConfigError("not JSON") from error
 sys.exit(Supervisor(programs, directory / "control.sock").run())
 """
 
@@ -49,11 +56,20 @@ class Supervised:
         self._specifications.append((name, script, arguments, order, timeout_s))
 
     def start(self) -> None:
-        specifications = json.dumps(self._specifications)
-        command = [sys.executable, "-c", _RUNNER, str(self.directory), specifications]
+        self.start_with()
+
+    def start_with(self, *names: str) -> None:
+        """Start with these programs only, or with all."""
+        self.configure(*names)
+        command = [sys.executable, "-c", _RUNNER, str(self.directory)]
         with open(self.directory / "supervisor.log", "wb") as log:
             self.process = subprocess.Popen(command, stderr=log)
         wait_for(self.answers)
+
+    def configure(self, *names: str) -> None:
+        """Write the configuration: these programs, or all that were added."""
+        chosen = [each for each in self._specifications if not names or each[0] in names]
+        (self.directory / "programs.json").write_text(json.dumps(chosen))
 
     def answers(self) -> bool:
         try:
@@ -264,6 +280,76 @@ def test_a_request_that_makes_no_sense_is_refused(supervised: Supervised, reques
     supervised.start()
     with pytest.raises(control.ControlError, match=why):
         control.ask(supervised.socket, **request_)
+
+
+def test_a_program_that_the_configuration_gained_is_started_when_asked(supervised: Supervised) -> None:
+    supervised.add("a")
+    supervised.add("b")
+    supervised.start_with("a")
+    pid = supervised.pid("a")
+    supervised.configure()
+    control.ask(supervised.socket, "add", names=["b"])
+    assert supervised.states() == {"a": "running", "b": "running"}
+    os.kill(supervised.pid("b"), signal.SIGKILL)
+    wait_for(lambda: supervised.facts("b")["deaths"] == 1 and supervised.states()["b"] == "running")
+    assert supervised.pid("a") == pid
+    control.ask(supervised.socket, "add", names=["b"])  # asked twice, nothing happens
+    assert supervised.facts("b")["deaths"] == 1
+
+
+def test_a_program_that_the_configuration_lost_is_stopped_and_forgotten_when_asked(supervised: Supervised) -> None:
+    supervised.add("a")
+    supervised.add("b")
+    supervised.start()
+    pid = supervised.pid("b")
+    supervised.configure("a")
+    control.ask(supervised.socket, "remove", names=["b"])
+    wait_for(lambda: supervised.states() == {"a": "running"})
+    assert not is_alive(pid)
+    assert not supervised.is_ready("b")
+    control.ask(supervised.socket, "remove", names=["b"])  # it is gone: so be it
+
+
+def test_a_program_that_is_down_is_removed_at_once(supervised: Supervised) -> None:
+    supervised.add("a")
+    supervised.add("b")
+    supervised.start()
+    supervised.pid("b")
+    control.ask(supervised.socket, "kill", names=["b"])
+    wait_for(lambda: supervised.states()["b"] == "stopped")
+    supervised.configure("a")
+    report = control.ask(supervised.socket, "remove", names=["b"])
+    assert [each["name"] for each in report["processes"]] == ["a"]
+
+
+def test_a_program_comes_and_goes_only_with_the_configuration(supervised: Supervised) -> None:
+    supervised.add("a")
+    supervised.start()
+    with pytest.raises(control.ControlError, match="the configuration has no process b"):
+        control.ask(supervised.socket, "add", names=["b"])
+    with pytest.raises(control.ControlError, match="the configuration still has the process a"):
+        control.ask(supervised.socket, "remove", names=["a"])
+    (supervised.directory / "programs.json").write_text("{")
+    for do in ("add", "remove"):
+        with pytest.raises(control.ControlError, match="not JSON"):
+            control.ask(supervised.socket, do, names=["b"])
+    assert supervised.states() == {"a": "running"}
+
+
+def test_one_that_is_stopping_for_good_cannot_be_started(supervised: Supervised) -> None:
+    supervised.add("a")
+    supervised.add("b", 'trap "" TERM; touch "$0"; while :; do sleep 0.02; done', 0, 1.0)
+    supervised.start()
+    supervised.pid("b")
+    supervised.configure("a")
+    control.ask(supervised.socket, "remove", names=["b"])
+    assert supervised.states()["b"] == "stopping"
+    with pytest.raises(control.ControlError, match="there is no process b"):
+        control.ask(supervised.socket, "start", names=["b"])
+    supervised.configure()
+    with pytest.raises(control.ControlError, match="b is still stopping"):
+        control.ask(supervised.socket, "add", names=["b"])
+    wait_for(lambda: supervised.states() == {"a": "running"})
 
 
 @pytest.mark.parametrize("noise", [b"", b"\n", b"[]\n", b"\xff\xfe\n", b'{"do":'])

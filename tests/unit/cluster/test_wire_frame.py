@@ -232,6 +232,7 @@ def test_flags_and_kinds_have_the_documented_numbers() -> None:
     """docs/wire.md, "Kinds": they are never reused."""
     assert [kind.name for kind in sorted(Kind)] == [
         "CHALLENGE", "HELLO", "PROOF", "REQUEST", "REPLY", "REFUSAL", "DATA", "END", "CREDIT", "CANCEL", "PING", "PONG",
+        "TAG",
     ]  # fmt: skip
-    assert [int(kind) for kind in sorted(Kind)] == list(range(1, 13))
+    assert [int(kind) for kind in sorted(Kind)] == list(range(1, 14))
     assert (Flag.STREAMED, Flag.ONE_WAY) == (1, 2)

@@ -20,6 +20,7 @@ from proxy.objects.service import ObjectService
 from storage.messages import Operation
 from tests.loopback import (
     TEXT,
+    Faults,
     LoopbackCluster,
     LoopbackPeer,
     Loss,
@@ -179,6 +180,20 @@ async def test_a_slow_replica_does_not_hold_up_listings(cluster: LoopbackCluster
         began = loop.time()
         assert await names_in(proxy.service, ACCOUNT, "c") == ["o"]
         assert loop.time() - began < 0.6
+
+
+@in_cluster
+async def test_every_answer_to_a_listing_counts_when_all_are_slow(cluster: LoopbackCluster) -> None:
+    """One replica fails, and both others have been asked for the whole answer, for the first was late."""
+    proxy = cluster.proxy()
+    await proxy.service.create_container(ACCOUNT, "c", {})
+    await put(proxy.service, name("o"), b"data")
+    one, failing, other = cluster.holders(cluster.key(ACCOUNT, "c"))
+    for device in (one, other):
+        proxy.peers[device.id].faults.delay_s = directory.HEDGE_S
+    proxy.peers[failing.id].faults = Faults(delay_s=2 * directory.HEDGE_S, loss=lambda _operation: Loss.REQUEST)
+    for _ in range(3):
+        assert await names_in(proxy.service, ACCOUNT, "c") == ["o"]
 
 
 # containers

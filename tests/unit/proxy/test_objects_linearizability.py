@@ -24,6 +24,7 @@ from tests.loopback import TEXT, LoopbackCluster, LoopbackProxy, Loss, MiB, body
 
 OPERATIONS = 300
 CLIENTS = 6
+STEPS = OPERATIONS // CLIENTS
 KEYS = [bytes([number]) * 16 for number in (0, 60, 120)]
 SKEW_US = 200_000
 WRITES = {Operation.BLOB_PUT, Operation.BLOB_DELETE, Operation.BLOB_COMMIT, Operation.BLOB_UPDATE, Operation.INDEX_ROWS}
@@ -116,22 +117,36 @@ class Chaos:
         device.start()
 
 
-async def under_faults(
-    cluster: LoopbackCluster, seed: int, step: Callable[[int, random.Random, LoopbackProxy], Awaitable[None]]
-) -> list[LoopbackProxy]:
-    """Have clients of two proxies, whose clocks differ, take steps while things break; heal in the end."""
-    proxies = [cluster.proxy(), cluster.proxy(lambda: wall_us() - SKEW_US)]
-    chance = random.Random(seed)
+Step = Callable[[int, random.Random, LoopbackProxy], Awaitable[None]]
+
+
+def two_proxies(cluster: LoopbackCluster) -> list[LoopbackProxy]:
+    """Return proxies whose clocks differ."""
+    return [cluster.proxy(), cluster.proxy(lambda: wall_us() - SKEW_US)]
+
+
+async def act(proxies: list[LoopbackProxy], seed: int, step: Step, until: Callable[[int], bool]) -> None:
+    """Have clients take steps until that many are enough."""
 
     async def client(number: int) -> None:
         own = random.Random(f"{seed}-{number}")
-        for _ in range(OPERATIONS // CLIENTS):
+        count = 0
+        while not until(count):
             await step(number, own, proxies[number % 2])
             await asyncio.sleep(own.choice([0, 0, 0.001, 0.003]))
+            count += 1
 
-    chaos = Chaos(cluster, proxies, chance)
-    breaking = asyncio.create_task(chaos.run())
     await asyncio.gather(*(client(number) for number in range(CLIENTS)))
+
+
+async def under_faults(
+    cluster: LoopbackCluster, seed: int, step: Step, until: Callable[[int], bool] = lambda count: count >= STEPS
+) -> list[LoopbackProxy]:
+    """Have clients of two proxies take steps while things break; heal in the end."""
+    proxies = two_proxies(cluster)
+    chaos = Chaos(cluster, proxies, random.Random(seed))
+    breaking = asyncio.create_task(chaos.run())
+    await act(proxies, seed, step, until)
     chaos.done = True
     await breaking
     return proxies
@@ -158,8 +173,10 @@ class Clients:
         began = asyncio.get_running_loop().time()
         try:
             timestamp = await act(self._register(proxy), key, history)
-        except (Unavailable, Refused):
+        except Unavailable:
             self.unavailable_count += 1
+            return
+        except Refused:  # an update of what is the newest no more
             return
         if timestamp is not None:
             wrote = act not in (self._get, self._head)
@@ -256,6 +273,7 @@ class Names:
         self.present: dict[str, bool | None] = {}  # None: in doubt, or being changed
         self.changes: dict[str, int] = {}
         self.listed_count = 0
+        self.unavailable_count = 0
 
     async def step(self, number: int, chance: random.Random, proxy: LoopbackProxy) -> None:
         """Change one object, or list."""
@@ -277,16 +295,28 @@ class Names:
                 await proxy.service.delete_object(name)
                 self.present[text] = False
         except Unavailable:
-            return
+            self.unavailable_count += 1
 
     async def _list(self, proxy: LoopbackProxy) -> None:
         before, changes = dict(self.present), dict(self.changes)
         try:
             listing = await proxy.service.list_container("AUTH_a", "c", ListingQuery())
         except Unavailable:
+            self.unavailable_count += 1
             return
         self.listed_count += 1
         self.compare({item.name for item in listing.items if not isinstance(item, CommonPrefix)}, before, changes)
+
+    async def look(self, proxy: LoopbackProxy) -> None:
+        """Compare the listing, and the objects, with what is certain, now that nobody changes anything."""
+        await self._list(proxy)
+        for text, present in self.present.items():
+            name = ObjectName("AUTH_a", "c", text)
+            if present:
+                await proxy.service.head_object(name)
+            elif present is False:
+                with pytest.raises(NoSuchObject):
+                    await proxy.service.head_object(name)
 
     def compare(self, listed: set[str], before: dict[str, bool | None], changes: dict[str, int]) -> None:
         """Fail unless all that was certain, and did not change meanwhile, is listed rightly."""
@@ -304,14 +334,7 @@ def test_listings_show_what_was_acknowledged_under_faults(seed: int) -> None:
         proxies = await under_faults(cluster, seed, names.step)
         assert names.listed_count > OPERATIONS // 10, "a history of failures shows nothing"
         for proxy in proxies:
-            await names._list(proxy)
-            for text, present in names.present.items():
-                name = ObjectName("AUTH_a", "c", text)
-                if present:
-                    await proxy.service.head_object(name)
-                elif present is False:
-                    with pytest.raises(NoSuchObject):
-                        await proxy.service.head_object(name)
+            await names.look(proxy)
         for device in cluster.devices:
             for kind in DatabaseKind:
                 await device.synchronize(kind).step()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from cluster.clock import Timestamp
 from storage.blobs import record
 from storage.blobs.store import BlobStore
 from storage.log.interface import offset_of
@@ -285,5 +286,73 @@ def test_a_commit_in_flight_at_the_crash_is_whole_or_absent(tmp_path: Path) -> N
                     version, data = await got(copy, "a")
                     assert data == (b"" if version is None else LARGE)
             await commit
+
+    run(body)
+
+
+def versions_of(store: BlobStore) -> list[tuple[bytes, Timestamp]]:
+    return [(key, timestamp) for key, timestamp, _deleted in store.versions(b"", None, 1000)]
+
+
+def test_what_was_forgotten_was_never_here_after_any_crash(tmp_path: Path) -> None:
+    async def body() -> None:
+        device = Device(tmp_path / "device")
+        async with device as store:
+            await some_history(device)
+            before = versions_of(store)
+            kept = [(key, timestamp) for key, timestamp in before if key[0] < 128]
+            gone = [pair for pair in before if pair not in kept]
+            assert kept
+            assert gone
+            await store.forget(gone)
+            assert versions_of(store) == kept
+            await asyncio.gather(*store._tasks, return_exceptions=True)  # their files are deleted
+            digests, expected = store.digests(4, range(16)), tables(store)
+            killed, rebuilt = device.crash("killed"), device.crash("rebuilt")
+        shutil.rmtree(rebuilt / "blobs" / "index")
+        for path in (tmp_path / "device", killed, rebuilt):
+            async with Device(path) as store:
+                assert versions_of(store) == kept
+                assert store.digests(4, range(16)) == digests
+                assert tables(store)["segments"].keys() == expected["segments"].keys()
+                assert store.stat(gone[0][0]) is None
+        assert digests[8:] == [bytes(16)] * 8
+
+    run(body)
+
+
+def test_what_was_replaced_meanwhile_is_not_forgotten(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with Device(tmp_path) as store:
+            old, new = clock.now(), clock.now()
+            await store.put(put("a", old), b"old")
+            await store.put(put("a", new), b"new")
+            await store.forget([(key_of("a"), old)])
+            assert (await got(store, "a"))[1] == b"new"
+            await store.forget([(key_of("a"), new)])
+            assert await got(store, "a") == (None, b"")
+            await store.put(put("a", old), b"again")
+            assert (await got(store, "a"))[1] == b"again"
+
+    run(body)
+
+
+def test_a_forgotten_file_goes_and_is_not_held_by_an_index_that_is_made_anew_without_the_record(tmp_path: Path) -> None:
+    """docs/blob-format.md: a FORGET is not kept when its segment goes."""
+
+    async def body() -> None:
+        device = Device(tmp_path / "device")
+        async with device as store:
+            await put_large(store, "large", clock.now(), LARGE)
+            copy = device.crash()  # as the log would be without the FORGET
+            await store.forget(versions_of(store))
+            await asyncio.gather(*store._tasks - {store._sweeping}, return_exceptions=True)
+            assert not list((tmp_path / "device" / "blobs" / "files").glob("*/*"))
+        for path in (copy / "blobs" / "files").glob("*/*"):
+            path.unlink()
+        shutil.rmtree(copy / "blobs" / "index")
+        async with Device(copy) as store:
+            assert versions_of(store) == []
+            assert store.digests(4, range(16)) == [bytes(16)] * 16
 
     run(body)

@@ -40,8 +40,9 @@ def test_identities_read_back(
 
 
 @given(st.lists(st.tuples(keys, keys.map(Timestamp)), max_size=10))
-def test_confirmed_versions_read_back(versions: list[tuple[bytes, Timestamp]]) -> None:
-    assert list(record.decode_confirm(record.encode_confirm(versions))) == versions
+def test_versions_that_are_named_read_back(versions: list[tuple[bytes, Timestamp]]) -> None:
+    for type_ in (record.Type.CONFIRM, record.Type.FORGET):
+        assert list(record.decode_naming(record.encode_naming(type_, versions))) == versions
 
 
 def test_a_stored_segment_is_still_read(tmp_path: Path) -> None:
@@ -66,7 +67,7 @@ def test_a_stored_segment_is_still_read(tmp_path: Path) -> None:
         (1, 0, 0, record.encode_data(names[0], times[0], 0, 4, b"meta"), b"data"),
         (1, 0, 1, record.encode_file(names[1], times[1], 1, 100000, b"d" * 16, b"meta of a file"), table),
         (1, record.LISTED, 2, record.encode_tombstone(names[2], times[2], 2, b"row"), b""),
-        (1, 0, 3, record.encode_confirm(zip(names[:2], times[:2], strict=True)), b""),
+        (1, 0, 3, record.encode_naming(record.Type.CONFIRM, zip(names[:2], times[:2], strict=True)), b""),
         (2, 0, 4, b"an index record", b"rows"),
     ]
 

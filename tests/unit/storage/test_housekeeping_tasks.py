@@ -13,6 +13,7 @@ from storage import service as device_service
 from storage.housekeeping import replicate, rows, synchronize
 from storage.housekeeping.schedule import Schedule
 from storage.messages import DatabaseKind, Info, Operation, Row
+from storage.quorum import Majority
 from tests.loopback import (
     LoopbackCluster,
     LoopbackDevice,
@@ -405,7 +406,7 @@ def test_a_deletion_that_a_minority_has_taken_makes_no_orphans(
     infos: list[Info], version: Timestamp, since: Timestamp | str | None
 ) -> None:
     try:
-        found: Timestamp | str | None = rows.listed_since(infos, version, needed=2)
+        found: Timestamp | str | None = rows.listed_since(dict(enumerate(infos)), version, Majority.of(range(3)))
     except rows.Undecided:
         found = "undecided"
     assert found == since
@@ -419,6 +420,7 @@ async def test_missing_rows_wait_while_the_container_has_no_quorum(cluster: Loop
     with pytest.raises(errors.Unavailable):
         await put(dying.service, named("o"), b"data")
     holder = cluster.holders(cluster.key(*named("o")))[0]
+    await until(lambda: unlisted_at(holder) == 1)
     task = holder.add_rows()
     with cluster.without(*cluster.devices):
         await task.step()

@@ -324,3 +324,46 @@ def test_the_databases_are_sound(tmp_path: Path) -> None:
                 connection.close()
 
     asyncio.run(asyncio.wait_for(main(), 20))
+
+
+@both_crashes
+@pytest.mark.parametrize("point", ["forgotten by the catalog", "forgotten"])
+def test_a_forgotten_database_never_comes_back(tmp_path: Path, crash: Crash, point: str) -> None:
+    async def main() -> None:
+        log = MemoryLog()
+        store = opened(tmp_path / "a", log)
+        await store.create(create_message())
+        await fill(store, 0, 20)
+        ((key, digest),) = await store.inventory(DatabaseKind.CONTAINER, b"", None, 10)
+        if point == "forgotten":
+            assert await store.forget({key: digest}) == [key]
+            assert await state(store) == (None, None)
+        else:
+            await store.checkpoint()
+            store._shelf._delete = lambda _key: None  # type: ignore[method-assign]
+            await store.forget({key: digest})
+        copy, left = crash(tmp_path / "a", tmp_path / "b"), log.crashed()
+        if point == "forgotten":
+            await store.close()
+        store = opened(copy, left)
+        assert await store.inventory(DatabaseKind.CONTAINER, b"", None, 10) == []
+        assert await state(store) == (None, None)
+        await store.create(create_message())
+        assert await state(store) != (None, None)
+        await store.close()
+
+    asyncio.run(main())
+
+
+def test_a_database_that_changed_is_not_forgotten(tmp_path: Path) -> None:
+    async def main() -> None:
+        log = MemoryLog()
+        store = opened(tmp_path, log)
+        await store.create(create_message())
+        ((key, digest),) = await store.inventory(DatabaseKind.CONTAINER, b"", None, 10)
+        await fill(store, 0, 1)
+        assert await store.forget({key: digest}) == []
+        assert await state(store) != (None, None)
+        await store.close()
+
+    asyncio.run(main())

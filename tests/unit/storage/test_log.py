@@ -231,3 +231,29 @@ def test_an_abandoned_future_disturbs_nobody(tmp_path: Path) -> None:
 
     with_log(tmp_path, body)
     assert len(contents(tmp_path)) == 3
+
+
+def test_settled_waits_for_all_that_was_appended_whoever_still_wants_it(tmp_path: Path) -> None:
+    async def body(log: DeviceLog) -> None:
+        applied: list[bytes] = []
+        log.register(KIND, lambda batch: applied.extend(record.metadata for record in batch))
+        await log.settled()
+        log.append(KIND, b"first")
+        log.append(KIND, b"second").cancel()
+        await log.settled()
+        assert applied == [b"first", b"second"]
+        await log.settled()
+
+    with_log(tmp_path, body)
+
+
+def test_settled_returns_when_what_was_appended_has_failed(tmp_path: Path) -> None:
+    disk = FaultyDisk()
+
+    async def body(log: DeviceLog) -> None:
+        disk.failures["fdatasync"] = errno.EIO
+        appended = log.append(KIND, b"lost")
+        await log.settled()
+        assert isinstance(appended.exception(), DeviceFailed)
+
+    with_log(tmp_path, body, disk=disk)

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from cluster.telemetry.metrics import Registry
-from storage.metrics import register_device, register_housekeeping
+from storage.metrics import register_device, register_housekeeping, register_moves
 from tests.unit.storage.blob_stores import Device, clock, put, run
 
 DOCUMENTATION = Path(__file__).parents[3] / "docs" / "metrics.md"
@@ -24,13 +24,16 @@ def test_a_devices_state_is_shown_as_it_is_now(tmp_path: Path) -> None:
 
     async def body() -> None:
         async with Device(tmp_path / "d") as store:
-            lacking = {"replicas_lacking": 3, "databases_lacking": None}
-            register_device(registry, lambda: {**lacking, **store.status()})
+            lacking = {"replicas_lacking": 3, "databases_lacking": None, "partitions_misplaced": None}
+            moving = {"rings_version": 7, "partitions_to_copy": 2, "moving_waits": "device 3 is down"}
+            register_device(registry, lambda: {**lacking, **moving, **store.status()})
             before = figures(registry)
             await store.put(put("a", clock.now()), b"data")
             shown = figures(registry)
             assert (before["versions"], shown["versions"], shown["unlisted"]) == ("0", "1", "1")
             assert (shown["replicas_lacking"], shown["databases_lacking"]) == ("3", "NaN")
+            assert (shown["rings_version"], shown["partitions_to_copy"], shown["moving_waits"]) == ("7", "2", "1")
+            assert shown["partitions_misplaced"] == "NaN"
             assert (shown["failed"], shown["full"]) == ("0", "0")
             assert 0 < int(shown["free_bytes"]) < int(shown["size_bytes"])
 
@@ -50,6 +53,8 @@ def complete() -> Registry:
     pulls = [SimpleNamespace(pulled_count=3), SimpleNamespace(pulled_count=4)]
     replicate = SimpleNamespace(fetched_count=1, failed_count=2)
     register_housekeeping(registry, replicate, pulls, SimpleNamespace(added_count=5, orphan_count=6))
+    join = SimpleNamespace(copied_objects=7, copied_bytes=8, copied_databases=9)
+    register_moves(registry, join, SimpleNamespace(forgotten_objects=10, forgotten_databases=11))
     return registry
 
 
@@ -62,6 +67,11 @@ def test_what_housekeeping_did_is_counted() -> None:
         "databases_pulled_total": "7",
         "rows_added_total": "5",
         "orphans_deleted_total": "6",
+        "objects_copied_total": "7",
+        "bytes_copied_total": "8",
+        "databases_copied_total": "9",
+        "objects_dropped_total": "10",
+        "databases_dropped_total": "11",
     }
 
 

@@ -1,5 +1,6 @@
 """storage.service: a device's answers to the operations of storage.messages, as a peer gets them."""
 
+import asyncio
 import os
 
 import pytest
@@ -30,7 +31,9 @@ from storage.messages import (
     parse,
 )
 from storage.metadata import ObjectMetadata
-from tests.loopback import LoopbackCluster, LoopbackPeer, MiB, in_cluster
+from storage.rings.document import Stage
+from storage.service import UNFENCED
+from tests.loopback import LoopbackCluster, LoopbackPeer, MiB, in_cluster, rings_of
 
 KEY = bytes(range(16))
 CONTAINER = bytes(range(16, 32))
@@ -44,7 +47,7 @@ def at(number: int) -> Timestamp:
 
 def client(cluster: LoopbackCluster, device_id: int = 0) -> LoopbackPeer:
     """Return a connection to a device."""
-    return LoopbackPeer(cluster.devices[device_id], "test")
+    return LoopbackPeer(cluster, device_id, "test")
 
 
 async def refusal_of(peer: LoopbackPeer, operation: int, message: object) -> int:
@@ -295,3 +298,115 @@ async def test_databases_are_made_filled_listed_and_pulled(cluster: LoopbackClus
 async def test_the_status_is_a_table_of_names_and_values(cluster: LoopbackCluster) -> None:
     cluster.devices[0].service._status = lambda: {"device": 0}
     assert (await client(cluster).call(Operation.STATUS, ())).metadata == ({"device": 0},)
+
+
+# by which rings one asks
+
+ARGUMENTS = {
+    Operation.BLOB_PUT: BlobPut(KEY, at(1), 0, METADATA),
+    Operation.BLOB_DELETE: BlobDelete(KEY, at(1), 0, METADATA),
+    Operation.BLOB_COMMIT: (bytes(16), KEY, at(2), 0, METADATA),
+    Operation.BLOB_ABORT: (bytes(16),),
+    Operation.BLOB_STAT: (KEY,),
+    Operation.BLOB_HEAD: (KEY,),
+    Operation.BLOB_GET: BlobGet(KEY),
+    Operation.BLOB_UPDATE: BlobUpdate(KEY, at(1), at(2), 0, METADATA),
+    Operation.BLOB_RESERVE: BlobReserve(KEY, b"token", 1.0),
+    Operation.BLOB_RELEASE: (KEY, b"token"),
+    Operation.BLOB_FETCH: BlobFetch(KEY, at(1), 1),
+    Operation.ROWS_CONFIRM: ((KEY, at(1)),),
+    Operation.BLOB_DIGESTS: (4, (0,)),
+    Operation.BLOB_SUBDIGESTS: (4, 0),
+    Operation.BLOB_VERSIONS: (b"", None, 1),
+    Operation.INDEX_CREATE: IndexCreate(DatabaseKind.CONTAINER, CONTAINER, "a", "c", at(1), {}),
+    Operation.INDEX_INFO: IndexInfo(DatabaseKind.CONTAINER, CONTAINER, "a", "c"),
+    Operation.INDEX_ROWS: IndexRows(DatabaseKind.CONTAINER, CONTAINER, "a", "c", at(1), []),
+    Operation.INDEX_LIST: IndexList(DatabaseKind.CONTAINER, CONTAINER, "a", "c", 2),
+    Operation.INDEX_FREEZE: (DatabaseKind.CONTAINER, CONTAINER, b"token", 1.0),
+    Operation.INDEX_DELETE: (DatabaseKind.CONTAINER, CONTAINER, b"token", at(2)),
+    Operation.INDEX_INVENTORY: (DatabaseKind.CONTAINER, b"", None, 1),
+    Operation.INDEX_CHANGES: IndexChanges(DatabaseKind.CONTAINER, CONTAINER, b"", 0, 1),
+    Operation.STATUS: (),
+}
+
+
+def fence(cluster: LoopbackCluster, floor: int, version: int) -> None:
+    """Let all devices know of a floor."""
+    ring = cluster.ring
+    cluster.publish(rings_of(version, Stage.STABLE, floor, ring))
+
+
+@in_cluster
+async def test_who_asks_by_rings_below_the_floor_is_refused_first(cluster: LoopbackCluster) -> None:
+    assert {*ARGUMENTS, Operation.BLOB_PREPARE} == set(Operation)
+    fence(cluster, floor=3, version=4)
+    peer = client(cluster)
+    for operation, message in ARGUMENTS.items():
+        for tag in (0, 2):
+            (answer,) = await asyncio.gather(peer.call(operation, message, b"", 2.0, tag), return_exceptions=True)
+            refused = isinstance(answer, RemoteError) and (answer.code, answer.detail) == (Refusal.STALE_RINGS, 3)
+            assert refused == (operation not in UNFENCED), operation.name
+    assert cluster.devices[0].blobs.stat(KEY) is None
+    await peer.call(Operation.BLOB_PUT, ARGUMENTS[Operation.BLOB_PUT], b"", 2.0, 3)
+    assert cluster.devices[0].blobs.stat(KEY) is not None
+
+
+@in_cluster
+async def test_nobody_is_refused_before_there_is_a_floor(cluster: LoopbackCluster) -> None:
+    fence(cluster, floor=0, version=4)
+    await client(cluster).call(Operation.BLOB_PUT, ARGUMENTS[Operation.BLOB_PUT])
+
+
+@in_cluster
+async def test_who_asks_by_newer_rings_is_answered_and_makes_us_read_them(cluster: LoopbackCluster) -> None:
+    cluster.rings = rings_of(7, Stage.STABLE, 5, cluster.ring)
+    device, peer = cluster.devices[0], client(cluster)
+    await peer.call(Operation.BLOB_STAT, (KEY,), b"", 2.0, 7)
+    assert device.placement.rings.version == 7
+    await peer.call(Operation.BLOB_STAT, (KEY,), b"", 2.0, 8)
+    assert await refusal_of(peer, Operation.BLOB_STAT, (KEY,)) == Refusal.STALE_RINGS
+
+
+@in_cluster
+async def test_devices_ask_each_other_by_their_own_rings(cluster: LoopbackCluster) -> None:
+    """One that is behind takes the newer rings over, and asks again."""
+    await client(cluster, 1).call(Operation.BLOB_PUT, BlobPut(KEY, at(1), 0, METADATA), b"data")
+    asleep = cluster.devices[0]
+    cluster.publish(rings_of(7, Stage.STABLE, 5, cluster.ring), [asleep.placement])
+    await client(cluster).call(Operation.BLOB_FETCH, BlobFetch(KEY, at(1), 1))
+    assert asleep.placement.rings.version == 7
+    assert asleep.blobs.stat(KEY) is not None
+
+
+@in_cluster
+async def test_settling_waits_for_every_write_that_was_let_in(cluster: LoopbackCluster) -> None:
+    """Also for those that wait for something before they append to the log."""
+    device, peer = cluster.devices[0], client(cluster)
+    await client(cluster, 1).call(Operation.BLOB_PUT, BlobPut(CONTAINER, at(1), 0, METADATA), b"data")
+    await stream(peer, bytes(16), bytes(3 * MiB))
+    writes = [
+        peer.call(Operation.BLOB_PUT, BlobPut(bytes(16), at(1), 0, METADATA), b"data"),
+        peer.call(Operation.BLOB_COMMIT, (bytes(16), KEY, at(2), 0, METADATA)),
+        peer.call(Operation.BLOB_FETCH, BlobFetch(CONTAINER, at(1), 1)),
+        peer.call(
+            Operation.INDEX_ROWS,
+            IndexRows(DatabaseKind.CONTAINER, CONTAINER, "a", "c", at(1), [Row("x", at(2), False, 1, "")]),
+        ),
+    ]
+    await asyncio.sleep(0)  # they arrive
+    await device.service.settle()
+    for key in (bytes(16), KEY, CONTAINER):
+        assert device.blobs.stat(key) is not None
+    assert len(await device.indexes.inventory(DatabaseKind.CONTAINER, b"", None, 10)) == 1
+    await asyncio.gather(*writes)
+
+
+@in_cluster
+async def test_settling_does_not_wait_for_uploads_that_are_still_coming(cluster: LoopbackCluster) -> None:
+    peer = client(cluster)
+    upload = peer.open(Operation.BLOB_PREPARE, (bytes(16), 10), 5.0)
+    await upload.send(b"12345")
+    await asyncio.sleep(0.01)
+    async with asyncio.timeout(1.0):
+        await cluster.devices[0].service.settle()
+    upload.cancel()

@@ -1,8 +1,8 @@
 """Stand-ins for the daemons: packages `storage` and `proxy` that are found first, and do next to nothing.
 
-They make their ready file, answer /healthz, and take connections on S3's and Swift's ports. What goes
-wrong is decided by files in the data directory: fail-NAME: NAME cannot start; sick-NAME: it says that
-it cannot serve; deaf-NAME: it does not answer at all.
+All but their daemons is the real thing. They make their ready file, answer /healthz, and take connections
+on S3's and Swift's ports. What goes wrong is decided by files in the data directory: fail-NAME: NAME cannot
+start; sick-NAME: it says that it cannot serve; deaf-NAME: it does not answer at all.
 """
 
 import os
@@ -18,6 +18,8 @@ from cluster.layout import Layout
 from cluster.supervision import lock
 from tools.creation import Wishes, create, plan
 from tools.probe import is_free
+
+ROOT = Path(__file__).parents[3]
 
 _DAEMON = """
 import argparse, selectors, signal, socket, sys
@@ -64,7 +66,7 @@ def install(directory: Path) -> Path:
     for role, option in (("storage", "device"), ("proxy", "worker")):
         package = directory / role
         package.mkdir(parents=True)
-        (package / "__init__.py").touch()
+        (package / "__init__.py").write_text(f"__path__.append({str(ROOT / role)!r})\n")
         (package / "daemon.py").write_text(_DAEMON.format(role=role, option=option))
     return directory
 

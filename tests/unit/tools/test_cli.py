@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.version import VERSION
+from cluster.version import DATA_LAYOUT, VERSION
 from tools import cli
 
 ROOT = Path(__file__).parents[3]
@@ -78,19 +78,22 @@ def test_it_tells_its_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"holdfast {VERSION}\n"
 
 
-@pytest.mark.parametrize("command", [["status"], ["down"], ["env"], ["user", "list"], ["node", "stop", "1"]])
+@pytest.mark.parametrize(
+    "command",
+    ["status", "down", "env", "user list", "node stop 1", "node add", "device list", "device drain 1", "ring"],
+)
 def test_without_a_cluster_each_command_says_how_to_make_one(
-    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     directory = tmp_path / "nothing"
-    assert cli.main([*command, "--data", str(directory)]) == 1
+    assert cli.main([*command.split(), "--data", str(directory)]) == 1
     error = capsys.readouterr().err
     assert error == f"holdfast: there is no cluster in {directory}: `holdfast up --data {directory}` makes one.\n"
     assert not directory.exists()
 
 
 def test_a_damaged_configuration_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "VERSION").write_text("1\n")
+    (tmp_path / "VERSION").write_text(f"{DATA_LAYOUT}\n")
     (tmp_path / "cluster.toml").write_text("not = [toml")
     assert cli.main(["status", "--data", str(tmp_path)]) == 1
     error = capsys.readouterr().err

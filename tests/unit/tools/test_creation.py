@@ -9,9 +9,11 @@ from cluster.config import load
 from cluster.coordination.embedded import EmbeddedCoordination
 from cluster.errors import ConfigError
 from cluster.layout import Layout
+from cluster.version import DATA_LAYOUT
 from identity.users import UserStore
-from ring import file
-from tools.creation import RING_NAMES, Wishes, create, plan
+from storage.rings.store import RingStore
+from tools.creation import RING_NAMES, Wishes, build, create, plan
+from tools.rings.builders import BuilderStore, digest_of
 
 
 def test_a_cluster_has_a_node_per_zone_and_ports_moved_by_the_offset() -> None:
@@ -48,21 +50,46 @@ def test_what_is_made_is_what_was_planned(tmp_path: Path) -> None:
     create(Layout(tmp_path), config)
     assert load(tmp_path / "cluster.toml") == config
     assert stat.S_IMODE((tmp_path / "cluster.toml").stat().st_mode) == 0o600
-    assert (tmp_path / "VERSION").read_text() == "1\n"
+    assert (tmp_path / "VERSION").read_text() == f"{DATA_LAYOUT}\n"
     assert all((tmp_path / each.directory).is_dir() for each in config.devices)
+
+
+def test_each_node_has_an_address_of_its_own_by_which_rings_tell_them_apart() -> None:
+    config = plan(Wishes(node_count=300, devices_per_node=2))
+    assert len({device.host for device in config.devices}) == 300
+    assert config.device(0).host == config.device(1).host == "127.0.0.1"
 
 
 def test_the_rings_are_in_coordination_and_spread_over_zones(tmp_path: Path) -> None:
     create(Layout(tmp_path), plan(Wishes()))
     coordination = EmbeddedCoordination(tmp_path / "coordination.db")
-    for name in RING_NAMES:
-        value = coordination.get(f"ring/{name}")
-        assert value is not None
-        ring = file.load(value.data)
+    store = RingStore(coordination)
+    document = store.document()
+    assert (document.version, document.settled) == (1, True)
+    assert sorted(document.current) == sorted(RING_NAMES)
+    for digest in document.current.values():
+        ring = store.ring(digest)
         assert (ring.part_power, ring.replica_count) == (10, 3)
         assert all(len({each.zone for each in ring.primaries(partition)}) == 3 for partition in range(1024))
+    assert len(set(document.current.values())) == 3  # what one device holds of a ring tells nothing of another
     assert [(user.name, user.admin) for user in UserStore(coordination).list()] == [("admin", True)]
     coordination.close()
+
+
+def test_the_rings_have_their_builders_beside_them(tmp_path: Path) -> None:
+    create(Layout(tmp_path), plan(Wishes()))
+    coordination = EmbeddedCoordination(tmp_path / "coordination.db")
+    document = RingStore(coordination).document()
+    builders = BuilderStore(coordination).load(document.current)
+    assert {name: digest_of(builder.to_ring()) for name, builder in builders.items()} == document.current
+    assert all((each.min_part_hours, each.overload) == (0, 0.1) for each in builders.values())
+    coordination.close()
+
+
+def test_the_same_configuration_gives_the_same_rings() -> None:
+    config = plan(Wishes())
+    one, other = build(config), build(config)
+    assert all(digest_of(one[name].to_ring()) == digest_of(other[name].to_ring()) for name in RING_NAMES)
 
 
 def test_what_an_interrupted_creation_left_is_replaced(tmp_path: Path) -> None:

@@ -190,12 +190,15 @@ def test_too_little_disk_is_refused_before_anything_is_made(
     assert not (tmp_path / "data").exists()
 
 
-@pytest.mark.parametrize("options", [("--nodes", "7"), ("--proxies", "3")])
-def test_a_cluster_that_is_there_does_not_change_its_size(
-    made: Holdfast, options: tuple[str, str], capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("options", "advice"),
+    [(("--nodes", "7"), "holdfast node add --data"), (("--proxies", "3"), "workers under [proxy]")],
+)
+def test_a_cluster_that_is_there_does_not_change_its_size_at_a_start(
+    made: Holdfast, options: tuple[str, str], advice: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main(["up", "--data", str(made.data), *options]) == 1
-    assert "for a first start" in capsys.readouterr().err
+    assert advice in capsys.readouterr().err
 
 
 def test_a_path_too_long_for_sockets_works_as_well(holdfast: Holdfast) -> None:
