@@ -4,6 +4,7 @@ Of one partition at most one is chosen. A device gives up no more than it holds 
 is chosen is what has to move at least.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -17,6 +18,7 @@ from ring.topology import DEPTHS, DEVICE, NOWHERE, Topology
 _CROWDED = 16  # more than `usefulness` is at most, per tier
 _CHANCE = 0.01  # decides between replicas that are as good
 _STEPS = 3  # in which leaves offer what they must, so that those that compete are relieved alike
+_LEVELLED = 4000  # partitions that are looked at; among more, chance is even enough
 
 
 def gather(grid: Grid, topology: Topology, quota: Sequence[Quota], movable: Mask, dice: np.random.Generator) -> Mask:
@@ -38,8 +40,9 @@ def gather(grid: Grid, topology: Topology, quota: Sequence[Quota], movable: Mask
     _choose(chosen, narrow, np.where(eligible, score, -1.0), surplus, quota[DEVICE].wanted)
     # what is crowded leaves also devices that have room for it
     left = (crowded > 0) & ~chosen.any(axis=0)
-    everything = np.full(len(surplus), grid.shape[1])
+    everything = held_by_leaf(grid, len(surplus))
     _choose(chosen, narrow, np.where(left, score, -1.0), everything, quota[DEVICE].wanted)
+    _level(chosen, narrow, np.where(eligible | left, np.floor(score), -1.0), surplus, quota[DEVICE].wanted)
     lifted[:, columns] = chosen
     return lifted
 
@@ -85,3 +88,26 @@ def _choose(chosen: Mask, grid: Grid, score: NDArray[np.float64], limit: Counts,
         limit -= np.bincount(leaves[taken], minlength=len(limit))
         left = ~chosen[:, partitions].any(axis=0) & (limit > 0)[leaves]
         replicas, partitions, leaves, score = replicas[left], partitions[left], leaves[left], score[left]
+
+
+def _level(chosen: Mask, grid: Grid, score: NDArray[np.float64], surplus: Counts, wanted: Counts) -> None:
+    """Where not all may move that should, take from leaves alike: of one partition another replica as good."""
+    surplus = surplus - np.bincount(grid[chosen], minlength=len(surplus))
+    if not (surplus > 0).any():
+        return
+    taken = np.where(chosen, score, -1.0).max(axis=0)
+    choices = (score >= taken) & (taken >= 0)
+    open_ = np.flatnonzero(choices.sum(axis=0) > 1)
+    excess, size = surplus.tolist(), np.maximum(wanted, 1).tolist()
+    for partition in open_[:_LEVELLED].tolist():
+        now = int(chosen[:, partition].argmax())
+        best, fullest = now, -math.inf
+        for replica in np.flatnonzero(choices[:, partition]).tolist():
+            leaf = grid[replica, partition]
+            if excess[leaf] / size[leaf] > fullest:
+                best, fullest = replica, excess[leaf] / size[leaf]
+        old, new = int(grid[now, partition]), int(grid[best, partition])
+        if (excess[new] - 1) / size[new] >= (excess[old] + 1) / size[old]:
+            chosen[now, partition], chosen[best, partition] = False, True
+            excess[old] += 1
+            excess[new] -= 1

@@ -136,8 +136,11 @@ class _Step:
 
     def _lay_once(self, holes: _Indexes, room: Counts) -> bool:
         parents = self.topology.parents[self.depth]
-        places = np.repeat(np.arange(len(room)), np.minimum(room, len(holes)))
-        places = places[np.lexsort((self.dice.random(len(places)), parents[places]))]
+        places = np.repeat(np.arange(len(room)), room)
+        # where there are fewer holes than room, each child gets its part: its n-th place comes n / room of the way
+        number = np.arange(len(places)) - np.searchsorted(places, places)
+        way = (number + self.dice.random(len(places))) / room[places]
+        places = places[np.lexsort((way, parents[places]))]
         holes = self.dice.permutation(holes)
         holes = holes[np.argsort(self.above[holes], kind="stable")]
         above = self.above[holes]
