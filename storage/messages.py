@@ -62,7 +62,9 @@ class Refusal(IntEnum):
     DEVICE_FAILED = 9  # EIO, read-only, vanished
     DEVICE_FULL = 10
     BUSY = 11  # a bound was reached; try again shortly
-    STALE_RINGS = 12  # placed by rings older than the floor; detail: the floor. Read the rings, and begin again
+    # placed by rings older than the floor, or naming a device that newer rings lack; detail: a version that is not.
+    # Read the rings, and begin again
+    STALE_RINGS = 12
 
 
 class BlobFlag:

@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, ParamSpec, TypeVar
 
 from cluster.clock import Timestamp, microseconds_of, wall_us
-from cluster.wire import BodyReader, Buffer, Later, PeerUnavailable, RemoteError, Reply, Request
+from cluster.wire import BodyReader, Buffer, Later, Peer, PeerUnavailable, RemoteError, Reply, Request
 from storage.blobs.reader import FileReader
 from storage.blobs.reads import GetAnswer
 from storage.blobs.store import BlobStore
@@ -257,8 +257,8 @@ class DeviceService:
 
     def _fetch(self, request: Request) -> Answer:
         message = parse(BlobFetch, request.metadata)
-        if message.source == self._device_id or message.source not in self._placement.peers:
-            raise ValueError(f"there is no other device {message.source}")
+        if message.source == self._device_id:
+            raise ValueError("a device has nothing to fetch from itself")
         return self._settling(self._fetched(message))
 
     async def _fetched(self, message: BlobFetch) -> Reply:
@@ -293,9 +293,7 @@ class DeviceService:
     async def _ask_for(self, key: bytes, source: int) -> Reply:
         """Ask a device for an object, once more when it knows newer rings than we did."""
         placement = self._placement
-        peer = placement.peers.get(source)
-        if peer is None:
-            raise PeerUnavailable(f"device {source} is in no ring any more")
+        peer = _peer(placement, source)
         try:
             return await peer.call(Operation.BLOB_GET, BlobGet(key), b"", FETCH_TIMEOUT_S, placement.rings.version)
         except RemoteError as refusal:
@@ -375,13 +373,19 @@ def _with_bytes(version: Version | None, data: Buffer | FileReader) -> Reply:
     return Reply(version, body=data) if isinstance(data, FileReader) else Reply(version, data)
 
 
+def _peer(placement: Placement, device_id: int) -> Peer:
+    """Return the connection to a device. Who names one that is in no ring any more goes by rings older than ours."""
+    peer = placement.peers.get(device_id)
+    if peer is None:
+        raise RemoteError(Refusal.STALE_RINGS, placement.rings.version)
+    return peer
+
+
 def pull_through(placement: Placement) -> Pull:
     """Return what asks peers for pages of changes."""
 
     async def pull(device_id: int, message: IndexChanges, _kind: DatabaseKind) -> Changes | None:
-        peer = placement.peers.get(device_id)
-        if peer is None:
-            raise PeerUnavailable(f"device {device_id} is in no ring any more")
+        peer = _peer(placement, device_id)
         reply = await peer.call(Operation.INDEX_CHANGES, message, b"", FETCH_TIMEOUT_S)
         return None if reply.metadata is None else parse(Changes, reply.metadata)
 

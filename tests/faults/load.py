@@ -18,11 +18,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, IncompleteReadError, ResponseStreamingError
 
 from tests.cluster import Cluster
 
 KiB = 1 << 10
+DOWNLOAD_TRIES = 5  # s3transfer's
 ABSENT = 0  # the version of a key that is not there
 ROW_PATIENCE_S = 60.0  # in which storage nodes list what a dead proxy has not: three holders take turns at it
 _STREAM_BYTES = 6 << 20  # of a paced upload
@@ -318,10 +319,20 @@ class Load:
             try:
                 client.put_object(Bucket=self.bucket, Key="stream", Body=body)
                 self._note_wait("upload", body.longest_wait_s)
-                reply = client.get_object(Bucket=self.bucket, Key="stream")
-                self._drain(reply["Body"], data)
+                self._fetch_stream(client, data)
             except (ClientError, BotoCoreError) as error:
                 self.failures.append(f"stream: {error}")
+
+    def _fetch_stream(self, client: Any, data: bytes) -> None:
+        """Fetch it, again when the connection breaks in the middle, as the SDK's own downloads do."""
+        for tries_left in reversed(range(DOWNLOAD_TRIES)):
+            try:
+                self._drain(client.get_object(Bucket=self.bucket, Key="stream")["Body"], data)
+                return
+            except (IncompleteReadError, ResponseStreamingError) as error:
+                if not tries_left:
+                    raise
+                self.retried.append(f"stream: {error!r}")
 
     def _drain(self, body: Any, expected: bytes) -> None:
         found, longest_s, since = bytearray(), 0.0, time.monotonic()

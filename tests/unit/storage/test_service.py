@@ -231,12 +231,12 @@ async def test_what_is_here_already_is_not_fetched(cluster: LoopbackCluster) -> 
 
 
 @in_cluster
-async def test_a_fetch_from_a_device_that_is_down_or_does_not_exist_is_refused_as_such(
+async def test_a_fetch_from_a_device_that_is_down_or_asked_itself_is_refused_as_such(
     cluster: LoopbackCluster,
 ) -> None:
     target = client(cluster)
     cluster.take_down(cluster.devices[1])
-    assert await refusal_of(target, Operation.BLOB_FETCH, BlobFetch(KEY, at(2), 77)) == Refusal.BAD_REQUEST
+    assert await refusal_of(target, Operation.BLOB_FETCH, BlobFetch(KEY, at(2), 0)) == Refusal.BAD_REQUEST
     assert await refusal_of(target, Operation.BLOB_FETCH, BlobFetch(KEY, at(2), 1)) == Refusal.BUSY
 
 
@@ -365,6 +365,16 @@ async def test_who_asks_by_newer_rings_is_answered_and_makes_us_read_them(cluste
     assert device.placement.rings.version == 7
     await peer.call(Operation.BLOB_STAT, (KEY,), b"", 2.0, 8)
     assert await refusal_of(peer, Operation.BLOB_STAT, (KEY,)) == Refusal.STALE_RINGS
+
+
+@in_cluster
+async def test_who_names_a_device_that_newer_rings_lack_is_told_to_read_them(cluster: LoopbackCluster) -> None:
+    fence(cluster, floor=3, version=4)
+    container = IndexInfo(DatabaseKind.CONTAINER, CONTAINER, "AUTH_a", "c", sync_from=99)
+    for operation, message in ((Operation.INDEX_INFO, container), (Operation.BLOB_FETCH, BlobFetch(KEY, at(1), 99))):
+        with pytest.raises(RemoteError) as refusal:
+            await client(cluster).call(operation, message, b"", 2.0, 4)
+        assert (refusal.value.code, refusal.value.detail) == (Refusal.STALE_RINGS, 4)
 
 
 @in_cluster
