@@ -31,7 +31,7 @@ _HARMLESS = re.compile(
 _STRINGS = {b"X": 4, b"T": 4, b"U": 1, b"\x8a": 1}  # operation: bytes of the length that is before the string
 # BINUNICODE; Python 2's BINSTRING and SHORT_BINSTRING; LONG1, an integer as a string
 _LONG_BINPUT, _GLOBAL, _STOP = b"r", b"c", b"."
-_NAMES = {each.code: each.name for each in pickletools.opcodes}
+_OPCODES = {each.code.encode("latin-1"): each for each in pickletools.opcodes}
 _UNPICKLING_ERRORS = (  # what the operations that pass can raise in a wrong order
     pickle.UnpicklingError,
     ArithmeticError,
@@ -76,13 +76,14 @@ def _checked(data: bytes) -> int:
 
 
 def _refusal(data: bytes, offset: int, operation: bytes) -> str:
-    if not operation:
+    known = _OPCODES.get(operation)
+    if not operation or (known and known.arg and offset + 1 + known.arg.n > len(data)):
         return "it is cut short"
     if operation == _GLOBAL:
         module, name = [*data[offset + 1 : offset + 101].split(b"\n"), b""][:2]
         wish = f"asks for {module.decode('latin-1')!r} and {name.decode('latin-1')!r}"
     else:
-        wish = f"has the operation {_NAMES.get(operation.decode('latin-1'), operation.hex())} at byte {offset}"
+        wish = f"has the operation {known.name if known else operation.hex()} at byte {offset}"
     return f"it {wish}, which plain data never does: nothing of it was run"
 
 

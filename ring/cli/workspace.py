@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 
 from ring import formats
 from ring.builder import RingBuilder
@@ -50,17 +51,20 @@ class Workspace:
     @contextmanager
     def locked(self, path: str) -> Iterator[None]:
         """Keep others of this command off `path` meanwhile. Raise RingError when one is at it for too long."""
-        target = Path(path)
+        target = Path(os.path.realpath(path))
+        lock = target.with_name(f".{target.name}.lock")
         try:
-            file = open(target.with_name(f".{target.name}.lock"), "a")  # noqa: SIM115  # closed below
+            file = _lock(lock, path)
         except OSError as error:
             if error.errno not in _UNWRITABLE:
                 raise OSError(error.errno, error.strerror, path) from error
             yield  # it cannot be changed by anyone who might do so meanwhile
             return
         with file:
-            _lock(file.fileno(), path)
-            yield
+            try:
+                yield
+            finally:
+                lock.unlink(missing_ok=True)  # while it is ours: who waits for it makes another
 
     def write(self, files: Mapping[str, bytes]) -> None:
         """Write `files`, by path, durably. Raise OSError; then none of them is changed, but for a crash midway."""
@@ -78,15 +82,25 @@ class Workspace:
             _sync(directory)
 
 
-def _lock(descriptor: int, path: str) -> None:
+def _lock(lock: Path, path: str) -> TextIO:
+    """Return the file `lock`, held for `path` until it is closed. Raise RingError or OSError."""
     deadline_s = time.monotonic() + _LOCK_WAIT_S
     while True:
+        file = open(lock, "a")  # noqa: SIM115  # the caller's
         with suppress(BlockingIOError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _is_at(file, lock):  # else its last holder has removed it
+                return file
+        file.close()
         if time.monotonic() > deadline_s:
             raise RingError(f"another ring-builder is working on {path}: wait until it is done")
         time.sleep(_LOCK_PERIOD_S)
+
+
+def _is_at(file: TextIO, path: Path) -> bool:
+    with suppress(FileNotFoundError):
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    return False
 
 
 def _stage(target: Path, data: bytes) -> Path:

@@ -5,6 +5,8 @@ import fcntl
 import io
 import json
 import os
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -269,6 +271,31 @@ def test_who_finds_the_builder_in_use_waits_and_then_says_so(
         assert "another ring-builder is working on" in capsys.readouterr().err
         assert cli.main([builder, "list"]) == 0
     assert cli.main([builder, "set_overload", "5%"]) == 0
+
+
+def test_a_lock_is_gone_with_its_holder_and_lets_one_in_at_a_time(tmp_path: Path) -> None:
+    builder, inside, seen = tmp_path / "object.builder", [0], []
+
+    def work() -> None:
+        for _ in range(20):
+            with workspace.Workspace().locked(str(builder)):
+                inside[0] += 1
+                seen.append(inside[0])
+                time.sleep(0.0005)
+                inside[0] -= 1
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert seen == [1] * 80
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_refused_command_leaves_no_file_behind(tmp_path: Path) -> None:
+    assert cli.main([str(tmp_path / "object.builder"), "create", "40", "3", "1"]) == 2
+    assert not list(tmp_path.iterdir())
 
 
 class Terminal(io.StringIO):

@@ -202,3 +202,10 @@ def test_damage_is_refused_or_gives_plain_data(offset: int, byte: int) -> None:
 def test_a_pickle_cut_short_is_noticed(length: int) -> None:
     with pytest.raises(RingError):
         safe_pickle.loads(DATA[:length])
+
+
+@pytest.mark.parametrize("value", [300, 70_000, [300] * 9, "text " * 99, 1.5])
+def test_a_pickle_cut_in_the_middle_of_a_value_is_said_to_be_cut_short(value: object) -> None:
+    data = pickle.dumps(value, 2)
+    with pytest.raises(DamagedFile, match="cut short"):
+        safe_pickle.loads(data[:-2])
