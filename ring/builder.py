@@ -18,7 +18,21 @@ from numpy.typing import NDArray
 from ring import placement, targets
 from ring.device import Device
 from ring.errors import RingError
-from ring.grid import Counts, Grid, Mask, Rows, beyond, held, row_lengths, slots_of, tiers_of, to_grid, to_rows
+from ring.first import place_first
+from ring.grid import (
+    Counts,
+    Grid,
+    Mask,
+    Rows,
+    beyond,
+    held,
+    row_lengths,
+    slots_of,
+    tiers_of,
+    to_grid,
+    to_rows,
+    twice,
+)
 from ring.lookup import Ring
 from ring.topology import DEPTHS, NOWHERE, ROOT, TierName, Topology, survey
 
@@ -158,7 +172,7 @@ class RingBuilder:
         quota = targets.quotas(topology, levels, sum(lengths), self.partition_count, held(grid, topology), most)
         dice = np.random.default_rng(seed)
         if self.rows is None:
-            placed = placement.place_first(lengths, topology, quota, most, dice)
+            placed = place_first(lengths, topology, quota, most, dice)
         else:
             movable = (self._rested_at() <= now_s) & ~self._lost(grid)
             placed = placement.rebalance(grid, slots, movable, topology, quota, dice, progress or _unheard)
@@ -256,10 +270,9 @@ class RingBuilder:
         _topology, grid, slots = self._placed()
         if not bool((grid[slots] != NOWHERE).all()):
             raise RingError("partitions are on devices that are not there")
-        ordered = np.sort(np.where(slots, grid, NOWHERE), axis=0)
-        twice = ((ordered[1:] == ordered[:-1]) & (ordered[1:] != NOWHERE)).any(axis=0)
-        if twice.any():
-            raise RingError(f"partition {int(twice.argmax())} is on one device twice")
+        doubled = twice(grid)
+        if doubled.any():
+            raise RingError(f"partition {int(doubled.argmax())} is on one device twice")
         if any(device.weight == 0 and self.held(device.id) for device in self._present() if device.id in self.removed):
             raise RingError("devices that are being removed still hold partitions: rebalance")
 

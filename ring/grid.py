@@ -82,6 +82,12 @@ def held_by_leaf(grid: Grid, leaf_count: int) -> Counts:
     return np.bincount(grid.ravel() + 1, minlength=leaf_count + 1)[1:]
 
 
+def twice(grid: Grid) -> Mask:
+    """Tell which partitions are on one leaf twice."""
+    ordered = np.sort(grid, axis=0)
+    return np.asarray(((ordered[1:] == ordered[:-1]) & (ordered[1:] != NOWHERE)).any(axis=0))
+
+
 def beyond(grid: Grid, topology: Topology, limits: Sequence[Counts]) -> int:
     """Return how many replicas are in a tier beyond its limit, each partition at the depth where it is worst.
 

@@ -1,4 +1,4 @@
-"""Where replicas go: all at once at first, then by moves: gather, place, and again while it helps; relay the rest.
+"""Where replicas go once there is a placement: gather, place, and again while it helps; relay the rest.
 
 Invariants of a rebalance: every replica is on a device with weight, unless it may not move yet; no device
 has a partition twice; of each partition at most one replica moves, besides those whose device is gone;
@@ -9,9 +9,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from ring.first import place_first
 from ring.gather import gather
-from ring.grid import Grid, Mask
+from ring.grid import Grid, Mask, twice
 from ring.place import place
 from ring.relay import relay
 from ring.targets import Quota
@@ -19,8 +18,6 @@ from ring.topology import NOWHERE, Topology
 
 _PASSES = 12  # each moves what the last found no place for; two or three are usual
 _PATIENCE = 2  # passes that move nothing before it is given up
-
-__all__ = ["check", "place_first", "rebalance"]
 
 
 def rebalance(
@@ -56,6 +53,4 @@ def rebalance(
 def check(grid: Grid, slots: Mask) -> None:
     """Assert what every placement must have: each replica somewhere, no two of a partition on one device."""
     assert bool((grid[slots] != NOWHERE).all()), "a replica is nowhere"
-    ordered = np.sort(np.where(slots, grid, NOWHERE), axis=0)
-    twice = (ordered[1:] == ordered[:-1]) & (ordered[1:] != NOWHERE)
-    assert not twice.any(), "a device has a partition twice"
+    assert not twice(grid).any(), "a device has a partition twice"

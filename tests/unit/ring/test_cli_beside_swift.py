@@ -427,7 +427,7 @@ def cases() -> Iterator[Any]:
             yield pytest.param(beginning, shlex.split(line), id=f"{beginning}: {line.strip()}")
 
 
-@pytest.mark.parametrize(("beginning", "words"), cases())
+@pytest.mark.parametrize(("beginning", "words"), list(cases()))
 def test_a_command_ends_as_swifts_does_and_changes_what_it_changes(beginning: str, words: list[str], both: Run) -> None:
     swift, ours = both(beginning, ["object.builder", *words])
     assert ours == swift
@@ -458,7 +458,7 @@ DIFFERENCES = {
 }
 
 
-@pytest.mark.parametrize(("line", "exit_codes"), DIFFERENCES.items())
+@pytest.mark.parametrize(("line", "exit_codes"), list(DIFFERENCES.items()))
 def test_where_it_ends_otherwise_swift_takes_nonsense_or_refuses_sense(
     line: str, exit_codes: tuple[int, int], both: Run
 ) -> None:
