@@ -7,7 +7,7 @@ over regions, then zones, then nodes. Terms and guarantees are those of OpenStac
 Daemons look up; operators build. So `lookup`, `device`, `hashing` and `file` do without numpy, which
 costs a process 13 MB; whatever works on placements has them as numpy arrays.
 
-Read first: device, lookup, builder. Then, what a rebalance does, in its order:
+Read first: device (written as in notation), lookup, builder. Then, what a rebalance does, in its order:
 
     topology    the tree of what fails together, as arrays
     targets     what each tier should hold: weight, dispersion, overload, in whole replicas (quotas)

@@ -15,8 +15,9 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ring.builder import PART_POWER_LIMIT, WORST_BALANCE, Report, RingBuilder
-from ring.device import Device, parse_location
+from ring.device import Device
 from ring.errors import RingError
+from ring.notation import parse_add
 
 _NOW_S = 1_000_000_000  # of every rebalance: all of them may move whatever they like
 _SETTLED_PERCENT = 1.0  # of balance: a rebalance that changes it by less is the last of its round
@@ -157,8 +158,8 @@ def _command(command: Any) -> Command:
 
 
 def _add(arguments: Mapping[str, Any]) -> Command:
-    place = str(arguments["device"])
-    return Add(parse_location(f"r1{place}" if place.startswith("z") else place, 0, _number(arguments, "weight", 0)))
+    device, _region_given = parse_add(str(arguments["device"]), _number(arguments, "weight", 0))
+    return Add(device)
 
 
 def _remove(arguments: Mapping[str, Any]) -> Command:

@@ -4,15 +4,15 @@ import dataclasses
 from collections.abc import Callable
 from typing import TypeVar
 
+from ring import notation
 from ring.builder import RingBuilder
-from ring.cli import notation
 from ring.cli.call import Call, Outcome, Question
-from ring.cli.notation import Criteria, described
 from ring.cli.options import DeviceWords, Misuse, device_words
 from ring.cli.report import device_facts
 from ring.cli.selection import all_meant, find, question, refuse_taken_address, refuse_while_increasing
 from ring.device import Device
 from ring.errors import RingError
+from ring.notation import Criteria, described
 
 _Value = TypeVar("_Value")
 

@@ -5,15 +5,15 @@ from typing import Any
 
 import numpy as np
 
+from ring import notation
 from ring.builder import RingBuilder
-from ring.cli import notation
 from ring.cli.call import Call, Outcome
-from ring.cli.notation import Criteria, described
 from ring.cli.options import DeviceWords, Misuse, device_words
 from ring.cli.report import device_facts, device_table
 from ring.cli.selection import all_meant, find, refuse_taken_address, refuse_while_increasing
 from ring.device import Device
 from ring.errors import RingError
+from ring.notation import Criteria, described
 
 
 def add(builder: RingBuilder, call: Call) -> Outcome:

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from optparse import Option
 from typing import Any, NoReturn
 
-from ring.cli.address import normal_address
-from ring.cli.notation import Criteria
+from ring.address import normal_address
 from ring.errors import RingError
+from ring.notation import Criteria
 
 _CHANGEABLE = ("ip", "port", "replication_ip", "replication_port", "device", "meta")
 FORMAT_VERSION = Option("--format-version", choices=("1", "2"))  # of Swift's ring file

@@ -9,11 +9,11 @@ from ring import analysis, plan_report
 from ring.analysis import BadScenario
 from ring.builder import RingBuilder
 from ring.cli.call import Call, Outcome
-from ring.cli.notation import parse_whole
 from ring.cli.options import Misuse, Parser
 from ring.cli.selection import refuse_while_increasing
 from ring.errors import RingError
 from ring.formats import Format, dump_builder
+from ring.notation import parse_whole
 from ring.plan import Usage, plan
 
 _UNITS = ("", *"KMGTPE")

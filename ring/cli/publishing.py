@@ -7,11 +7,11 @@ import numpy as np
 
 from ring.builder import RingBuilder
 from ring.cli.call import Call, Outcome
-from ring.cli.notation import parse_whole
 from ring.cli.options import FORMAT_VERSION, Misuse, Parser, format_warnings
 from ring.drawing import draw as drawn
 from ring.errors import RingError
 from ring.lookup import Ring
+from ring.notation import parse_whole
 
 _MIN_PART_HOURS = 24  # of a builder made from a ring, which does not tell
 _WRITE_RING = Parser(FORMAT_VERSION, Option("--dev-id-bytes", choices=("2", "4")))

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from ring.address import shown
 from ring.builder import RingBuilder
-from ring.cli.address import shown
 from ring.cli.call import Call, Outcome
 from ring.cli.table import duration, table
 from ring.device import Device

@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 
+from ring import notation
+from ring.address import shown
 from ring.builder import RingBuilder
-from ring.cli import notation
-from ring.cli.address import shown
 from ring.cli.call import Call, Question
-from ring.cli.notation import Criteria
 from ring.cli.options import DeviceWords, Misuse
 from ring.device import Device
 from ring.errors import RingError
+from ring.notation import Criteria
 
 
 def find(builder: RingBuilder, criteria: Criteria, words: Sequence[str]) -> list[Device]:

@@ -2,9 +2,9 @@
 
 from ring.builder import RingBuilder
 from ring.cli.call import Call, Exit, Outcome
-from ring.cli.notation import parse_number, parse_whole
 from ring.errors import RingError
 from ring.formats import Format
+from ring.notation import parse_number, parse_whole
 
 _RELINK = "Write the ring, give it to all nodes and relink there."
 _CLEAN_UP = "Write the ring, give it to all nodes and clean up there."

@@ -13,12 +13,12 @@ from ring.builder import RingBuilder
 from ring.cli import operations, paths
 from ring.cli.call import Call, Exit, Outcome, Question
 from ring.cli.invocation import HELP, Invocation, parse
-from ring.cli.notation import described
 from ring.cli.options import Misuse
 from ring.cli.progress import ProgressBar
 from ring.cli.workspace import Workspace
 from ring.errors import RingError
 from ring.formats import Format, dump_builder, dump_ring
+from ring.notation import described
 
 _SEED_LIMIT = 1 << 32
 

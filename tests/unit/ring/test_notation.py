@@ -1,13 +1,13 @@
-"""ring.cli.notation, ring.cli.address"""
+"""ring.notation, ring.address"""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ring.cli.address import normal_address, normal_ip
-from ring.cli.notation import Criteria, described, new_device, parse_add, parse_change, parse_search
+from ring.address import normal_address, normal_ip
 from ring.device import Device
 from ring.errors import RingError
+from ring.notation import Criteria, described, new_device, parse_add, parse_change, parse_search
 
 DEVICE = Device(3, 1, 2, "10.0.0.1", 6200, "sdb1", 100.0, "10.1.0.1", 6300, "shelf 2")
 ADDRESSES = st.one_of(st.ip_addresses(v=4), st.ip_addresses(v=6)).map(str).map(normal_ip)

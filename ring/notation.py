@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from ring.cli.address import normal_address, normal_ip, shown
+from ring.address import normal_address, normal_ip, shown
 from ring.device import Device
 from ring.errors import RingError
 
