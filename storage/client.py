@@ -29,6 +29,7 @@ from dataclasses import dataclass, field
 
 from cluster.config import Config
 from cluster.coordination.errors import CoordinationError
+from cluster.environment import REAL, Environment
 from cluster.layout import Layout
 from cluster.telemetry.log import get_logger
 from cluster.wire import Peer
@@ -339,6 +340,7 @@ def connected_placement(
     rings: Rings,
     refresh: Callable[[], Rings] | None = None,
     on_state: Callable[[bool], None] | None = None,
+    environment: Environment = REAL,
 ) -> Placement:
     """Return the placement of a cluster by `rings`. Not started.
 
@@ -352,7 +354,14 @@ def connected_placement(
         else:
             host = f"[{device.ip}]" if ":" in device.ip else device.ip
             address = f"tcp:{host}:{device.port}"
-        return Peer(address, cluster.key_bytes, name=f"device {device.id}", on_state=on_state)
+        return Peer(
+            address,
+            cluster.key_bytes,
+            name=f"device {device.id}",
+            on_state=on_state,
+            network=environment.network,
+            entropy=environment.entropy,
+        )
 
     names = NameHash(cluster.hash_prefix.encode(), cluster.hash_suffix.encode())
     return Placement(names, rings, connect, refresh)

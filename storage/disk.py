@@ -1,17 +1,15 @@
-"""The file-system calls of the log and the blobs, behind one interface, and threads that wait for them.
+"""The file-system calls of the log and the blobs, behind one interface.
 
 Nothing else in `storage.log` and `storage.blobs` does file I/O, so a simulator that implements `Disk` decides
 what a crash leaves behind. (LMDB maps its files itself; its content can always be made again.)
 Calls block and raise OSError, as `os` does. `RealDisk` keeps no state.
 """
 
-import asyncio
 import errno
 import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ParamSpec, Protocol, TypeVar
+from typing import Protocol
 
 import xattr
 
@@ -262,40 +260,3 @@ def replace_small_file(disk: Disk, path: str, content: bytes) -> None:
         disk.close(fd)
     disk.rename(fresh, path)
     disk.fsync_directory(directory)
-
-
-P = ParamSpec("P")
-T = TypeVar("T")
-
-
-class Waiters(Protocol):
-    """Runs blocking calls off the event loop."""
-
-    def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[T]:
-        """Call `function` in a thread. Raise OverflowError when too many calls wait already."""
-
-    def close(self) -> None:
-        """Take no more calls. Those begun end."""
-
-
-class WaiterThreads:
-    """A few threads for reads that miss the page cache and for syncs of files; created when first needed."""
-
-    def __init__(self, threads: int = 4, calls_limit: int = 4096) -> None:
-        self._pool = ThreadPoolExecutor(threads, "disk")
-        self._limit = calls_limit
-        self._outstanding = 0
-
-    def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[T]:
-        if self._outstanding >= self._limit:
-            raise OverflowError(f"{self._outstanding} calls wait for the disk")
-        self._outstanding += 1
-        future = asyncio.get_running_loop().run_in_executor(self._pool, lambda: function(*args, **kwargs))
-        future.add_done_callback(self._done)
-        return future
-
-    def _done(self, _future: asyncio.Future[T]) -> None:
-        self._outstanding -= 1
-
-    def close(self) -> None:
-        self._pool.shutdown(wait=False)

@@ -81,12 +81,14 @@ class DeviceService:
         placement: Placement,
         device_id: int,
         status: Callable[[], Mapping[str, Any]],
+        wall: Callable[[], int] = wall_us,
     ) -> None:
         self._blobs = blobs
         self._indexes = indexes
         self._placement = placement
         self._device_id = device_id
         self._status = status
+        self._wall_us = wall
         self._unsettled: set[asyncio.Future[Any]] = set()  # writes that are not in the log yet, and those that wait
         self._handlers: dict[int, Callable[[Request], Answer]] = {
             Operation.BLOB_PUT: self._put,
@@ -287,7 +289,7 @@ class DeviceService:
         if version.timestamp < timestamp:
             raise RemoteError(Refusal.NOT_FOUND, "the source has an older version")
         data = reply.payload if reply.body is None else reply.body.read
-        age_s = (wall_us() - microseconds_of(version.timestamp)) / 1e6
+        age_s = (self._wall_us() - microseconds_of(version.timestamp)) / 1e6
         await self._blobs.install(key, version, data, listed=age_s > LISTED_AFTER_S)
 
     async def _ask_for(self, key: bytes, source: int) -> Reply:

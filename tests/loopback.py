@@ -506,8 +506,9 @@ async def _drop(indexes: IndexStore) -> None:
     for timer in (indexes._merge_timer, indexes._checkpoint_timer):
         if timer is not None:
             timer.cancel()
-    await asyncio.get_running_loop().run_in_executor(indexes._thread, indexes._shelf.close)
-    indexes._thread.shutdown()
+    await indexes._thread.run(indexes._shelf.close)
+    indexes._thread.close()
+    indexes._syncing.close()
 
 
 @dataclass(slots=True)

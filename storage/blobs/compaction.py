@@ -14,10 +14,10 @@ from itertools import islice
 from typing import Any
 
 from cluster.telemetry.log import get_logger
+from cluster.threads import Waiters
 from storage.blobs import record
 from storage.blobs.commits import Commits
 from storage.blobs.index import BlobIndex
-from storage.disk import Waiters
 from storage.log.interface import Kind, Log, Record, RecordDamaged, position_of, segment_of
 
 _DEAD_RATIO = 0.5  # lower: more rewriting; higher: more dead space kept

@@ -7,9 +7,10 @@ also starts the read-ahead.
 import asyncio
 from collections.abc import Callable
 
+from cluster.threads import Waiters
 from cluster.wire import RemoteError
 from storage.blobs.blocks import BLOCK_SIZE, first_mismatch
-from storage.disk import Buffer, Disk, Waiters, read_fully
+from storage.disk import Buffer, Disk, read_fully
 from storage.messages import Refusal
 
 PIECE_SIZE = 512 << 10

@@ -9,13 +9,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from cluster.clock import Timestamp
+from cluster.threads import Waiters
 from cluster.wire import RemoteError
 from storage.blobs import record
 from storage.blobs.entry import Entry
 from storage.blobs.files import FileStore
 from storage.blobs.index import BlobIndex
 from storage.blobs.reader import FileReader
-from storage.disk import Buffer, Disk, Waiters
+from storage.disk import Buffer, Disk
 from storage.log.interface import Log, Record, RecordDamaged
 from storage.messages import BlobFlag, BlobGet, Refusal, Version
 

@@ -22,6 +22,7 @@ from typing import Any
 
 from cluster.clock import Timestamp, wall_us
 from cluster.telemetry.log import get_logger
+from cluster.threads import Waiters, WaiterThreads
 from cluster.wire import RemoteError
 from storage.blobs import record
 from storage.blobs.commits import Commits
@@ -34,7 +35,7 @@ from storage.blobs.tables import Origin
 from storage.blobs.trust import IndexKeeper, current_boot_id
 from storage.blobs.update import Updates
 from storage.blobs.uploads import Uploads
-from storage.disk import Buffer, Disk, RealDisk, Waiters, WaiterThreads
+from storage.disk import Buffer, Disk, RealDisk
 from storage.log.device import DeviceLog
 from storage.messages import (
     INLINE_LIMIT,

@@ -9,13 +9,14 @@ admission as any other, so it never replaces something newer.
 from collections.abc import Callable
 
 from cluster.telemetry.log import get_logger
+from cluster.threads import Waiters
 from cluster.wire import RemoteError
 from storage.blobs import record
 from storage.blobs.blocks import BLOCK_SIZE, checksums_size, first_mismatch
 from storage.blobs.commits import Commits
 from storage.blobs.files import FileIdentity, FileStore
 from storage.blobs.index import BlobIndex
-from storage.disk import Disk, Waiters, read_fully
+from storage.disk import Disk, read_fully
 
 _PIECE_SIZE = 8 * BLOCK_SIZE
 

@@ -7,6 +7,7 @@ acknowledged, and the log, which is what counts, still refers to it under the ol
 
 import asyncio
 
+from cluster.threads import Waiters
 from cluster.wire import RemoteError
 from storage.blobs import record
 from storage.blobs.commits import Commits
@@ -14,7 +15,7 @@ from storage.blobs.entry import Entry
 from storage.blobs.files import FileIdentity, FileStore
 from storage.blobs.index import BlobIndex
 from storage.blobs.reads import Reads
-from storage.disk import Buffer, Waiters
+from storage.disk import Buffer
 from storage.log.interface import Record, refusal_of
 from storage.messages import BlobUpdate, Refusal
 

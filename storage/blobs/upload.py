@@ -9,11 +9,12 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
+from cluster.threads import Waiters
 from cluster.wire import RemoteError
 from storage.blobs.blocks import BlockSummer
 from storage.blobs.files import FileIdentity, FileStore
 from storage.direct import DIRECT_BYTES, write_direct
-from storage.disk import Buffer, Disk, TemporaryFile, Waiters, write_fully
+from storage.disk import Buffer, Disk, TemporaryFile, write_fully
 from storage.log.interface import LogRefusal, refusal_of
 from storage.messages import INLINE_LIMIT, Refusal
 

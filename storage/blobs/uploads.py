@@ -9,12 +9,13 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from cluster.clock import Timestamp
+from cluster.threads import Waiters
 from cluster.wire import RemoteError
 from storage.blobs import record
 from storage.blobs.commits import Commits
 from storage.blobs.files import FileStore
 from storage.blobs.upload import Read, Upload
-from storage.disk import Buffer, Disk, Waiters
+from storage.disk import Buffer, Disk
 from storage.messages import BlobCommit, BlobPrepare, Refusal
 
 UPLOADS_LIMIT = 1024  # at a time; each may hold two megabytes

@@ -141,11 +141,13 @@ class Join:
         databases: Databases,
         background: Background,
         throttle: Throttle,
+        wall: Callable[[], int] = wall_us,
     ) -> None:
         self._device_id = device_id
         self._rings = rings
         self._peers = peers
-        self._pull = ObjectPull(objects, fetch, throttle)
+        self._wall_us = wall
+        self._pull = ObjectPull(objects, fetch, throttle, wall)
         self._databases = databases
         self._background = background
         self._throttle = throttle
@@ -177,7 +179,7 @@ class Join:
         elif self._work is None or self._work.version != rings.version:
             own = moves_of(rings.current, rings.target).joiners.get(self._device_id, {})
             todo = deque((name, partition) for name, partitions in own.items() for partition in partitions)
-            self._work = _Work(rings.version, rings.floor, rings.current, todo, len(todo), wall_us())
+            self._work = _Work(rings.version, rings.floor, rings.current, todo, len(todo), self._wall_us())
             if todo:
                 _log.info("copying_begins", version=rings.version, partitions=len(todo))
         return self._work

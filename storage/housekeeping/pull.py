@@ -100,7 +100,10 @@ class Pulled:
 class ObjectPull:
     """Pulls objects to one device."""
 
-    def __init__(self, objects: Objects, fetch: Fetch, throttle: Throttle | None = None) -> None:
+    def __init__(
+        self, objects: Objects, fetch: Fetch, throttle: Throttle | None = None, wall: Callable[[], int] = wall_us
+    ) -> None:
+        self._wall_us = wall
         self._objects = objects
         self._fetch = fetch
         self._throttle = throttle
@@ -138,7 +141,7 @@ class ObjectPull:
             last = theirs[-1][0] + b"\0" if len(theirs) == PAGE else end
             mine = self._objects.versions(start, last, PAGE + 1)
             wanted = lacking(mine, theirs)
-            oldest_us = wall_us() - grace_s * 1e6
+            oldest_us = self._wall_us() - grace_s * 1e6
             ripe = [listed for listed in wanted if not grace_s or microseconds_of(listed[1]) < oldest_us]
             pulled.left_count += len(wanted) - len(ripe)
             for first in range(0, len(ripe), WIDTH):

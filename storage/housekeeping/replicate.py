@@ -9,6 +9,7 @@ Versions younger than GRACE_S are left for the next round: their writer is most 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 
+from cluster.clock import wall_us
 from cluster.telemetry.log import get_logger
 from cluster.wire import Peer, PeerUnavailable, RemoteError
 from storage.client import Rings
@@ -33,8 +34,9 @@ class Replicate:
         device_id: int,
         peers: Mapping[int, Peer],
         interval_s: float,
+        wall: Callable[[], int] = wall_us,
     ) -> None:
-        self._pull = ObjectPull(objects, fetch)
+        self._pull = ObjectPull(objects, fetch, wall=wall)
         self._rings = rings
         self._shares = Shares(OBJECT, device_id)
         self._peers = peers

@@ -75,6 +75,7 @@ class Retire:
         databases: RetiringDatabases,
         throttle: Throttle,
         on_dropped: Callable[[], None] = lambda: None,
+        wall: Callable[[], int] = wall_us,
     ) -> None:
         """`on_dropped` is called when there is space to be given back."""
         self._device_id = device_id
@@ -84,6 +85,7 @@ class Retire:
         self._databases = databases
         self._throttle = throttle
         self._on_dropped = on_dropped
+        self._wall_us = wall
         self._version = 0  # of the rings by which `_todo` was found
         self._todo: list[tuple[str, int]] | None = None  # (ring name, partition); None: not looked yet
         self._failed_in_a_row = 0
@@ -215,7 +217,7 @@ class Retire:
 
         Whoever fetched it while it was young sees to that himself; whoever did so later counts on those before.
         """
-        young = microseconds_of(timestamp) > wall_us() - LISTED_AFTER_S * 1e6
+        young = microseconds_of(timestamp) > self._wall_us() - LISTED_AFTER_S * 1e6
         return young or self._objects.is_listed(key, timestamp)
 
     async def _bring(self, primaries: Sequence[Source], mine: Sequence[Listed], start: bytes, end: bytes) -> None:

@@ -11,7 +11,7 @@ container of the same name that is made later.
 """
 
 import asyncio
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 from cluster.clock import ZERO, Timestamp, just_after, microseconds_of, wall_us
@@ -150,7 +150,15 @@ class AddRows:
 
     name = "add missing rows"
 
-    def __init__(self, unlisted: Unlisted, sender: RowSender, placement: Placement, device_id: int) -> None:
+    def __init__(
+        self,
+        unlisted: Unlisted,
+        sender: RowSender,
+        placement: Placement,
+        device_id: int,
+        wall: Callable[[], int] = wall_us,
+    ) -> None:
+        self._wall_us = wall
         self._unlisted = unlisted
         self._sender = sender
         self._placement = placement
@@ -163,7 +171,7 @@ class AddRows:
         """Look at the next BATCH versions without a confirmed row."""
         overdue, self._start = self._unlisted.unlisted(PATIENCE_S, self._start, BATCH)
         for key, timestamp in overdue:
-            waited_s = (wall_us() - microseconds_of(timestamp)) / 1e6
+            waited_s = (self._wall_us() - microseconds_of(timestamp)) / 1e6
             if waited_s > PATIENCE_S * (1 + self._turn(key)):
                 await self._add(key, timestamp)
         return 0.1 if self._start else INTERVAL_S

@@ -56,7 +56,9 @@ class Synchronize:
         device_id: int,
         peers: Mapping[int, Peer],
         interval_s: float,
+        wall: Callable[[], int] = wall_us,
     ) -> None:
+        self._wall_us = wall
         self.name = f"synchronize {kind.name.lower()}s"
         self._kind = kind
         self._ring_name = ring_name(kind)
@@ -98,7 +100,7 @@ class Synchronize:
                 if mine.get(key) != digest and partition_of(key, part_power) in partitions:
                     oldest = await self._databases.synchronize(self._kind, key, "", "", device_id)
                     self.pulled_count += 1
-                    lacking_count += oldest is not None and microseconds_of(oldest) < wall_us() - GRACE_S * 1e6
+                    lacking_count += oldest is not None and microseconds_of(oldest) < self._wall_us() - GRACE_S * 1e6
                     await asyncio.sleep(0)
             if end is None:
                 return lacking_count

@@ -7,7 +7,7 @@ than the delete timestamp; every change of a row takes the next sequence.
 import copy
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -199,9 +199,9 @@ def open_existing(path: Path) -> Database:
     return Database(path, connection, header)
 
 
-def create_for(path: Path, change: Change) -> Database:
+def create_for(path: Path, change: Change, entropy: Callable[[int], bytes] = os.urandom) -> Database:
     """Make a database at `path` for `change` to be merged into."""
-    header = Header(change.kind, change.key, change.account, change.container, os.urandom(_INCARNATION_SIZE))
+    header = Header(change.kind, change.key, change.account, change.container, entropy(_INCARNATION_SIZE))
     connection = schema.connect(path)
     try:
         schema.create(connection, header)

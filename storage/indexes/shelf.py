@@ -32,8 +32,11 @@ ResultT = TypeVar("ResultT")
 class Shelf:
     """The databases under `directory`, of which at most `handle_count` are open."""
 
-    def __init__(self, directory: Path, handle_count: int) -> None:
+    def __init__(
+        self, directory: Path, handle_count: int, entropy: Callable[[int], bytes] = os.urandom
+    ) -> None:
         self._directory = directory
+        self._entropy = entropy
         self._handle_count = handle_count
         self._catalog: Catalog | None = None
         self._open: OrderedDict[bytes, Database] = OrderedDict()  # least recently used first
@@ -255,7 +258,7 @@ class Shelf:
         path = self._path(change.key)
         path.parent.mkdir(exist_ok=True)
         self._unsynced_directories |= {path.parent, path.parent.parent}
-        database = create_for(path, change)
+        database = create_for(path, change, self._entropy)
         self._shelve(change.key, database)
         return database
 

@@ -8,13 +8,14 @@ crash points are in the package's docstring.
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from cluster.clock import ZERO, Timestamp, is_timestamp
+from cluster.environment import REAL, Environment
 from cluster.telemetry.log import get_logger
+from cluster.threads import UNBOUNDED
 from cluster.wire import PeerUnavailable, RemoteError
 from storage.indexes import record
 from storage.indexes.change import Change, change_of_create, change_of_page, change_of_rows
@@ -73,12 +74,20 @@ DEFAULT_TUNING = Tuning()
 class IndexStore:
     """The index databases of one device. `recover`, then `start`, then operations, then `close`."""
 
-    def __init__(self, directory: Path, log: Log, pull: Pull, tuning: Tuning = DEFAULT_TUNING) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        log: Log,
+        pull: Pull,
+        tuning: Tuning = DEFAULT_TUNING,
+        environment: Environment = REAL,
+    ) -> None:
         self._log = log
         self._pull = pull
         self._tuning = tuning
-        self._shelf = Shelf(directory, tuning.handles)
-        self._thread = ThreadPoolExecutor(1, f"indexes {directory.name}")
+        self._shelf = Shelf(directory, tuning.handles, environment.entropy)
+        self._thread = environment.threads(1, f"indexes {directory.name}", UNBOUNDED)  # `jobs` bounds it
+        self._syncing = environment.threads(1, f"sync {directory.name}")
         self._job_count = 0
         self._states: OrderedDict[bytes, State] = OrderedDict()  # least recently used first
         self._loading: dict[bytes, asyncio.Task[State]] = {}
@@ -121,8 +130,9 @@ class IndexStore:
         try:
             await self.checkpoint()
         finally:
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._shelf.close)
-            self._thread.shutdown()
+            await self._thread.run(self._shelf.close)
+            self._thread.close()
+            self._syncing.close()
 
     def needed_from(self) -> Position:
         """Return the position before which the log holds no record that is still needed."""
@@ -464,7 +474,7 @@ class IndexStore:
     async def _write_checkpoint(self, dirty: dict[bytes, int], position: Position) -> None:
         try:
             for key in dirty:
-                await asyncio.get_running_loop().run_in_executor(None, self._shelf.sync_ahead, key)
+                await self._syncing.run(self._shelf.sync_ahead, key)
                 await self._run(self._shelf.checkpoint, key)
             await self._run(self._shelf.end_checkpoint, dirty, position)
         except BaseException:
@@ -485,7 +495,7 @@ class IndexStore:
 
     def _submit(self, job: Callable[..., ResultT], *arguments: Any) -> asyncio.Future[ResultT]:
         self._job_count += 1
-        future = asyncio.get_running_loop().run_in_executor(self._thread, job, *arguments)
+        future = self._thread.run(job, *arguments)
         future.add_done_callback(self._job_done)
         return future
 

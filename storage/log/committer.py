@@ -9,6 +9,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
+from typing import Protocol
 
 from storage.log.interface import Appended, DeviceFailed, LogRefusal
 from storage.log.writer import WriteRefused
@@ -17,6 +18,16 @@ Batch = list[Appended]
 Write = Callable[[Batch], None]
 # the batch, how many records of it are durable, and why the others are not
 Complete = Callable[[Batch, int, LogRefusal | None], None]
+
+
+class Committing(Protocol):
+    """Writes lists of records, in order; made of (loop, name, write, complete)."""
+
+    def submit(self, records: Batch) -> None:
+        """Have `records` written; the list is the committer's from now on."""
+
+    async def close(self) -> None:
+        """Write what was submitted, and end."""
 
 
 class Committer:

@@ -7,21 +7,14 @@ it the log can be scanned, not appended to.
 
 import asyncio
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from cluster.telemetry.log import get_logger
-from storage.disk import (
-    Buffer,
-    Disk,
-    RealDisk,
-    Waiters,
-    WaiterThreads,
-    read_small_file,
-    replace_small_file,
-)
+from cluster.threads import Waiters, WaiterThreads
+from storage.disk import Buffer, Disk, RealDisk, read_small_file, replace_small_file
 from storage.log import record as records
-from storage.log.committer import Batch, Committer
+from storage.log.committer import Batch, Committer, Committing
 from storage.log.interface import (
     Appended,
     Apply,
@@ -59,6 +52,8 @@ class DeviceLog:
         waiters: Waiters | None = None,
         segment_bytes: int = SEGMENT_BYTES,
         queue_bytes: int = QUEUE_BYTES,
+        entropy: Callable[[int], bytes] = os.urandom,
+        committer: Callable[..., Committing] = Committer,
     ) -> None:
         """Open the log, or create it. Blocking. OSError when the device does not let us."""
         self._disk = disk or RealDisk()
@@ -74,7 +69,9 @@ class DeviceLog:
         self._appended_count = self._completed_count = 0  # records
         self._settling: list[asyncio.Future[None]] = []  # of those who wait for a batch to be completed
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._committer: Committer | None = None
+        self._committer: Committing | None = None
+        self._new_committer = committer
+        self._entropy = entropy
         self._disk.make_directories(directory)
         self.log_id = self._own_id()
         self._files = SegmentFiles(self._disk, directory)
@@ -99,7 +96,7 @@ class DeviceLog:
     def start(self) -> None:
         """Begin to take appends, on the running loop."""
         self._loop = asyncio.get_running_loop()
-        self._committer = Committer(self._loop, "log", self._writer.write, self._complete)
+        self._committer = self._new_committer(self._loop, "log", self._writer.write, self._complete)
 
     async def close(self) -> None:
         """Make durable what was appended, and close all files. What fails by then has told its appender."""
@@ -247,7 +244,7 @@ class DeviceLog:
         path = os.path.join(self._directory, _ID_FILE)
         log_id = read_small_file(self._disk, path)
         if log_id is None:
-            log_id = os.urandom(LOG_ID_SIZE)
+            log_id = self._entropy(LOG_ID_SIZE)
             replace_small_file(self._disk, path, log_id)
         if len(log_id) != LOG_ID_SIZE:
             raise OSError(f"{path} is not the id of a log")

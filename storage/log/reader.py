@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import Callable
 
-from storage.disk import Disk, Waiters, read_fully
+from cluster.threads import Waiters
+from storage.disk import Disk, read_fully
 from storage.log import record as records
 from storage.log.checksum import crc32c
 from storage.log.interface import LogBusy, Position, Record, RecordDamaged, offset_of, segment_of

@@ -6,10 +6,10 @@ new version to a disk that is busy. No request may wait for that, so the loop's 
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from cluster.coordination.interface import Coordination
+from cluster.threads import UNBOUNDED, Waiters, WaiterThreads
 from storage.rings.store import RingStore
 
 ResultT = TypeVar("ResultT")
@@ -18,22 +18,21 @@ ResultT = TypeVar("ResultT")
 class BackgroundStore:
     """Runs what is asked, one after the other, with a connection of its own that is opened when it is needed."""
 
-    def __init__(self, connect: Callable[[], Coordination]) -> None:
-        """`connect` is called on the thread."""
+    def __init__(self, connect: Callable[[], Coordination], thread: Waiters | None = None) -> None:
+        """`connect` is called on the thread, which runs one call at a time."""
         self._connect = connect
-        self._thread = ThreadPoolExecutor(1, "rings")
+        self._thread = thread or WaiterThreads(1, "rings", UNBOUNDED)
         self._coordination: Coordination | None = None
         self._store: RingStore | None = None
 
     async def run(self, work: Callable[[RingStore], ResultT]) -> ResultT:
         """Return what `work` returns. It runs to its end even if nobody waits for it any more."""
-        running = asyncio.get_running_loop().run_in_executor(self._thread, self._run, work)
-        return await asyncio.shield(running)
+        return await asyncio.shield(self._thread.run(self._run, work))
 
     async def close(self) -> None:
         """Finish what was asked, and hang up."""
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._hang_up)
-        self._thread.shutdown()
+        await self._thread.run(self._hang_up)
+        self._thread.close()
 
     def _run(self, work: Callable[[RingStore], ResultT]) -> ResultT:
         if self._store is None:

@@ -38,7 +38,14 @@ class RingFollower:
     follower.start(placement.update, placement.oldest_version_in_use)
     """
 
-    def __init__(self, coordination: Coordination, process: str, background: BackgroundStore) -> None:
+    def __init__(
+        self,
+        coordination: Coordination,
+        process: str,
+        background: BackgroundStore,
+        wall: Callable[[], int] = wall_us,
+    ) -> None:
+        self._wall_us = wall
         self._store = RingStore(coordination)  # to read from
         self._coordination = coordination
         self._background = background
@@ -165,7 +172,7 @@ class RingFollower:
         try:
             while (use := self._use()) != self._reported:
                 await self._background.run(
-                    lambda store, use=use: store.report_use(self._process, *use, now_us=wall_us())  # type: ignore[misc]
+                    lambda store, use=use: store.report_use(self._process, *use, now_us=self._wall_us())  # type: ignore[misc]
                 )
                 self._reported = use
         except CoordinationError as error:

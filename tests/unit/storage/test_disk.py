@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from cluster.threads import WaiterThreads
 from storage.disk import (
     IOV_MAX,
     RealDisk,
     TemporaryFile,
-    WaiterThreads,
     read_fully,
     read_small_file,
     replace_small_file,
@@ -111,7 +111,7 @@ def test_an_attribute_that_cannot_be_set_says_why(tmp_path: Path) -> None:
 
 def test_calls_beyond_the_bound_are_refused() -> None:
     async def run() -> None:
-        waiters = WaiterThreads(threads=1, calls_limit=2)
+        waiters = WaiterThreads(count=1, calls_limit=2)
         calls = [waiters.run(pow, 2, 3), waiters.run(pow, 2, 4)]
         with pytest.raises(OverflowError):
             waiters.run(pow, 2, 5)

@@ -228,7 +228,7 @@ def test_a_read_that_nobody_waits_for_loses_no_rows(tmp_path: Path) -> None:
     async def scenario(store: IndexStore, _log: MemoryLog) -> None:
         await store.rows(rows_message([row("x", 2)]))
         gate = threading.Event()
-        store._thread.submit(gate.wait)
+        store._thread.run(gate.wait)
         reading = asyncio.ensure_future(names(store))
         await asyncio.sleep(0)
         reading.cancel()
