@@ -7,14 +7,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 INSTALLED_TEST := $(VENV)/.installed-test
-TEST_PACKAGES := rclone s3cmd restic
+TEST_PACKAGES := rclone s3cmd restic gcc
 
 # make up DATA=/srv/holdfast NODES=4 PORT_OFFSET=100 DETACH=1
 data_option := $(if $(DATA),--data "$(DATA)")
 up_options := $(data_option) $(if $(NODES),--nodes $(NODES)) $(if $(PORT_OFFSET),--port-offset $(PORT_OFFSET)) \
 	$(if $(DETACH),--detach)
 
-.PHONY: help venv up down status test lint unit functional faults ring-histories bench bench-ring clean
+.PHONY: help venv up down status test lint unit functional faults sim sim-mutants ring-histories bench bench-ring bench-listing bench-repair clean
 
 help:
 	@echo 'make up      start a cluster and stay with it; DETACH=1: behind; DATA= NODES= PORT_OFFSET='
@@ -22,10 +22,14 @@ help:
 	@echo 'make status  tell how it is; DATA='
 	@echo 'make test    everything a change must pass: lint, and all tests'
 	@echo 'make lint    ruff and mypy'
-	@echo 'make unit functional faults    one kind of test each'
+	@echo 'make unit functional    one kind of test each'
+	@echo 'make faults  tests that kill, stop, cut and spoil, in their long form; ROUNDS= TEST='
+	@echo 'make sim     simulated clusters under faults: SEEDS=2000 many, SEED=7 one again; make sim-mutants: is it any good?'
 	@echo 'make ring-histories   the tests of tests/ring on many more random histories; HISTORIES='
 	@echo 'make bench   measure a cluster of its own, or that of DATA=; PEERS= BENCH='
 	@echo 'make bench-ring   our ring builder, files and lookups beside those of OpenStack Swift; ROUNDS='
+	@echo 'make bench-repair   how fast a lost device is made whole, and what clients notice; REPAIR='
+	@echo 'make bench-listing   pages of one container with ROWS= rows, and inserts into it, beside those of an empty one'
 	@echo 'make venv    only make .venv'
 	@echo 'make clean   remove .venv and what tools left; data are not touched'
 
@@ -63,9 +67,26 @@ lint: $(INSTALLED_TEST)
 unit: $(INSTALLED_TEST)
 	$(BIN)/pytest tests/$@
 
-functional faults: $(INSTALLED_TEST)
+functional: $(INSTALLED_TEST)
 	@tools/install-packages $(PYTHON) $(TEST_PACKAGES)
 	$(BIN)/pytest tests/$@
+
+# make faults TEST=tests/faults/test_rebalance_while_nodes_die.py: `make test` has the short forms
+ROUNDS ?=
+faults: $(INSTALLED_TEST)
+	HOLDFAST_TEST_LONG=1 HOLDFAST_TEST_ROUNDS=$(or $(ROUNDS),20) HOLDFAST_TEST_LOAD_S=15 \
+		$(BIN)/pytest --timeout 3600 $(or $(TEST),tests/faults)
+
+# make sim SEEDS=2000 JOBS=2; make sim SEED=7: one of them again, with its trace (docs/simulator.md)
+SEEDS ?= 200
+sim: $(INSTALLED_TEST)
+	@$(BIN)/python -m tests.sim $(if $(SEED),--seed $(SEED),--seeds $(SEEDS)) $(if $(MUTANT),--mutant $(MUTANT)) \
+		$(if $(JOBS),--jobs $(JOBS))
+
+# is each broken variant caught? make sim-mutants SEEDS=500 MUTANT=no_write_back
+sim-mutants: $(INSTALLED_TEST)
+	@$(BIN)/python -m tests.sim.mutants --seeds $(if $(filter file,$(origin SEEDS)),500,$(SEEDS)) \
+		$(if $(MUTANT),--only $(MUTANT)) $(if $(JOBS),--jobs $(JOBS))
 
 # make ring-histories HISTORIES=1000: others each time; a failing one is printed, and kept in .hypothesis
 HISTORIES ?= 300
@@ -81,6 +102,15 @@ bench: $(INSTALLED)
 # make bench-ring ROUNDS=5 BENCH=--json
 bench-ring: $(INSTALLED_TEST)
 	@$(BIN)/python -m tests.bench.ring $(if $(ROUNDS),--rounds $(ROUNDS)) $(BENCH)
+
+# make bench-repair REPAIR="--objects 100000 --large-mib 2048"
+bench-repair: $(INSTALLED_TEST)
+	@$(BIN)/python -m tests.bench.repair $(REPAIR)
+
+# make bench-listing ROWS=10000000 BENCH="--repeats 200": takes about an hour for ten million, and 10 GB under /tmp
+ROWS ?= 1000000
+bench-listing: $(INSTALLED_TEST)
+	@$(BIN)/python -m tests.bench.listing --rows $(ROWS) $(BENCH)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

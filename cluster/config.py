@@ -9,7 +9,7 @@ import os
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from cluster.errors import ConfigError
 from cluster.settings import (
@@ -31,6 +31,7 @@ KEY_SIZE = 32  # bytes of the cluster key
 _HASH_SALT_SIZE = 16  # random bytes in each of hash_prefix and hash_suffix
 _DEFAULT_WORKERS_LIMIT = 4  # of "one per core": more proxies than this take memory from storage on one host
 _PORT = Limits(1, 65_535)
+TableT = TypeVar("TableT")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +62,15 @@ class ClusterConfig:
         ),
     ] = field(repr=False)
     hash_suffix: Annotated[str, Meaning("See hash_prefix.")] = field(repr=False)
+
+    clock_warn_s: Annotated[
+        float,
+        Meaning(
+            "How far a process's clock may be from the others' before status tells. Versions are ordered whatever "
+            "clocks say; times that people read, expiry of objects and of signatures go by them."
+        ),
+        Limits(0.1, DAY_S),
+    ] = 5.0
 
     @property
     def key_bytes(self) -> bytes:
@@ -216,6 +226,16 @@ class StorageConfig:
         Meaning("Time after which an upload that was never committed is dropped from a device."),
         Limits(60),
     ] = 3600.0
+    container_split_rows: Annotated[
+        int,
+        Meaning(
+            "Objects of a container, or of a range of it, beyond which it is split into ranges of names with "
+            "databases of their own; neighbours are merged when an eighth of that is left of them together. Small: "
+            "many databases, longer ways for listings that cross them; large: one device's database grows, and a "
+            "split copies more. 0: never."
+        ),
+        Limits(0),
+    ] = 1_000_000
     replication_interval_s: Annotated[
         float,
         Meaning(
@@ -227,16 +247,102 @@ class StorageConfig:
     rebalance_bytes_per_s: Annotated[
         int,
         Meaning(
-            "Bytes that a device copies or hands over per second when partitions move; each object counts for 64 KiB "
+            "Bytes that a device copies or hands over per second when partitions move; each object counts for 16 KiB "
             "more. Small: a change of the rings takes longer; large: clients wait longer meanwhile. 0: no limit."
         ),
         Limits(0),
     ] = 64 * MiB
+    repair_bytes_per_s: Annotated[
+        int,
+        Meaning(
+            "Bytes per second that a device copies at most, whatever for: to itself, and for others; each object "
+            "counts for 16 KiB more. Below that the rate follows what clients feel. Small: redundancy takes longer to "
+            "come back. 0: no limit."
+        ),
+        Limits(0),
+    ] = 0
+    min_repair_bytes_per_s: Annotated[
+        int,
+        Meaning(
+            "The same at least, however busy clients keep the device. Small: under a steady load lost replicas are not "
+            "rebuilt for long; large: clients wait longer meanwhile."
+        ),
+        Limits(64 * KiB),
+    ] = 8 * MiB
+    handoff_after_s: Annotated[
+        float,
+        Meaning(
+            "Time that a device is down before others keep replicas of what it holds until it is back. Small: much is "
+            "copied for a restart; large: another failure meets fewer replicas. 0: never."
+        ),
+        Limits(0),
+    ] = 600.0
+    heartbeat_interval_s: Annotated[
+        float,
+        Meaning(
+            "Time between two looks at a device's disk: a block is written, synced and read back. Small: an idle disk "
+            "is kept awake; large: one that fails while nobody writes is found out later."
+        ),
+        Limits(0.1, 3600),
+    ] = 2.0
+    hang_after_s: Annotated[
+        float,
+        Meaning(
+            "Time without an answer from the disk after which a device counts as hanging: it refuses everything at "
+            "once, until the disk answers. Small: a busy disk is taken for a sick one; large: a device that others "
+            "must do without keeps them waiting."
+        ),
+        Limits(0.2, 600),
+    ] = 2.0
+    require_mount: Annotated[
+        bool,
+        Meaning(
+            "Devices are used only if their directory is a mount point. Without it a directory that never was one is "
+            "taken as it is; one that was, and is none any more, is never filled either way."
+        ),
+    ] = False
+    scrub_bytes_per_s: Annotated[
+        int,
+        Meaning(
+            "Bytes that a device reads per second to find what is damaged, at most: clients come first. Small: a pass "
+            "takes longer than scrub_cycle_s, and status warns. 0: nothing is read that no client asks for."
+        ),
+        Limits(0),
+    ] = 20 * MiB
+    scrub_cycle_s: Annotated[
+        float,
+        Meaning(
+            "Time from the beginning of one pass over all bytes of a device to the next. Small: disks are read all the "
+            "time; large: damage to two replicas of an object may come together before one is found."
+        ),
+        Limits(60),
+    ] = 14 * DAY_S
+    reclaim_age_s: Annotated[
+        float,
+        Meaning(
+            "Age from which the record of a deletion is given up, once every device has heard of it. Small: writes of "
+            "a client that slept for longer are put behind others; large: deleted names take space for longer."
+        ),
+        Limits(60, 3650 * DAY_S),
+    ] = 7 * DAY_S
+    orphan_grace_s: Annotated[
+        float,
+        Meaning(
+            "Time after the end of an S3 multipart upload from which parts of it that no object is made of are "
+            "deleted. Small: less than a proxy may take to complete an upload; large: such parts take space for longer."
+        ),
+        Limits(60, 3650 * DAY_S),
+    ] = 3600.0
     warn_full_ratio: Annotated[
         float,
         Meaning("Used share of a device's file system from which status warns."),
         Limits(0, 1),
     ] = 0.85
+    copies_full_ratio: Annotated[
+        float,
+        Meaning("Used share from which a device takes no copies of partitions that move, or for others that are down."),
+        Limits(0, 1),
+    ] = 0.90
     refuse_full_ratio: Annotated[
         float,
         Meaning("Used share from which clients' writes are refused. Deletions still work."),
@@ -309,6 +415,32 @@ class DeviceConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NodeConfig:
+    """A node with addresses of its own. One without such a table listens as [ports] says."""
+
+    name: Annotated[str, Meaning("As its devices name their node.")]
+    host: Annotated[
+        str,
+        Meaning("Where its peers reach devices that are added to it, with transport tcp. Empty: a loopback address."),
+    ] = ""
+    listen: Annotated[
+        str, Meaning("Address of its admin ports, and of S3 and Swift on its proxies. Empty: as [ports] says.")
+    ] = ""
+    proxies: Annotated[
+        int,
+        Meaning("Proxy workers on this node. If any node has some, `workers` under [proxy] is not looked at."),
+        Limits(0, 100),
+    ] = 0
+    namespace: Annotated[
+        str,
+        Meaning(
+            "Network namespace that its processes enter when they start, as `ip netns` names it: a node with a network "
+            "of its own on a shared host. It must be there, and the supervisor must be root. Empty: the supervisor's."
+        ),
+    ] = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """A cluster's whole configuration."""
 
@@ -319,6 +451,7 @@ class Config:
     ring: RingConfig = RingConfig()
     log: LogConfig = LogConfig()
     devices: tuple[DeviceConfig, ...] = ()  # ordered by id
+    nodes: tuple[NodeConfig, ...] = ()  # those that have a table
 
     def device(self, device_id: int) -> DeviceConfig:
         """Return the device with this id. Raise ConfigError when there is none."""
@@ -329,12 +462,35 @@ class Config:
 
     def worker_count(self, core_count: int | None = None) -> int:
         """Return how many proxies run on a host with `core_count` cores (default: this one)."""
+        if placed := sum(node.proxies for node in self.nodes):
+            return placed
         cores = core_count or os.cpu_count() or 1
         return self.proxy.workers or min(cores, _DEFAULT_WORKERS_LIMIT)
 
     def wire_port(self, device: DeviceConfig) -> int:
         """Return where `device` takes peers with transport tcp."""
         return device.port or self.ports.wire_port(device.id)
+
+    def node(self, name: str) -> NodeConfig:
+        """Return the node of this name; one that has no table has no settings of its own."""
+        return next((node for node in self.nodes if node.name == name), NodeConfig(name=name))
+
+    def proxy_node(self, worker: int) -> NodeConfig:
+        """Return the node on which a proxy worker runs; without a name when no node has proxies."""
+        placed = [node for node in self.nodes for _worker in range(node.proxies)]
+        return placed[worker] if worker < len(placed) else NodeConfig(name="")
+
+    def proxy_listen(self, worker: int) -> str:
+        """Return the address on which a proxy worker takes clients."""
+        return self.proxy_node(worker).listen or self.ports.listen
+
+    def proxy_admin_listen(self, worker: int) -> str:
+        """Return the address of a proxy worker's admin port."""
+        return self.proxy_node(worker).listen or self.ports.admin_listen
+
+    def storage_admin_listen(self, device_id: int) -> str:
+        """Return the address of the admin port of a device."""
+        return self.node(self.device(device_id).node).listen or self.ports.admin_listen
 
 
 def fresh_cluster(name: str = "holdfast", transport: str = "unix") -> ClusterConfig:
@@ -386,29 +542,28 @@ def parse(text: str) -> Config:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"not TOML: {error}") from None
-    refuse_unknown(tables, [*_SECTIONS, "device"], "the file")
+    refuse_unknown(tables, [*_SECTIONS, "node", "device"], "the file")
     sections: dict[str, Any] = {
         name: read_section(section, f"[{name}]", tables.get(name, {})) for name, section in _SECTIONS.items()
     }
-    config = Config(**sections, devices=_read_devices(tables.get("device", [])))
+    nodes = _read_tables(NodeConfig, "node", tables.get("node", []))
+    devices = sorted(_read_tables(DeviceConfig, "device", tables.get("device", [])), key=lambda device: device.id)
+    config = Config(**sections, nodes=tuple(nodes), devices=tuple(devices))
     check(config)
     return config
 
 
-def _read_devices(tables: object) -> tuple[DeviceConfig, ...]:
+def _read_tables(section: type[TableT], name: str, tables: object) -> list[TableT]:
     if not isinstance(tables, list):
-        raise ConfigError("each device is a table of its own, under [[device]]")
-    devices = [
-        read_section(DeviceConfig, f"[[device]] number {number}", table)
-        for number, table in enumerate(tables, start=1)
-    ]
-    return tuple(sorted(devices, key=lambda device: device.id))
+        raise ConfigError(f"each {name} is a table of its own, under [[{name}]]")
+    return [read_section(section, f"[[{name}]] number {number}", table) for number, table in enumerate(tables, start=1)]
 
 
 def check(config: Config) -> None:
     """Raise ConfigError when settings that are fine alone do not fit together."""
     _check_secrets(config.cluster)
     _check_fullness(config.storage)
+    _check_nodes(config.nodes)
     _check_devices(config.devices)
     _check_ports(config)
 
@@ -430,6 +585,13 @@ def _check_fullness(storage: StorageConfig) -> None:
             "[storage] must have warn_full_ratio <= refuse_full_ratio, not "
             f"{storage.warn_full_ratio} and {storage.refuse_full_ratio}"
         )
+
+
+def _check_nodes(nodes: tuple[NodeConfig, ...]) -> None:
+    names = [node.name for node in nodes]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f"two [[node]] tables have the name {name}: one node has one")
 
 
 def _check_devices(devices: tuple[DeviceConfig, ...]) -> None:
@@ -475,6 +637,8 @@ def render(config: Config) -> str:
     for name in _SECTIONS:
         heading = f"{_HEADINGS[name]}\n[{name}]" if name in _HEADINGS else f"[{name}]"
         parts.append(render_section(getattr(config, name), heading))
+    if config.nodes:
+        parts.append("\n".join(render_plain(node, "[[node]]") for node in config.nodes))
     parts.append(_render_devices(config.devices))
     return "\n\n".join(parts)
 

@@ -17,7 +17,7 @@ from typing import Any
 import uvloop
 
 from cluster.allocator import calm_collector, keep_buffers
-from cluster.clock import HybridClock
+from cluster.clock import HybridClock, deviation_s
 from cluster.config import Config, load
 from cluster.coordination.embedded import EmbeddedCoordination
 from cluster.coordination.errors import CoordinationError
@@ -35,7 +35,7 @@ from proxy.metrics import Measured
 from proxy.objects.service import ObjectService
 from proxy.s3.application import S3Application
 from proxy.s3.config import S3Config
-from proxy.swift.application import SwiftApplication, protocol_error
+from proxy.swift.application import SwiftApplication, failed, protocol_error
 from proxy.swift.call import SwiftConfig
 from storage.client import Placement, connected_placement
 from storage.rings.background import BackgroundStore
@@ -73,10 +73,11 @@ class ProxyDaemon:
         self._make_servers(service, users)
         admin = AdminServer(self._registry, self._health)
         ports = config.ports
-        await admin.start(ports.admin_listen, ports.proxy_admin_port(self._worker))
+        await admin.start(config.proxy_admin_listen(self._worker), ports.proxy_admin_port(self._worker))
         s3, swift = self._servers
-        await s3.listen(ports.listen, ports.s3_port)
-        await swift.listen(ports.listen, ports.swift_port)
+        listen = config.proxy_listen(self._worker)
+        await s3.listen(listen, ports.s3_port)
+        await swift.listen(listen, ports.swift_port)
         calm_collector()
         self._layout.ready(self._name).touch()
         _log.info("ready", worker=self._worker, s3=ports.s3_port, swift=ports.swift_port)
@@ -108,8 +109,11 @@ class ProxyDaemon:
         swift = SwiftApplication(service, users, tokens, SwiftConfig())
         measured = Measured(self._registry)
         self._servers = [
-            HttpServer(measured.application("s3", s3), limits=limits, on_error=s3.protocol_error, log=_log),
-            HttpServer(measured.application("swift", swift), limits=limits, on_error=protocol_error, log=_log),
+            HttpServer(application, limits=limits, on_error=on_error, on_failure=on_failure, log=_log)
+            for application, on_error, on_failure in (
+                (measured.application("s3", s3), s3.protocol_error, s3.failed),
+                (measured.application("swift", swift), protocol_error, failed),
+            )
         ]
 
     def _health(self) -> tuple[bool, Mapping[str, Any]]:
@@ -120,6 +124,7 @@ class ProxyDaemon:
             "devices_down": sorted(down),
             "partitions_without_quorum": lost,
             "rings_version": self._placement.rings.version,
+            "clock_off_s": deviation_s(peer.clock_offset_s for peer in self._placement.peers.values()),
             "connections": sum(server.connection_count for server in self._servers),
         }
         return lost == 0, details

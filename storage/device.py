@@ -5,9 +5,11 @@ start: log, indexes and blobs recover; then everything begins at once; last the 
 others ends first, then what is asked, then what is on disk, the log before the objects that were made from it.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from cluster.clock import HybridClock, deviation_s
 from cluster.config import Config
 from cluster.coordination.errors import CoordinationError
 from cluster.coordination.interface import Coordination
@@ -17,23 +19,56 @@ from cluster.telemetry.log import get_logger
 from cluster.telemetry.metrics import Registry
 from cluster.threads import UNBOUNDED
 from cluster.wire import Server
+from storage.blobs.quarantine import Quarantined
 from storage.blobs.record import DATA_ID_SIZE
 from storage.blobs.store import BlobStore
 from storage.client import Rings, connected_placement
 from storage.disk import Disk, RealDisk
+from storage.health.condition import Health, Service
+from storage.health.disk import ObservedDisk
+from storage.health.door import Door
+from storage.health.gate import Gate
+from storage.health.monitor import Signs
+from storage.housekeeping.bookmark import FileBookmark
+from storage.housekeeping.budget import Both, Budget, Gauge
 from storage.housekeeping.compact import INTERVAL_S, Compact
+from storage.housekeeping.deletion import Deletion
+from storage.housekeeping.expire import Expire
+from storage.housekeeping.heal import Heal
+from storage.housekeeping.heal_databases import HealDatabases
 from storage.housekeeping.join import Join
+from storage.housekeeping.orphans import Orphans
+from storage.housekeeping.promise import Promises
+from storage.housekeeping.rebuild import Rebuild
+from storage.housekeeping.reclaim import Reclaim
 from storage.housekeeping.replicate import Replicate
 from storage.housekeeping.retire import Retire
 from storage.housekeeping.rows import AddRows, Report, RowSender
 from storage.housekeeping.schedule import Schedule
+from storage.housekeeping.scrub import Scrub
+from storage.housekeeping.settle import Settle
+from storage.housekeeping.split import SplitContainers
+from storage.housekeeping.stand_in import StandIn
 from storage.housekeeping.synchronize import Synchronize
 from storage.housekeeping.throttle import Throttle
+from storage.indexes.area import DatabaseArea
 from storage.indexes.store import IndexStore, Tuning
 from storage.log.committer import Committer, Committing
 from storage.log.device import DeviceLog
+from storage.membership.local import LocalFile
+from storage.membership.membership import Membership
+from storage.membership.position import TellPosition
 from storage.messages import DatabaseKind
-from storage.metrics import register_device, register_housekeeping, register_moves
+from storage.metrics import (
+    register_clearing,
+    register_copies,
+    register_device,
+    register_housekeeping,
+    register_moves,
+    register_repair,
+    register_scrub,
+    register_splits,
+)
 from storage.rings.background import BackgroundStore
 from storage.rings.conductor import Conductor
 from storage.rings.document import OBJECT
@@ -41,6 +76,7 @@ from storage.rings.follower import RingFollower
 from storage.rings.reports import device_process
 from storage.service import DeviceService, pull_through
 
+CLEARING_DELAY_S = 10.0  # from start to the first look for garbage: what is more urgent comes first
 CATCH_UP_DELAY_S = 1.0  # from start to the first comparison with peers: they connect meanwhile
 _log = get_logger("storage")
 
@@ -79,14 +115,24 @@ class StorageDevice:
             config, layout, self._follower.load(), self._follower.refresh, self._on_peer_state, environment
         )
         self._schedule = Schedule()
+        self.start_again: Callable[[], None] = lambda: None  # called when only a new start, with recovery, helps
+        self._budget = Budget(config.storage.min_repair_bytes_per_s, config.storage.repair_bytes_per_s)
+        self._membership: Membership
         self._synchronize: list[Synchronize] = []
         self._log: DeviceLog
         self._indexes: IndexStore
         self._blobs: BlobStore
-        self._server: Server
+        self._door: Door
+        self._hardware = Health(since_us=environment.wall_us())
         self._replicate: Replicate
+        self._scrub: Scrub
+        self._heal: Heal
+        self._heal_databases: HealDatabases
         self._join: Join
         self._retire: Retire
+        self._reclaim: Reclaim
+        self._rebuild: Rebuild
+        self._stand_in: StandIn
         self._conductor: Conductor
 
     def __repr__(self) -> str:
@@ -96,22 +142,32 @@ class StorageDevice:
         """Recover, and serve. Blocks the loop while the log is read."""
         self._open()
         service = DeviceService(
-            self._blobs, self._indexes, self._placement, self._device_id, self.status, self._environment.wall_us
+            self._blobs,
+            self._indexes,
+            self._placement,
+            self._device_id,
+            self.status,
+            self._environment.wall_us,
+            self._membership.votes,
+            self._budget,
         )
         self._log.start()
         self._indexes.start()
         self._blobs.start()
-        self._server = Server(
+        gate = Gate(service.handle)
+        server = Server(
             self._config.cluster.key_bytes,
-            service.handle,
+            gate.handle,
             network=self._environment.network,
             entropy=self._environment.entropy,
-            on_client_lost=service.forget_client,
+            wall=self._environment.wall_us,
         )
+        self._door = Door(server, gate, self._layout.device_address(self._config, self._device_id))
         self._placement.start()
         self._start_housekeeping(service)
+        self._membership.start()
         self._follower.start(self._take_over, self._placement.oldest_version_in_use, service.settle)
-        await self._server.start(self._layout.device_address(self._config, self._device_id))
+        await self._door.open()
         _log.info("ready", device=self._device_id, directory=str(self._directory))
 
     def _open(self) -> None:
@@ -126,7 +182,7 @@ class StorageDevice:
             entropy=environment.entropy,
             committer=self._committer,
         )
-        tuning = Tuning(handles=storage.max_open_indexes)
+        tuning = Tuning(handles=storage.max_open_indexes, split_rows=storage.container_split_rows)
         self._indexes = IndexStore(
             directory / "indexes", self._log, pull_through(self._placement), tuning, environment
         )
@@ -142,13 +198,35 @@ class StorageDevice:
             wall=environment.wall_us,
             boot_id=self._boot_id,
             new_id=lambda: environment.entropy(DATA_ID_SIZE),
+            on_corrupt=self._on_corrupt,
+            on_index_damaged=lambda: self.start_again(),
         )
+        self._enter()
+
+    def _enter(self) -> None:
+        """Find out whether this is the device that it was, with all its data, before anything is served."""
+        environment = self._environment
+        self._membership = Membership(
+            self._device_id,
+            self._coordination,
+            self._background,
+            LocalFile(self._disk, str(self._directory)),
+            environment.wall_us,
+            environment.entropy,
+            self._on_membership,
+        )
+        self._membership.enter(self._log.log_id, self._log.end, self._blobs.lost_data)
+        self._blobs.loss_is_known()
+        self._membership.on_floor = self._blobs.raise_floor
+        self._blobs.raise_floor(self._membership.floor)
 
     async def stop(self) -> None:
         """Finish what is under way, and leave everything on disk as the next start likes it best."""
         await self._schedule.close()
+        await self._scrub.close()
+        await self._membership.close(self._log.end)
         await self._close_rings()
-        await self._server.close()
+        await self._door.close()
         await self._placement.close()
         await self._indexes.close()
         await self._blobs.stop()
@@ -173,39 +251,190 @@ class StorageDevice:
         interval_s = self._config.storage.replication_interval_s
         sender = RowSender(placement)
         add_rows = AddRows(self._blobs, sender, placement, device_id, wall)
+        votes = self._membership.roster.votes
         self._replicate = Replicate(
-            self._blobs, service.fetch, self._rings, device_id, placement.peers, interval_s, wall
+            self._blobs,
+            service.copies,
+            self._rings,
+            device_id,
+            placement.peers,
+            interval_s,
+            wall,
+            self._budget,
+            votes,
         )
         self._schedule.add(self._replicate, CATCH_UP_DELAY_S)
         for kind in DatabaseKind:
             synchronize = Synchronize(
-                kind, self._indexes, self._rings, device_id, placement.peers, interval_s, wall
+                kind, self._indexes, self._rings, device_id, placement.peers, interval_s, wall, votes
             )
             self._synchronize.append(synchronize)
             self._schedule.add(synchronize, CATCH_UP_DELAY_S)
         self._schedule.add(add_rows, CATCH_UP_DELAY_S)
         self._schedule.add(Report(self._indexes, sender))
+        self._start_splitting()
         compact = Compact(self._blobs.compaction)
         self._schedule.add(compact, INTERVAL_S)
+        self._start_scrubbing(service)
+        self._start_clearing(sender)
         self._start_moving(service, lambda: self._schedule.wake(compact.name))
         register_device(self._registry, self.status)
         register_housekeeping(self._registry, self._replicate, self._synchronize, add_rows)
         register_moves(self._registry, self._join, self._retire)
+        register_copies(self._registry, service)
+
+    def _start_clearing(self, sender: RowSender) -> None:
+        """Begin to give up what is garbage: old tombstones, expired objects, parts that nothing names."""
+        storage, blobs, environment = self._config.storage, self._blobs, self._environment
+        placement, device_id, wall = self._placement, self._device_id, environment.wall_us
+        clock = HybridClock(int.from_bytes(environment.entropy(4), "big"), wall)
+        promises = Promises(placement, clock)
+        deletion = Deletion(promises, sender, device_id, blobs.confirm_rows, wall)
+        settle = Settle(promises)
+        blobs.tell_promised(settle.note)
+        self._schedule.add(settle, CLEARING_DELAY_S)
+        trusted = self.clock_is_trusted
+        self._reclaim = Reclaim(
+            blobs.reclaims, placement, device_id, storage.reclaim_age_s, self._budget, wall, trusted
+        )
+        expire = Expire(blobs, deletion, placement, device_id, trusted)
+        bookmark = FileBookmark(self._disk, str(self._directory), "orphans", environment.threads(1, "bookmarks"))
+        orphans = Orphans(
+            self._indexes,
+            deletion,
+            sender,
+            placement,
+            device_id,
+            bookmark,
+            storage.orphan_grace_s,
+            wall,
+            trusted,
+        )
+        self._schedule.add(expire, CATCH_UP_DELAY_S)
+        self._schedule.add(self._reclaim, CLEARING_DELAY_S)
+        self._schedule.add(orphans, CLEARING_DELAY_S)
+        register_clearing(self._registry, self._reclaim, expire, orphans)
+
+    def _start_scrubbing(self, service: DeviceService) -> None:
+        """Begin to look for damage, and to make it good."""
+        storage, blobs, wall = self._config.storage, self._blobs, self._environment.wall_us
+        self._scrub = Scrub(
+            (*blobs.areas, DatabaseArea(self._indexes, self._indexes.stored_bytes)),
+            blobs.quarantine,
+            self._disk,
+            str(self._directory / "scrub"),
+            self._environment.threads(1, "scrub"),
+            storage.scrub_bytes_per_s,
+            storage.scrub_cycle_s,
+            self._budget,
+            wall,
+        )
+        replicas = self._placement.replicas
+        self._heal = Heal(
+            self._device_id, blobs, service.copies.fetch_again, lambda key: replicas(OBJECT, key), self._budget
+        )
+        self._heal_databases = HealDatabases(self._device_id, self._indexes, replicas)
+        service.scrub = self._answer_scrub
+        self._indexes.on_catalog_damaged = lambda: self.start_again()
+        self._indexes.on_damage = lambda: self._schedule.wake(HealDatabases.name)
+        for task in (self._scrub, self._heal, self._heal_databases):
+            self._schedule.add(task, CATCH_UP_DELAY_S)
+        register_scrub(self._registry, self._scrub, self._heal)
+
+    def _answer_scrub(self, now: bool) -> Mapping[str, Any]:
+        """Tell how scrubbing is; with `now` begin a pass."""
+        if now and self._scrub.request():
+            self._schedule.wake(self._scrub.name)
+        return self._scrubbing()
+
+    def _scrubbing(self) -> Mapping[str, Any]:
+        return {
+            **self._scrub.progress(),
+            "quarantined": len(self._blobs.quarantine),
+            "databases_damaged": len(self._indexes.incomplete),
+            "databases_wait": self._heal_databases.waiting,
+            "lost": self._heal.lost_count,
+            "lost_objects": self._heal.lost(),
+        }
+
+    def _on_corrupt(self, _found: Quarantined) -> None:
+        self._schedule.wake(Heal.name)
+
+    def _start_splitting(self) -> None:
+        """Begin to split containers that have grown."""
+        self._split = SplitContainers(
+            self._indexes,
+            self._placement,
+            self._background,
+            self._name,
+            self._config.storage.container_split_rows,
+            self._budget,
+            self._environment,
+        )
+        self._schedule.add(self._split, CATCH_UP_DELAY_S)
+        register_splits(self._registry, self._split)
 
     def _start_moving(self, service: DeviceService, on_dropped: Callable[[], None]) -> None:
         """Begin to do what changes of the rings ask of this device."""
-        placement, device_id, wall = self._placement, self._device_id, self._environment.wall_us
+        device_id, wall = self._device_id, self._environment.wall_us
         blobs, indexes, peers = self._blobs, self._indexes, self._placement.peers
-        throttle = Throttle(self._config.storage.rebalance_bytes_per_s)
+        members, votes = self._membership.members, self._membership.roster.votes
+        moving = Both(self._budget, Throttle(self._config.storage.rebalance_bytes_per_s))
         self._join = Join(
-            device_id, self._rings, peers, blobs, service.fetch, indexes, self._background, throttle, wall
+            device_id,
+            self._rings,
+            peers,
+            blobs,
+            service.copies,
+            indexes,
+            self._background,
+            moving,
+            wall,
+            members,
+            self.takes_copies,
         )
         self._retire = Retire(
-            device_id, self._rings, placement.peers, blobs, indexes, throttle, on_dropped, wall
+            device_id, self._rings, peers, blobs, indexes, moving, on_dropped, wall
         )
+        self._rebuild = Rebuild(
+            self._membership, self._rings, peers, blobs, service.copies, indexes, self._budget, wall
+        )
+        self._stand_in = StandIn(
+            device_id,
+            self._rings,
+            peers,
+            blobs,
+            service.copies,
+            indexes,
+            self._budget,
+            self._config.storage.handoff_after_s,
+            self._config.storage.replication_interval_s,
+            votes,
+            self._hand_back,
+            wall,
+            self.takes_copies,
+        )
+        self._retire.kept = lambda: self._stand_in.kept
+        self._retire.paused = lambda: self._membership.rebuilding
         self._conductor = Conductor(self._background, self._name, wall)
-        for task in (self._join, self._retire, self._conductor):
+        position = TellPosition(self._membership, lambda: self._log.end)
+        gauge = Gauge(
+            self._budget, self._log.settled, lambda: self._log.queued_bytes, lambda: service.client_requests
+        )
+        for task in (self._join, self._retire, self._rebuild, self._stand_in, self._conductor, position, gauge):
             self._schedule.add(task, CATCH_UP_DELAY_S)
+        register_repair(self._registry, self._rebuild, self._stand_in, self._budget)
+
+    def _hand_back(self) -> None:
+        """Look again at what is here and should not be: it is other partitions that this device stands in for."""
+        self._retire.look_again()
+        self._schedule.wake(self._retire.name)
+
+    def _on_membership(self) -> None:
+        """Go on, now that this device or another one has lost data or is whole again."""
+        for name in (self._rebuild.name, self._join.name, self._retire.name, self._stand_in.name):
+            self._schedule.wake(name)
+        self._compare_now()
 
     def _rings(self) -> Rings:
         return self._placement.rings
@@ -213,7 +442,7 @@ class StorageDevice:
     def _take_over(self, rings: Rings) -> None:
         """Go by new rings."""
         self._placement.update(rings)
-        for name in (self._join.name, self._retire.name, self._conductor.name):
+        for name in (self._join.name, self._retire.name, self._rebuild.name, self._stand_in.name, self._conductor.name):
             self._schedule.wake(name)
         self._compare_now()
 
@@ -221,10 +450,49 @@ class StorageDevice:
         """Compare with a peer as soon as it is back: each may have what the other has missed."""
         if up:
             self._compare_now()
+            self._schedule.wake(self._rebuild.name)
+            self._schedule.wake(self._retire.name)
+            self._heal.retry()
+            for name in (self._heal.name, self._heal_databases.name):
+                self._schedule.wake(name)
 
     def _compare_now(self) -> None:
         for name in (self._replicate.name, *(task.name for task in self._synchronize)):
             self._schedule.wake(name)
+
+    # hardware
+
+    def signs(self) -> Signs:
+        """Return what the device has met of its disk, for a monitor."""
+        failed = self._log.failed
+        observed = self._disk if isinstance(self._disk, ObservedDisk) else None
+        return Signs(
+            batch_since_s=self._log.batch_since_s,
+            log_failure="" if failed is None else str(failed.detail),
+            log_is_full=self._log.is_full,
+            write_failure="" if observed is None else observed.write_failure,
+            read_errors=0 if observed is None else observed.read_errors(),
+        )
+
+    def follow(self, hardware: Health) -> None:
+        """Serve as far as the hardware allows, from now on. What is final ends housekeeping, too."""
+        before, self._hardware = self._hardware, hardware
+        self._door.follow(hardware)
+        if hardware.condition.is_final and not before.condition.is_final:
+            self._blobs.suspend()
+            self._suspending = asyncio.get_running_loop().create_task(self._schedule.close())
+
+    def takes_copies(self) -> bool:
+        """Tell whether there is room for what could be elsewhere."""
+        return self._hardware.service is Service.ALL
+
+    def clock_off_s(self) -> float | None:
+        """Return how far our clock is ahead of the median of the peers'; None while that is not known."""
+        return deviation_s(peer.clock_offset_s for peer in self._placement.peers.values())
+
+    def clock_is_trusted(self) -> bool:
+        """Tell whether things may be thrown away because of their age."""
+        return abs(self.clock_off_s() or 0.0) <= self._config.cluster.clock_warn_s
 
     # state
 
@@ -240,10 +508,26 @@ class StorageDevice:
             "partitions_to_copy": 0 if copying is None else copying.partitions_total - copying.partitions_done,
             "partitions_misplaced": self._retire.misplaced_count,
             "moving_waits": (copying.waiting if copying is not None else "") or self._retire.waiting,
+            "split_containers": self._indexes.split_counts[0],
+            "container_ranges": self._indexes.split_counts[1],
+            "splitting_waits": self._split.waiting,
+            "reclaim_waits": self._reclaim.waiting,
             **self._blobs.status(),
+            "membership": self._rebuild.status(),
+            "rebuilding": self._membership.rebuilding,
+            "partitions_to_rebuild": self._rebuild.left_count,
+            "standing_in": self._stand_in.status(),
+            "partitions_stood_in": len(self._stand_in.kept),
+            "repair_bytes_per_s": round(self._budget.rate),
+            "scrub": self._scrubbing(),
+            "unrecoverable": self._heal.lost_count,
+            "databases_damaged": len(self._indexes.incomplete),
+            "health": self._hardware.facts(),
+            "failure": self._hardware.sentence() if self._hardware.condition.is_out else "",
+            "clock_off_s": self.clock_off_s(),
         }
 
     def health(self) -> tuple[bool, Mapping[str, Any]]:
         """Tell whether the device serves, and its state."""
         status = self.status()
-        return not status["failed"], status
+        return not status["failed"] and not self._hardware.condition.is_out, status

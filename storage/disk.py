@@ -46,7 +46,7 @@ class Disk(Protocol):
         """Open an existing file for reading and writing."""
 
     def open_direct(self, fd: int) -> int:
-        """Open the file of `fd` once more, for writes of whole blocks past the page cache. OSError: it has none."""
+        """Open the file of `fd` once more, for whole blocks past the page cache. OSError: it has none."""
 
     def create_temporary(self, directory: str) -> TemporaryFile:
         """Create a file that is gone after a crash (or when `directory` is emptied) unless it is named."""
@@ -108,7 +108,7 @@ class RealDisk:
         return os.open(path, os.O_RDWR | os.O_CLOEXEC)
 
     def open_direct(self, fd: int) -> int:
-        return os.open(f"/proc/self/fd/{fd}", os.O_WRONLY | os.O_DIRECT | os.O_CLOEXEC)
+        return os.open(f"/proc/self/fd/{fd}", os.O_RDWR | os.O_DIRECT | os.O_CLOEXEC)
 
     def create_temporary(self, directory: str) -> TemporaryFile:
         try:

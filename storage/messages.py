@@ -13,11 +13,12 @@ from cluster.clock import Timestamp
 
 KEY_SIZE = 16
 INLINE_LIMIT = 1 << 20  # bytes; a larger object is streamed to a file of its own
+RECLAIM_LIMIT = 256  # tombstones of one BLOB_RECLAIM: as many as one record of the log names
 ROWS_LIMIT = 10_000  # rows of one INDEX_LIST or INDEX_CHANGES
 
 
 class Operation(IntEnum):
-    """Numbers on the wire; they are never reused. Behind each: arguments -> reply."""
+    """Numbers on the wire; they are never reused (10, 11 were). Behind each: arguments -> reply."""
 
     BLOB_PUT = 1  # BlobPut + payload -> Version | None, the replaced one (its metadata: a manifest's only)
     BLOB_DELETE = 2  # BlobDelete -> as BLOB_PUT. Commit a tombstone
@@ -28,36 +29,40 @@ class Operation(IntEnum):
     BLOB_HEAD = 7  # (key,) -> Version | None
     BLOB_GET = 8  # BlobGet -> Version | None, and the bytes: payload up to INLINE_LIMIT, else streamed
     BLOB_UPDATE = 9  # BlobUpdate -> (). New metadata over the data of a known version
-    BLOB_RESERVE = 10  # BlobReserve -> Version without metadata | None
-    BLOB_RELEASE = 11  # (key, token) -> ()
     BLOB_FETCH = 12  # BlobFetch -> (). Pull one version over from another device (read repair)
     ROWS_CONFIRM = 13  # ((key, timestamp), …) -> (). Their rows are on a quorum of the container
     BLOB_DIGESTS = 14  # (part_power, (partition, …)) -> (digest, …)
     BLOB_SUBDIGESTS = 15  # (part_power, partition) -> 256 digests, by the 8 bits after the partition's
     BLOB_VERSIONS = 16  # (start key, end key | None, limit) -> ((key, timestamp, deleted), …), ordered
+    BLOB_COPY = 17  # (key,) -> as BLOB_GET of all of it. For replicas that copy: it is no vote in a read
+    BLOB_COPY_MANY = 20  # BlobCopyMany -> ((status, Version | None), …) of the first keys, and their bytes joined
+    BLOB_RECLAIM = 19  # BlobReclaim -> a storage.blobs.reclaim.Holding each, as bytes; having forgotten: ()
+    BLOB_PROMISE = 18  # BlobPromise -> Version | None, the newest, durable. Durable too
 
     INDEX_CREATE = 32  # IndexCreate -> (). Create, bring back, or change metadata
     INDEX_INFO = 33  # IndexInfo -> Info | None
     INDEX_ROWS = 34  # IndexRows -> ()
     INDEX_LIST = 35  # IndexList -> Listing | None
-    INDEX_FREEZE = 36  # IndexFreeze -> (). First half of a deletion: rows are refused for a moment
+    INDEX_FREEZE = 36  # IndexFreeze -> Frozen. First half of a deletion, or of a split: rows are refused for a moment
     INDEX_DELETE = 37  # IndexDelete -> ()
     INDEX_INVENTORY = 38  # (kind, start key, end key | None, limit) -> ((key, digest), …), ordered
     INDEX_CHANGES = 39  # IndexChanges -> Changes | None
+    INDEX_MOVE = 40  # IndexMove -> (). Its rows are elsewhere from now on (storage.ranges)
+    INDEX_SAMPLE = 41  # (kind, key, count) -> (name, …), ordered: so many live rows, picked at random
 
     STATUS = 64  # () -> ({name: value},)
+    SCRUB = 65  # (begin a pass now,) -> ({name: value},), how scrubbing is
 
 
 class Refusal(IntEnum):
-    """Codes of a `cluster.wire.RemoteError`, by what the caller does next."""
+    """Codes of a `cluster.wire.RemoteError`, by what the caller does next. Never reused (4 was)."""
 
     BAD_REQUEST = 1  # a bug of ours: report it
     NOT_FOUND = 2  # no such version, upload or database here
     SUPERSEDED = 3  # something newer is here; detail: its timestamp
-    RESERVED = 4  # another conditional write holds the name; try again shortly
-    NOT_HELD = 5  # the token's reservation is gone (expired, or we restarted)
+    NOT_HELD = 5  # the token's freeze is gone (expired, or we restarted)
     NOT_EMPTY = 6  # a container that has rows is not deleted
-    FROZEN = 7  # a deletion is being decided; try again shortly
+    FROZEN = 7  # a deletion or a split is being decided; try again shortly
     CORRUPT = 8  # a checksum did not match: ask another replica
     DEVICE_FAILED = 9  # EIO, read-only, vanished
     DEVICE_FULL = 10
@@ -65,6 +70,12 @@ class Refusal(IntEnum):
     # placed by rings older than the floor, or naming a device that newer rings lack; detail: a version that is not.
     # Read the rings, and begin again
     STALE_RINGS = 12
+    SPLIT = 15  # the rows are elsewhere, or will be; detail: storage.ranges.state.Refused
+    PROMISED = 14  # nothing below a timestamp, which is the detail, is taken for this name any more
+    # the timestamp is more than a day ahead of our clock, and of what is here; detail: our wall clock, microseconds.
+    # The writer's clock is wrong, or ours: others decide
+    CLOCK_AHEAD = 16
+    REBUILDING = 13  # this device lost data and does not know yet what it should have: ask the others
 
 
 class BlobFlag:
@@ -82,23 +93,21 @@ class DatabaseKind(IntEnum):
 
 
 class BlobPut(NamedTuple):
-    """SUPERSEDED, RESERVED, NOT_HELD."""
+    """SUPERSEDED, PROMISED."""
 
     key: bytes
     timestamp: Timestamp
     flags: int  # BlobFlag
     metadata: bytes  # `storage.metadata.ObjectMetadata`, packed
-    token: bytes | None = None  # of a reservation
 
 
 class BlobDelete(NamedTuple):
-    """SUPERSEDED, RESERVED, NOT_HELD."""
+    """SUPERSEDED, PROMISED."""
 
     key: bytes
     timestamp: Timestamp
     flags: int
     metadata: bytes  # names the row, as for an object
-    token: bytes | None = None
 
 
 class BlobPrepare(NamedTuple):
@@ -109,14 +118,13 @@ class BlobPrepare(NamedTuple):
 
 
 class BlobCommit(NamedTuple):
-    """NOT_FOUND when the upload is gone; SUPERSEDED (the upload stays: commit again), RESERVED, NOT_HELD."""
+    """NOT_FOUND when the upload is gone; SUPERSEDED, PROMISED (the upload stays: commit again)."""
 
     upload_id: bytes
     key: bytes
     timestamp: Timestamp
     flags: int
     metadata: bytes
-    token: bytes | None = None
 
 
 class BlobGet(NamedTuple):
@@ -132,22 +140,35 @@ class BlobGet(NamedTuple):
 
 
 class BlobUpdate(NamedTuple):
-    """NOT_FOUND when `base` is not the newest here; SUPERSEDED when something newer than `timestamp` is."""
+    """NOT_FOUND when `base` is not the newest here; SUPERSEDED when something newer than `timestamp` is; PROMISED."""
 
     key: bytes
     base: Timestamp
     timestamp: Timestamp
     flags: int
     metadata: bytes
-    token: bytes | None = None
 
 
-class BlobReserve(NamedTuple):
-    """Refuse commits of `key` by others for a while. Kept in memory only. RESERVED."""
+class BlobPromise(NamedTuple):
+    """Take nothing below `timestamp` for `key` any more, copies included. SUPERSEDED, PROMISED: too late for that.
+
+    First phase of a write that is decided upon what is there (proxy.objects.register).
+    """
 
     key: bytes
-    token: bytes
-    ttl_s: float
+    timestamp: Timestamp
+
+
+class BlobReclaim(NamedTuple):
+    """Old tombstones that are to be given up. REBUILDING; BUSY: clocks differ.
+
+    First the device refuses writes below `floor` to names that it has nothing of, for ever, and says what it has of
+    these; told to `forget` it holds the tombstones no more. At most RECLAIM_LIMIT at a time.
+    """
+
+    floor: Timestamp
+    tombstones: tuple[tuple[bytes, Timestamp], ...]  # key and timestamp
+    forget: bool = False
 
 
 class BlobFetch(NamedTuple):
@@ -158,6 +179,20 @@ class BlobFetch(NamedTuple):
     source: int  # device id in the object ring
 
 
+class BlobCopyMany(NamedTuple):
+    """The newest versions of keys, whole. Of each that is answered, in order, at least of the first: a status.
+
+    From 0 on that is how many bytes of the payload are its data; `COPY_ALONE`: too large, ask for it by BLOB_COPY;
+    below: minus a Refusal, CORRUPT for one.
+    """
+
+    keys: tuple[bytes, ...]
+    limit: int  # bytes of data, of which the first may be more
+
+
+COPY_ALONE = -1000
+
+
 class Version(NamedTuple):
     """A version of an object, as a replica holds it."""
 
@@ -165,7 +200,7 @@ class Version(NamedTuple):
     deleted: bool
     flags: int
     size: int  # bytes of data
-    metadata: bytes = b""  # empty in answers to BLOB_STAT and BLOB_RESERVE
+    metadata: bytes = b""  # empty in answers to BLOB_STAT
 
 
 class Row(NamedTuple):
@@ -247,6 +282,8 @@ class IndexList(NamedTuple):
     delimiter: str = ""
     reverse: bool = False
     sync_from: int | None = None
+    low: str = ""  # names from it on: of a range database, which may hold others (storage.ranges)
+    high: str = ""  # names below it; empty: no bound
 
 
 class Listing(NamedTuple):
@@ -258,12 +295,22 @@ class Listing(NamedTuple):
 
 
 class IndexFreeze(NamedTuple):
-    """Refuse rows for `ttl_s` unless INDEX_DELETE decides first. NOT_EMPTY, NOT_FOUND."""
+    """Refuse rows for `ttl_s` unless INDEX_DELETE or INDEX_MOVE decides first. NOT_EMPTY, NOT_FOUND, SPLIT."""
 
     kind: int
     key: bytes
     token: bytes
     ttl_s: float
+    empty: bool = True  # only a database without rows, that has not moved them; else whatever it is
+
+
+class Frozen(NamedTuple):
+    """What a replica that is frozen knows of its split (storage.ranges.state)."""
+
+    put_timestamp: Timestamp
+    moved: Timestamp  # ZERO: its rows are here
+    pointers: list[Any]  # of that
+    accepted: Any | None  # storage.ranges.state.Accepted
 
 
 class IndexDelete(NamedTuple):
@@ -273,6 +320,25 @@ class IndexDelete(NamedTuple):
     key: bytes
     token: bytes
     timestamp: Timestamp | None
+
+
+class IndexMove(NamedTuple):
+    """Say where rows are. With a token: accept that, under `timestamp`; NOT_HELD when the freeze is gone.
+
+    Without a token: it is decided. Without pointers and token: only `counts`.
+    """
+
+    kind: int
+    key: bytes
+    account: str
+    container: str
+    put_timestamp: Timestamp  # of the container
+    timestamp: Timestamp
+    pointers: list[Any]  # (low, range id)
+    counts: dict[str, Any]  # range id -> (timestamp, objects, bytes)
+    base: Timestamp  # of the decision before; ZERO: none
+    token: bytes | None = None
+    deleted: bool = False  # decided: that it is deleted at `timestamp`; accepted so without pointers
 
 
 class IndexChanges(NamedTuple):

@@ -29,12 +29,26 @@ class ObjectMetadata(NamedTuple):
     row: dict[str, Any]  # `Row.extra`
 
 
+DELETE_AT = "delete_at"  # in `system`: the second since 1970 in which the object expires (Swift's X-Delete-At)
+EXPIRES = DELETE_AT.encode()  # nothing that expires is packed without these bytes
+
+class Lineage(NamedTuple):
+    """Where a version comes from: what writes that are decided upon what is there leave for each other."""
+
+    # origins of the versions that were there immediately before it, the newest first, as many as are known: up to
+    # LINEAGE_LENGTH, and not beyond one that was written whatever was there. ZERO: there was none
+    before: tuple[bytes, ...] = ()
+    origin: bytes = b""  # timestamp under which it was written first; b"": its own
+
+
+LINEAGE_LENGTH = 8
 _FIELD_COUNT = len(ObjectMetadata._fields)
+_NO_LINEAGE = Lineage()
 
 
-def pack(metadata: ObjectMetadata) -> bytes:
-    """Encode `metadata`."""
-    packed: bytes = msgpack.packb(metadata)
+def pack(metadata: ObjectMetadata, lineage: Lineage = _NO_LINEAGE) -> bytes:
+    """Encode `metadata`, and behind it where the version comes from, if that is known."""
+    packed: bytes = msgpack.packb(metadata if lineage is _NO_LINEAGE else (*metadata, *lineage))
     return packed
 
 
@@ -44,6 +58,20 @@ def unpack(data: bytes | memoryview) -> ObjectMetadata:
     if not isinstance(values, list) or len(values) < _FIELD_COUNT:
         raise ValueError("not an object's metadata")
     return ObjectMetadata(*values[:_FIELD_COUNT])
+
+
+def expiry_of(data: bytes | memoryview) -> int | None:
+    """Return the second in which an object with this packed metadata expires, None: never."""
+    try:
+        due_s = unpack(data).system.get(DELETE_AT)
+    except (ValueError, TypeError, AttributeError):
+        return None  # whoever wrote that is newer than we are, or a test
+    return due_s if isinstance(due_s, int) and 0 <= due_s < 1 << 63 else None
+
+
+def lineage_in(data: bytes | memoryview) -> Lineage:
+    """Return the lineage in what `pack` made."""
+    return Lineage(*msgpack.unpackb(data, use_list=False)[_FIELD_COUNT : _FIELD_COUNT + len(_NO_LINEAGE)])
 
 
 def row_of(metadata: ObjectMetadata, timestamp: Timestamp, deleted: bool) -> Row:

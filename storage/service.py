@@ -15,23 +15,29 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, ParamSpec, TypeVar
 
-from cluster.clock import Timestamp, microseconds_of, wall_us
-from cluster.wire import BodyReader, Buffer, Later, Peer, PeerUnavailable, RemoteError, Reply, Request
+from cluster.clock import wall_us
+from cluster.wire import BodyReader, Buffer, Later, PeerUnavailable, RemoteError, Reply, Request
 from storage.blobs.reader import FileReader
 from storage.blobs.reads import GetAnswer
+from storage.blobs.reclaim import Holding
 from storage.blobs.store import BlobStore
 from storage.client import Placement
+from storage.copying import FETCH_TIMEOUT_S, UNLIMITED, Copies, GivingBudget, answer_many, peer_of
 from storage.indexes.interfaces import Pull
 from storage.indexes.store import IndexStore
+from storage.membership.votes import Votes
 from storage.messages import (
+    RECLAIM_LIMIT,
     BlobCommit,
+    BlobCopyMany,
     BlobDelete,
     BlobFetch,
     BlobFlag,
     BlobGet,
     BlobPrepare,
+    BlobPromise,
     BlobPut,
-    BlobReserve,
+    BlobReclaim,
     BlobUpdate,
     Changes,
     DatabaseKind,
@@ -41,6 +47,7 @@ from storage.messages import (
     IndexFreeze,
     IndexInfo,
     IndexList,
+    IndexMove,
     IndexRows,
     Operation,
     Refusal,
@@ -48,22 +55,23 @@ from storage.messages import (
     parse,
 )
 
-FETCH_TIMEOUT_S = 30.0
-LISTED_AFTER_S = 120.0  # a version that is fetched: by then those that took its write have seen to its row
 # Data of an upload is no version before its commit; to give up, and to confirm a row, changes no version; the rest
 # shows what is here to those who know themselves what that is worth: operators and housekeeping.
 UNFENCED = frozenset(
     {
         Operation.BLOB_PREPARE,
         Operation.BLOB_ABORT,
-        Operation.BLOB_RELEASE,
         Operation.ROWS_CONFIRM,
         Operation.BLOB_DIGESTS,
         Operation.BLOB_SUBDIGESTS,
         Operation.BLOB_VERSIONS,
+        Operation.BLOB_COPY,
+        Operation.BLOB_COPY_MANY,
         Operation.INDEX_INVENTORY,
         Operation.INDEX_CHANGES,
+        Operation.INDEX_SAMPLE,
         Operation.STATUS,
+        Operation.SCRUB,
     }
 )
 P = ParamSpec("P")
@@ -82,13 +90,21 @@ class DeviceService:
         device_id: int,
         status: Callable[[], Mapping[str, Any]],
         wall: Callable[[], int] = wall_us,
+        votes: Votes | None = None,
+        budget: GivingBudget = UNLIMITED,
     ) -> None:
+        self.votes = votes or Votes()
+        self.client_requests = 0  # reads and writes of clients, roughly: whether there are any is what counts
+        self._budget = budget  # of what is copied from here
+        self.copies = Copies(blobs, placement, wall)
+        self.fetch = self.copies.fetch
         self._blobs = blobs
         self._indexes = indexes
         self._placement = placement
         self._device_id = device_id
         self._status = status
-        self._wall_us = wall
+        # tells how scrubbing is, and begins a pass when asked to; whoever scrubs puts itself here
+        self.scrub: Callable[[bool], Mapping[str, Any]] = lambda _now: {}
         self._unsettled: set[asyncio.Future[Any]] = set()  # writes that are not in the log yet, and those that wait
         self._handlers: dict[int, Callable[[Request], Answer]] = {
             Operation.BLOB_PUT: self._put,
@@ -100,9 +116,11 @@ class DeviceService:
             Operation.BLOB_HEAD: self._head,
             Operation.BLOB_GET: self._get,
             Operation.BLOB_UPDATE: self._update,
-            Operation.BLOB_RESERVE: self._reserve,
-            Operation.BLOB_RELEASE: self._release,
+            Operation.BLOB_PROMISE: self._promise,
+            Operation.BLOB_RECLAIM: self._reclaim,
             Operation.BLOB_FETCH: self._fetch,
+            Operation.BLOB_COPY: self._copy_out,
+            Operation.BLOB_COPY_MANY: self._copy_many,
             Operation.ROWS_CONFIRM: self._confirm,
             Operation.BLOB_DIGESTS: self._digests,
             Operation.BLOB_SUBDIGESTS: self._subdigests,
@@ -115,7 +133,10 @@ class DeviceService:
             Operation.INDEX_DELETE: self._index_delete,
             Operation.INDEX_INVENTORY: self._index_inventory,
             Operation.INDEX_CHANGES: self._index_changes,
+            Operation.INDEX_MOVE: self._index_move,
+            Operation.INDEX_SAMPLE: self._index_sample,
             Operation.STATUS: self._answer_status,
+            Operation.SCRUB: self._scrub,
         }
 
     def handle(self, request: Request) -> Answer:
@@ -130,9 +151,21 @@ class DeviceService:
         if handler is None:
             raise RemoteError(Refusal.BAD_REQUEST, f"no operation {request.operation}")
         try:
+            if self.votes.restricted:
+                self.votes.check(request)
             return handler(request)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, IndexError) as error:
             raise RemoteError(Refusal.BAD_REQUEST, f"operation {request.operation}: {error}") from error
+
+    @property
+    def copied_objects(self) -> int:
+        """How many versions were copied from peers, whoever asked for that."""
+        return self.copies.copied_objects
+
+    @property
+    def copied_bytes(self) -> int:
+        """Bytes of them."""
+        return self.copies.copied_bytes
 
     async def settle(self) -> None:
         """Wait until every write that was let in before now is durable and seen by all reads, or has failed.
@@ -174,25 +207,15 @@ class DeviceService:
             try:
                 await self._blobs.commit(message)
             except RemoteError as refusal:
-                if refusal.code != Refusal.SUPERSEDED or self._holds(message.key, message.timestamp):
+                if refusal.code != Refusal.SUPERSEDED or self.copies.holds(message.key, message.timestamp):
                     raise
-                await self._settled(message.key)
+                await self.copies.settled(message.key)
             else:
                 return Reply(previous)
 
-    def _holds(self, key: bytes, timestamp: Timestamp) -> bool:
-        """Tell whether that version or a newer one is durable here."""
-        held = self._blobs.stat(key)
-        return held is not None and held.timestamp >= timestamp
-
-    async def _settled(self, key: bytes) -> None:
-        """Wait until what was on its way into the log is there, or has failed."""
-        pending = self._blobs.pending(key)
-        if pending is not None:
-            await asyncio.gather(pending, return_exceptions=True)
-
     def _replacing(self, key: bytes, write: Callable[[], asyncio.Future[Any]]) -> Answer:
         """Answer a write, once it is durable, with the version that it replaces."""
+        self.client_requests += 1
         previous = self._blobs.stat(key)
         if _is_manifest(previous):
             return self._settling(self._replacing_manifest(key, write))
@@ -209,6 +232,7 @@ class DeviceService:
         return await found if isinstance(found, Awaitable) else found
 
     def _prepare(self, request: Request) -> Answer:
+        self.client_requests += 1
         message = parse(BlobPrepare, request.metadata)
         if request.body is None:
             raise ValueError("no body")
@@ -235,6 +259,7 @@ class DeviceService:
         return Reply(await found)
 
     def _get(self, request: Request) -> Answer:
+        self.client_requests += 1
         answer = self._blobs.get(parse(BlobGet, request.metadata))
         return _with_bytes(*answer) if isinstance(answer, tuple) else self._get_later(answer)
 
@@ -244,18 +269,33 @@ class DeviceService:
     def _update(self, request: Request) -> Answer:
         return Later(self._watched(self._blobs.update(parse(BlobUpdate, request.metadata))), Reply())
 
-    def _reserve(self, request: Request) -> Answer:
-        found = self._blobs.reserve(parse(BlobReserve, request.metadata), request.client)
-        return self._head_later(found) if isinstance(found, Awaitable) else Reply(found)
+    def _promise(self, request: Request) -> Answer:
+        return self._settling(_replied(self._blobs.promise, parse(BlobPromise, request.metadata)))
 
-    def _release(self, request: Request) -> Answer:
-        key, token = request.metadata
-        self._blobs.release(key, token)
-        return Reply()
+    def _reclaim(self, request: Request) -> Answer:
+        message = parse(BlobReclaim, request.metadata)
+        if len(message.tombstones) > RECLAIM_LIMIT:
+            raise ValueError(f"{len(message.tombstones)} tombstones at a time")
+        if self.votes.restricted:
+            raise RemoteError(Refusal.REBUILDING, "this device does not know what it should have")
+        return self._settling(self._reclaimed(message))
 
-    def forget_client(self, client: object) -> None:
-        """Give up what a client held that is gone."""
-        self._blobs.release_all(client)
+    async def _reclaimed(self, message: BlobReclaim) -> Reply:
+        """Answer about tombstones, or forget them. A name that is being copied here has something on its way."""
+        reclaims = self._blobs.reclaims
+        tombstones = [(key, timestamp) for key, timestamp in message.tombstones]
+        if message.forget:
+            await reclaims.forget(tombstones)
+            return Reply()
+        await reclaims.raise_floor(message.floor)
+        return Reply(
+            bytes(
+                [
+                    Holding.OTHER if self.copies.is_copying(key) else reclaims.holding(key, timestamp)
+                    for key, timestamp in tombstones
+                ]
+            )
+        )
 
     def _fetch(self, request: Request) -> Answer:
         message = parse(BlobFetch, request.metadata)
@@ -270,38 +310,15 @@ class DeviceService:
             raise RemoteError(Refusal.BUSY, f"device {message.source} cannot be asked: {error}") from error
         return Reply()
 
-    async def fetch(self, key: bytes, timestamp: Timestamp, source: int) -> None:
-        """Copy version `timestamp` of `key`, or a newer one, from device `source`.
+    def _copy_out(self, request: Request) -> Answer:
+        (key,) = request.metadata
+        held = self._blobs.stat(key)
+        self._budget.spend(0 if held is None else held.size)  # without waiting: a client's read may depend on it
+        answer = self._blobs.get(BlobGet(key))
+        return _with_bytes(*answer) if isinstance(answer, tuple) else self._get_later(answer)
 
-        Raise RemoteError (NOT_FOUND: it has neither), PeerUnavailable.
-        """
-        while not self._holds(key, timestamp):
-            if self._blobs.pending(key) is None:
-                await self._copy(key, timestamp, source)
-            else:  # it may be this very version
-                await self._settled(key)
-
-    async def _copy(self, key: bytes, timestamp: Timestamp, source: int) -> None:
-        reply = await self._ask_for(key, source)
-        if reply.metadata is None:
-            raise RemoteError(Refusal.NOT_FOUND, "the source does not have it either")
-        version = parse(Version, reply.metadata)
-        if version.timestamp < timestamp:
-            raise RemoteError(Refusal.NOT_FOUND, "the source has an older version")
-        data = reply.payload if reply.body is None else reply.body.read
-        age_s = (self._wall_us() - microseconds_of(version.timestamp)) / 1e6
-        await self._blobs.install(key, version, data, listed=age_s > LISTED_AFTER_S)
-
-    async def _ask_for(self, key: bytes, source: int) -> Reply:
-        """Ask a device for an object, once more when it knows newer rings than we did."""
-        placement = self._placement
-        peer = _peer(placement, source)
-        try:
-            return await peer.call(Operation.BLOB_GET, BlobGet(key), b"", FETCH_TIMEOUT_S, placement.rings.version)
-        except RemoteError as refusal:
-            if refusal.code != Refusal.STALE_RINGS or not placement.refresh(refusal.detail):
-                raise
-        return await peer.call(Operation.BLOB_GET, BlobGet(key), b"", FETCH_TIMEOUT_S, placement.rings.version)
+    def _copy_many(self, request: Request) -> Answer:
+        return answer_many(self._blobs, parse(BlobCopyMany, request.metadata), self._budget)
 
     def _confirm(self, request: Request) -> Answer:
         self._blobs.confirm_rows(request.metadata)
@@ -322,6 +339,7 @@ class DeviceService:
     # containers and accounts
 
     def _index_rows(self, request: Request) -> Answer:
+        self.client_requests += 1
         rows = self._indexes.rows(parse(IndexRows, request.metadata))
         if isinstance(rows, asyncio.Task):  # its database must be looked up first
             self._watched(rows)
@@ -336,12 +354,20 @@ class DeviceService:
         return answer if message.sync_from is None else self._settling(answer)
 
     def _index_list(self, request: Request) -> Answer:
+        self.client_requests += 1
         message = parse(IndexList, request.metadata)
         answer = _replied(self._indexes.list, message)
         return answer if message.sync_from is None else self._settling(answer)
 
     def _index_freeze(self, request: Request) -> Answer:
-        return self._settling(_done(self._indexes.freeze, parse(IndexFreeze, request.metadata)))
+        return self._settling(_replied(self._indexes.freeze, parse(IndexFreeze, request.metadata)))
+
+    def _index_move(self, request: Request) -> Answer:
+        return self._settling(_done(self._indexes.move, parse(IndexMove, request.metadata)))
+
+    def _index_sample(self, request: Request) -> Answer:
+        _kind, key, count = request.metadata
+        return _replied(self._indexes.sample, key, count)
 
     def _index_delete(self, request: Request) -> Answer:
         return self._settling(_done(self._indexes.delete, parse(IndexDelete, request.metadata)))
@@ -352,6 +378,10 @@ class DeviceService:
 
     def _index_changes(self, request: Request) -> Answer:
         return _replied(self._indexes.changes, parse(IndexChanges, request.metadata))
+
+    def _scrub(self, request: Request) -> Answer:
+        (now,) = request.metadata
+        return Reply((dict(self.scrub(bool(now))),))
 
     def _answer_status(self, _request: Request) -> Answer:
         return Reply((dict(self._status()),))
@@ -375,19 +405,11 @@ def _with_bytes(version: Version | None, data: Buffer | FileReader) -> Reply:
     return Reply(version, body=data) if isinstance(data, FileReader) else Reply(version, data)
 
 
-def _peer(placement: Placement, device_id: int) -> Peer:
-    """Return the connection to a device. Who names one that is in no ring any more goes by rings older than ours."""
-    peer = placement.peers.get(device_id)
-    if peer is None:
-        raise RemoteError(Refusal.STALE_RINGS, placement.rings.version)
-    return peer
-
-
 def pull_through(placement: Placement) -> Pull:
     """Return what asks peers for pages of changes."""
 
     async def pull(device_id: int, message: IndexChanges, _kind: DatabaseKind) -> Changes | None:
-        peer = _peer(placement, device_id)
+        peer = peer_of(placement, device_id)
         reply = await peer.call(Operation.INDEX_CHANGES, message, b"", FETCH_TIMEOUT_S)
         return None if reply.metadata is None else parse(Changes, reply.metadata)
 

@@ -1,6 +1,8 @@
 """A real cluster of processes for a test: started, asked, hurt and stopped through the `holdfast` command."""
 
 import contextlib
+import dataclasses
+import http.client
 import json
 import os
 import signal
@@ -8,12 +10,19 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import boto3
 from botocore.config import Config
+
+from cluster.config import NodeConfig, load
+from cluster.errors import ConfigError
+from cluster.layout import Layout
+from tests.network import Network
+from tools import creation
 
 COMMAND = [sys.executable, "-m", "tools.cli"]
 ROOT = Path(__file__).parent.parent
@@ -39,31 +48,34 @@ def _is_free(port: int) -> bool:
 
 
 class Cluster:
-    """One cluster under `directory`."""
+    """One cluster under `directory`. Its clients are given `endpoints` in turn."""
 
     def __init__(self, directory: Path, nodes: int = 4) -> None:
         self.directory = directory
         self.nodes = nodes
         self.offset = free_port_offset()
         self.env: dict[str, str] = {}
+        self.storage_settings: dict[str, Any] = {}  # of [storage], for a cluster that is made
 
     def holdfast(self, *arguments: str, check: bool = True, timeout_s: float = 60) -> str:
         """Run `holdfast` on this cluster; return what it printed."""
-        command = [*COMMAND, *arguments, "--data", str(self.directory)]
-        done = subprocess.run(
-            command, cwd=ROOT, capture_output=True, text=True, timeout=timeout_s, check=False
-        )
+        done = self._holdfast(arguments, timeout_s)
         assert not check or done.returncode == 0, f"{arguments}: {done.stdout}\n{done.stderr}"
         return done.stdout
 
+    def _holdfast(self, arguments: Sequence[str], timeout_s: float) -> subprocess.CompletedProcess[str]:
+        command = [*COMMAND, *arguments, "--data", str(self.directory)]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=timeout_s, check=False)
+
     def up(self) -> None:
         """Start the cluster and wait until it is ready."""
-        self.holdfast(
-            "up", "--detach", "--nodes", str(self.nodes), "--port-offset", str(self.offset), timeout_s=90
-        )
+        self.holdfast("up", "--detach", *self._up_options(), timeout_s=90)
         lines = self.holdfast("env").splitlines()
         pairs = (line.removeprefix("export ").partition("=") for line in lines if "=" in line)
         self.env = {name: value.strip("'\"") for name, _equals, value in pairs}
+
+    def _up_options(self) -> tuple[str, ...]:
+        return ("--nodes", str(self.nodes), "--port-offset", str(self.offset))
 
     def down(self) -> None:
         """Stop the cluster; the data stay."""
@@ -71,7 +83,9 @@ class Cluster:
 
     def status(self) -> dict[str, Any]:
         """Return `holdfast status --json`."""
-        parsed: dict[str, Any] = json.loads(self.holdfast("status", "--json", check=False))
+        done = self._holdfast(("status", "--json"), 60)
+        assert done.stdout, f"no status: {done.stderr}"
+        parsed: dict[str, Any] = json.loads(done.stdout)
         return parsed
 
     def processes(self) -> dict[str, int]:
@@ -123,6 +137,11 @@ class Cluster:
         """Where S3 is served."""
         return self.env["AWS_ENDPOINT_URL"]
 
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        """All places where S3 is served."""
+        return (self.s3_endpoint,)
+
     def environment(self) -> dict[str, str]:
         """Return what a client's process gets: this cluster's variables and nothing of the user's."""
         kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
@@ -141,6 +160,31 @@ class Cluster:
         assert not check or done.returncode == 0, f"{command}: {done.stdout}\n{done.stderr}"
         return done
 
+    def metrics(self, device: int) -> dict[str, float]:
+        """Return the metrics of the daemon of `device` by name; none when it does not answer, or is not there yet."""
+        try:
+            host, port = self.admin_address(device)
+            with urllib.request.urlopen(f"http://{host}:{port}/metrics", timeout=5) as answer:
+                lines = answer.read().decode().splitlines()
+        except (ConfigError, OSError, http.client.HTTPException):
+            return {}
+        pairs = (line.rpartition(" ") for line in lines if line and line[0] != "#")
+        return {name: float(value) for name, _space, value in pairs}
+
+    def admin_address(self, device: int) -> tuple[str, int]:
+        """Return where the daemon of `device` serves its metrics."""
+        config = load(self.directory / "cluster.toml")
+        return config.storage_admin_listen(device), config.ports.storage_admin_port(device)
+
+    def log_lines(self, *words: str) -> list[str]:
+        """Return the lines of all logs in which one of `words` is."""
+        return [
+            f"{path.stem}: {line}"
+            for path in sorted((self.directory / "log").glob("*.log*"))
+            for line in path.read_text(errors="replace").splitlines()
+            if any(word in line for word in words)
+        ]
+
     def user(self, *arguments: str) -> Any:
         """Run `holdfast user`; return what it tells."""
         return json.loads(self.holdfast("user", *arguments, "--json"))
@@ -156,6 +200,56 @@ class Cluster:
             region_name=self.env["AWS_DEFAULT_REGION"],
             config=Config(**{"s3": {"addressing_style": "path"}, **config}),
         )
+
+
+class NetworkedCluster(Cluster):
+    """A cluster whose nodes talk over TCP, each in a network of its own; two of them have a proxy.
+
+    `network` may have more nodes than the cluster begins with: `node add` takes them in order.
+    """
+
+    def __init__(self, directory: Path, network: Network, nodes: int = 4) -> None:
+        super().__init__(directory, nodes)
+        self.network = network
+        self.offset = 0  # the ports are all free there
+        self.proxies = (network.names[0], network.names[nodes - 1])
+
+    def up(self) -> None:
+        """Start the cluster, making it first, and wait until it is ready."""
+        if not (self.directory / "cluster.toml").exists():
+            self._create()
+        super().up()
+
+    def _up_options(self) -> tuple[str, ...]:
+        return ()
+
+    def _create(self) -> None:
+        made = creation.plan(creation.Wishes(node_count=self.nodes))
+        config = dataclasses.replace(
+            made,
+            cluster=dataclasses.replace(made.cluster, transport="tcp"),
+            storage=dataclasses.replace(made.storage, **self.storage_settings),
+            devices=tuple(
+                dataclasses.replace(device, host=self.network.host(device.node)) for device in made.devices
+            ),
+            nodes=tuple(
+                NodeConfig(
+                    name=name,
+                    host=self.network.host(name),
+                    listen=self.network.listen(name),
+                    proxies=int(name in self.proxies),
+                    namespace=self.network.namespace(name),
+                )
+                for name in self.network.names
+            ),
+        )
+        self.directory.mkdir(parents=True, mode=0o700)
+        creation.create(Layout(self.directory), config)
+
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        port = load(self.directory / "cluster.toml").ports.s3_port
+        return tuple(f"http://{self.network.listen(name)}:{port}" for name in self.proxies)
 
 
 def _signal(pid: int, number: int) -> None:

@@ -16,14 +16,15 @@ import functools
 import os
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import msgpack
 
 from cluster.clock import HybridClock, wall_us
+from cluster.threads import WaiterThreads
 from cluster.wire import Buffer, Later, Peer, PeerUnavailable, RemoteError, Reply, Request
 from cluster.wire.connection import fail, failed
 from cluster.wire.flow import WINDOW, BodyReader, Inflow, Outflow
@@ -37,11 +38,19 @@ from ring.lookup import Ring
 from storage.blobs.store import BlobStore
 from storage.client import Placement, Rings
 from storage.disk import RealDisk
+from storage.housekeeping.bookmark import FileBookmark
+from storage.housekeeping.deletion import Deletion
+from storage.housekeeping.expire import Expire
+from storage.housekeeping.orphans import Orphans
+from storage.housekeeping.promise import Promises
+from storage.housekeeping.reclaim import Reclaim
 from storage.housekeeping.replicate import Replicate
 from storage.housekeeping.rows import AddRows, Report, RowSender
 from storage.housekeeping.synchronize import Synchronize
+from storage.housekeeping.throttle import Throttle
 from storage.indexes.store import IndexStore, Tuning
 from storage.log.device import DeviceLog
+from storage.membership.votes import Votes
 from storage.messages import DatabaseKind
 from storage.rings.document import ACCOUNT, CONTAINER, OBJECT, Stage
 from storage.service import DeviceService, pull_through
@@ -351,8 +360,6 @@ class LoopbackPeer:
         """Lose the connection, and what is under way."""
         self._connected = False
         self.cut("the connection was lost")
-        if self.device.running:
-            self.device.service.forget_client(self)
 
     def reconnect(self) -> None:
         """Have the connection back."""
@@ -440,12 +447,15 @@ class LoopbackDevice:
         disk = _NoSync()
         self.directory.mkdir(parents=True, exist_ok=True)
         self.log = DeviceLog(str(self.directory / "log"), disk=disk)
-        self.indexes = IndexStore(self.directory / "indexes", self.log, pull_through(self.placement), _TUNING)
+        tuning = replace(_TUNING, split_rows=self.cluster.split_rows)
+        self.indexes = IndexStore(self.directory / "indexes", self.log, pull_through(self.placement), tuning)
         self.indexes.recover()
+        wall = self.cluster.time_us
         self.blobs = BlobStore(
-            self.log, str(self.directory / "blobs"), self.cluster.ring.part_power, disk=disk
+            self.log, str(self.directory / "blobs"), self.cluster.ring.part_power, disk=disk, wall=wall
         )
-        self.service = DeviceService(self.blobs, self.indexes, self.placement, self.id, dict)
+        votes = self.cluster.votes(self)
+        self.service = DeviceService(self.blobs, self.indexes, self.placement, self.id, dict, wall, votes)
         self.log.start()
         self.indexes.start()
         self.blobs.start()
@@ -460,7 +470,7 @@ class LoopbackDevice:
         self.blobs.close()
 
     async def crash(self) -> None:
-        """Lose all that is in memory: uploads, reservations, freezes, pending rows; nothing is checkpointed.
+        """Lose all that is in memory: uploads, freezes, pending rows; nothing is checkpointed.
 
         What was handed to the log before is on disk.
         """
@@ -482,7 +492,7 @@ class LoopbackDevice:
     def replicate(self) -> Replicate:
         """Return the task that pulls objects from the other devices."""
         peers = self.placement.peers
-        return Replicate(self.blobs, self.service.fetch, self._rings, self.id, peers, _INTERVAL_S)
+        return Replicate(self.blobs, self.service.copies, self._rings, self.id, peers, _INTERVAL_S)
 
     def synchronize(self, kind: DatabaseKind) -> Synchronize:
         """Return the task that pulls databases."""
@@ -495,6 +505,26 @@ class LoopbackDevice:
         """Return the task that adds missing rows."""
         placement = self.cluster.placement(f"device {self.id}")
         return AddRows(self.blobs, RowSender(placement), placement, self.id)
+
+    def reclaim(self, age_s: float) -> Reclaim:
+        """Return the task that gives up tombstones older than `age_s`."""
+        wall = self.cluster.time_us
+        return Reclaim(self.blobs.reclaims, self.placement, self.id, age_s, Throttle(0), wall)
+
+    def expire(self) -> Expire:
+        """Return the task that deletes expired objects."""
+        return Expire(self.blobs, self._deletion(), self.placement, self.id)
+
+    def orphans(self, grace_s: float) -> Orphans:
+        """Return the task that deletes parts that nothing names."""
+        bookmark = FileBookmark(_NoSync(), str(self.directory), "orphans", WaiterThreads(1))
+        sender, wall = RowSender(self.placement), self.cluster.time_us
+        return Orphans(self.indexes, self._deletion(), sender, self.placement, self.id, bookmark, grace_s, wall)
+
+    def _deletion(self) -> Deletion:
+        clock = HybridClock(FIRST_PROXY // 2 + self.id)
+        promises = Promises(self.placement, clock)
+        return Deletion(promises, RowSender(self.placement), self.id, self.blobs.confirm_rows)
 
     def report(self) -> Report:
         """Return the task that tells accounts what their containers hold."""
@@ -533,11 +563,18 @@ class LoopbackCluster:
     """
 
     def __init__(
-        self, directory: Path, device_count: int = 4, replicas: int = 3, ring: Ring | None = None
+        self,
+        directory: Path,
+        device_count: int = 4,
+        replicas: int = 3,
+        ring: Ring | None = None,
+        split_rows: int = 0,
     ) -> None:
         self.names = NameHash(b"loop", b"back")
         self.ring = ring or ring_of(device_count, replicas)
         self.rings = rings_of(1, Stage.STABLE, 0, self.ring)  # what is published
+        self.split_rows = split_rows  # of a container beyond which devices find that it is to be split; 0: never
+        self.wall_offset_s = 0.0  # how far the devices' clocks are ahead of the proxies'
         self.errors: list[BaseException] = []  # that handlers raised and should not have
         self._peers: list[LoopbackPeer] = []
         self._proxies: list[LoopbackProxy] = []
@@ -545,7 +582,16 @@ class LoopbackCluster:
         for number in range(device_count):
             self.devices.append(LoopbackDevice(self, number, directory / str(number)))
 
-    async def __aenter__(self) -> "LoopbackCluster":
+    def votes(self, device: LoopbackDevice) -> Votes:
+        """Return what a device that has just recovered votes on: on everything, as long as none loses its data."""
+        del device
+        return Votes()
+
+    def time_us(self) -> int:
+        """Return what the devices take for the time."""
+        return wall_us() + int(self.wall_offset_s * 1e6)
+
+    async def __aenter__(self) -> Self:
         for device in self.devices:
             device.start()
         return self
@@ -682,12 +728,15 @@ def body_of(data: bytes, piece_size: int = 256 << 10) -> Pieces:
 
 
 def in_cluster(
-    scenario: "Callable[[LoopbackCluster], Awaitable[None]]", device_count: int = 4, ring: Ring | None = None
+    scenario: "Callable[[LoopbackCluster], Awaitable[None]]",
+    device_count: int = 4,
+    ring: Ring | None = None,
+    split_rows: int = 0,
 ) -> Callable[[], None]:
     """Run the decorated test in a cluster of its own, in memory where the system has a place for that."""
 
     async def play(directory: Path) -> None:
-        async with LoopbackCluster(directory, device_count, ring=ring) as cluster:
+        async with LoopbackCluster(directory, device_count, ring=ring, split_rows=split_rows) as cluster:
             async with asyncio.timeout(_TIMEOUT_S):
                 await scenario(cluster)
 

@@ -27,22 +27,26 @@ COMMANDS = {
     "up": "tools.up",
     "down": "tools.down",
     "status": "tools.status",
+    "doctor": "tools.doctor",
     "env": "tools.environment",
     "user": "tools.users",
     "node": "tools.nodes",
     "device": "tools.devices",
     "ring": "tools.ring",
+    "scrub": "tools.scrub",
     "bench": "tools.bench",
 }
 _SUMMARIES = {
     "up": "start a cluster, making it if there is none",
     "down": "stop it; the data stay",
     "status": "tell how it is, and what to do about it",
+    "doctor": "tell one by one what is wrong, and what to do about it",
     "env": "print what clients need, as KEY=VALUE lines for a shell",
     "user": "add, list and remove users, show and renew their keys",
     "node": "stop, start or kill one storage node, or add one",
     "device": "list, add, drain, remove and weigh the devices that store",
     "ring": "show which rings are in force and how a change of them goes",
+    "scrub": "read all that is stored to see whether it is whole, and show how that goes",
     "bench": "measure it",
 }
 assert COMMANDS.keys() == _SUMMARIES.keys()

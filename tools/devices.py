@@ -1,4 +1,4 @@
-"""`holdfast device`: list, add, drain, remove devices and change their weights, while the cluster serves."""
+"""`holdfast device`: list, add, drain, remove devices, weigh them, accept losses, while the cluster serves."""
 
 import argparse
 
@@ -23,6 +23,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options = actions.add_parser("remove", help="take devices away; what they hold is moved, or rebuilt from others")
     _add_ids(options)
     options.add_argument("--delete-data", action="store_true", help="delete their directories as well")
+    _add_common(options)
+    options = actions.add_parser(
+        "accept-loss", help="let a device that lost data vote with what it has, when the others are gone for good"
+    )
+    options.add_argument("ids", metavar="ID", type=_id, nargs=1)
     _add_common(options)
     options = actions.add_parser("set-weight", help="change the share of the data that a device gets")
     options.add_argument("ids", metavar="ID", type=_id, nargs=1)
@@ -51,6 +56,10 @@ def run(arguments: argparse.Namespace) -> int:
         from tools.rings.listing import show
 
         return show(cluster, arguments)
+    if arguments.action == "accept-loss":
+        from tools.membership import accept_loss
+
+        return accept_loss(cluster, arguments)
     if arguments.action == "add":
         from tools.rings.growing import add_device
 

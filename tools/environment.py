@@ -54,7 +54,7 @@ def swift_auth_url(config: Config) -> str:
 
 
 def _host(config: Config) -> str:
-    host = reachable_host(config.ports.listen)
+    host = reachable_host(config.proxy_listen(0))
     return f"[{host}]" if ":" in host else host
 
 

@@ -35,19 +35,22 @@ def proxy_name(worker: int) -> str:
 def programs(config: Config, layout: Layout) -> list[Program]:
     """Return the programs of the cluster, storage first."""
     storage = [
-        _program(layout, storage_name(device), "storage.daemon", ("--device", str(device.id)), _STORAGE_STOP_ORDER)
+        _program(layout, storage_name(device), "storage.daemon", ("--device", str(device.id)), _STORAGE_STOP_ORDER,
+                 namespace=config.node(device.node).namespace)
         for device in config.devices
     ]
     grace_s = config.proxy.shutdown_grace_s + _STOP_MARGIN_S
     proxies = [
-        _program(layout, proxy_name(worker), "proxy.daemon", ("--worker", str(worker)), _PROXY_STOP_ORDER, grace_s)
+        _program(layout, proxy_name(worker), "proxy.daemon", ("--worker", str(worker)), _PROXY_STOP_ORDER, grace_s,
+                 config.proxy_node(worker).namespace)
         for worker in range(config.worker_count())
     ]
     return storage + proxies
 
 
 def _program(
-    layout: Layout, name: str, module: str, options: tuple[str, ...], stop_order: int, stop_timeout_s: float = 15.0
+    layout: Layout, name: str, module: str, options: tuple[str, ...], stop_order: int, stop_timeout_s: float = 15.0,
+    namespace: str = "",
 ) -> Program:
     return Program(
         name=name,
@@ -57,6 +60,7 @@ def _program(
         pid=layout.pid(name),
         stop_order=stop_order,
         stop_timeout_s=stop_timeout_s,
+        namespace=namespace,
     )
 
 
@@ -66,17 +70,25 @@ def python_module(module: str) -> tuple[str, ...]:
 
 
 def ports(config: Config) -> Iterator[Port]:
-    """Yield where the processes listen."""
+    """Yield where the processes listen on the supervisor's network; nodes in namespaces are on others."""
     listen = config.ports
-    yield Port("S3", listen.listen, listen.s3_port)
-    yield Port("Swift", listen.listen, listen.swift_port)
-    for worker in range(config.worker_count()):
-        yield Port(f"the metrics of {proxy_name(worker)}", listen.admin_listen, listen.proxy_admin_port(worker))
+    for host in dict.fromkeys(config.proxy_listen(worker) for worker in _workers_here(config)):
+        yield Port("S3", host, listen.s3_port)
+        yield Port("Swift", host, listen.swift_port)
+    for worker in _workers_here(config):
+        name, host = proxy_name(worker), config.proxy_admin_listen(worker)
+        yield Port(f"the metrics of {name}", host, listen.proxy_admin_port(worker))
     for device in config.devices:
+        if config.node(device.node).namespace:
+            continue
         port = listen.storage_admin_port(device.id)
-        yield Port(f"the metrics of {storage_name(device)}", listen.admin_listen, port)
+        yield Port(f"the metrics of {storage_name(device)}", config.storage_admin_listen(device.id), port)
         if config.cluster.transport == "tcp":
             yield Port(storage_name(device), device.host, config.wire_port(device))
+
+
+def _workers_here(config: Config) -> list[int]:
+    return [worker for worker in range(config.worker_count()) if not config.proxy_node(worker).namespace]
 
 
 def last_line(log: Path) -> str:

@@ -66,14 +66,15 @@ def _missing(cluster: Cluster, processes: Sequence[dict[str, Any]], progress: Pr
     progress.show(f"starting: {len(processes) - len(waiting)} of {len(processes)} processes are ready")
     if waiting:
         return str(waiting[0])
-    ports = cluster.config.ports
-    for worker in range(cluster.config.worker_count()):
-        answer = health(ports.admin_listen, ports.proxy_admin_port(worker))
+    config, ports = cluster.config, cluster.config.ports
+    for worker in range(config.worker_count()):
+        answer = health(config.proxy_admin_listen(worker), ports.proxy_admin_port(worker))
         if answer is None or not answer.serves:
             return f"proxy-{worker}"
-    for name, port in (("S3", ports.s3_port), ("Swift", ports.swift_port)):
-        if not accepts(ports.listen, port):
-            return f"the {name} port"
+    for host in {config.proxy_listen(worker) for worker in range(config.worker_count())}:
+        for name, port in (("S3", ports.s3_port), ("Swift", ports.swift_port)):
+            if not accepts(host, port):
+                return f"the {name} port"
     return ""
 
 

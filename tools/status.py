@@ -16,10 +16,12 @@ from typing import Any
 from cluster.config import Config, DeviceConfig
 from cluster.supervision import control
 from tools import environment
+from tools.ailments import Ailment, is_grave, of_clocks, of_disks, of_replicas
 from tools.data_directory import Cluster, add_data_argument, data_option, open_cluster, program
 from tools.probe import Health, health, memory_bytes
 from tools.processes import proxy_name, storage_name
 from tools.rings.brief import Brief, brief
+from tools.scrub import troubles
 
 HEALTHY, DEGRADED, DOWN = "healthy", "degraded", "down"
 EXIT_CODES = {HEALTHY: 0, DEGRADED: 1, DOWN: 2}
@@ -78,14 +80,17 @@ def survey(cluster: Cluster) -> dict[str, Any]:
     needed = [process for device_id, process in processes.items() if rings.needs(device_id)]
     state = judge(needed, proxies)
     capacities = {device.id: _capacity(cluster, device) for device in cluster.config.devices}
+    ailments = _ailments(cluster.config, [*storage, *proxies])
     sentences = [
         describe(state, needed, proxies, cluster),
         *warn_of_full(cluster.config, capacities),
+        *warn_of_damage(storage),
         *rings.sentences(cluster),
     ]
     return {
         "state": state,
-        "sentence": " ".join(sentences),
+        "sentence": "\n".join([" ".join(sentences), *(ailment.sentence() for ailment in ailments)]),
+        "problems": [dataclasses.asdict(each) for each in [*_dead(storage, proxies), *ailments]],
         "data": str(cluster.layout.directory),
         "endpoints": {
             "s3": environment.s3_url(cluster.config),
@@ -107,19 +112,24 @@ def _ask_supervisor(cluster: Cluster) -> dict[str, Any] | None:
 
 def _ask_processes(cluster: Cluster, known: Sequence[dict[str, Any]]) -> tuple[Sequence[Process], Sequence[Process]]:
     """Return the storage processes and the proxies; each is asked for its health, all at once."""
-    ports = cluster.config.ports
-    storage = {storage_name(each): ports.storage_admin_port(each.id) for each in cluster.config.devices}
-    workers = range(cluster.config.worker_count())
-    proxies = {proxy_name(worker): ports.proxy_admin_port(worker) for worker in workers}
+    config, ports = cluster.config, cluster.config.ports
+    storage = {
+        storage_name(each): (config.storage_admin_listen(each.id), ports.storage_admin_port(each.id))
+        for each in config.devices
+    }
+    proxies = {
+        proxy_name(worker): (config.proxy_admin_listen(worker), ports.proxy_admin_port(worker))
+        for worker in range(config.worker_count())
+    }
     facts = {process["name"]: process for process in known}
 
-    def ask(name: str, port: int) -> Process:
+    def ask(name: str, address: tuple[str, int]) -> Process:
         process = facts.get(name, {"state": "stopped"})
-        answer = health(ports.admin_listen, port) if process["state"] == "running" else None
+        answer = health(*address) if process["state"] == "running" else None
         return assess(name, process, cluster.layout.ready(name).exists(), answer)
 
     with ThreadPoolExecutor(max_workers=16) as pool:
-        asked = {name: pool.submit(ask, name, port) for name, port in (storage | proxies).items()}
+        asked = {name: pool.submit(ask, name, address) for name, address in (storage | proxies).items()}
         found = {name: future.result() for name, future in asked.items()}
     return [found[name] for name in storage], [found[name] for name in proxies]
 
@@ -150,7 +160,8 @@ def judge(storage: Sequence[Process], proxies: Sequence[Process]) -> str:
     """Return healthy, degraded, or down: no proxy serves (one says so when it reaches no quorum)."""
     if not any(process.state == "up" for process in proxies):
         return DOWN
-    return HEALTHY if all(process.state == "up" for process in [*storage, *proxies]) else DEGRADED
+    whole = all(process.state == "up" and not is_grave(process.health) for process in [*storage, *proxies])
+    return HEALTHY if whole else DEGRADED
 
 
 def describe(state: str, storage: Sequence[Process], proxies: Sequence[Process], cluster: Cluster) -> str:
@@ -166,11 +177,29 @@ def describe(state: str, storage: Sequence[Process], proxies: Sequence[Process],
     return " ".join([f"The cluster is {summary}.", *troubles, *advice])
 
 
+def _ailments(config: Config, processes: Sequence[Process]) -> list[Ailment]:
+    """Return what processes say of their disks, clocks and replicas."""
+    healths = {process.name: process.health for process in processes}
+    devices = {storage_name(device): device for device in config.devices}
+    return [
+        *of_disks(devices, healths),
+        *of_replicas(devices, healths),
+        *of_clocks(healths, config.cluster.clock_warn_s),
+    ]
+
+
+def _dead(storage: Sequence[Process], proxies: Sequence[Process]) -> Iterator[Ailment]:
+    """Yield the processes that do not serve, and do not say themselves why."""
+    for process in [*storage, *proxies]:
+        if process.state != "up" and not process.health.get("failure"):
+            yield Ailment(_trouble(process).rstrip("."), advice="look at its log")
+
+
 def _trouble(process: Process) -> str:
     explanations = {
         "dead": f"it {process.last_exit} and is being restarted",
         "unreachable": "it runs but does not answer; peers do without it",
-        "failing": str(process.health.get("failure") or "it says that it cannot serve"),
+        "failing": "see below" if process.health.get("failure") else "it says that it cannot serve",
         "starting": "it is starting",
         "stopping": "it is stopping",
     }
@@ -202,6 +231,16 @@ def warn_of_full(config: Config, capacities: Mapping[int, Capacity]) -> Iterator
             f"There is little room on {', '.join(scarce)}: delete objects, or make room on the file system. "
             f"Above {storage.refuse_full_ratio:.0%} a device refuses writes."
         )
+
+
+def warn_of_damage(storage: Sequence[Process]) -> Iterator[str]:
+    """Yield what scrubbing has to say of devices; the same of several is said once."""
+    said: dict[str, list[str]] = {}
+    for process in storage:
+        for sentence in troubles(process.health["scrub"]) if process.health.get("scrub") else ():
+            said.setdefault(sentence, []).append(process.name)
+    for sentence, names in said.items():
+        yield f"On {', '.join(names)}: {sentence}"
 
 
 def _nodes(

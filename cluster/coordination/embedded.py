@@ -50,12 +50,21 @@ CREATE TABLE lease (
 _log = get_logger("coordination")
 
 
+def uptime_s() -> float:
+    """Return the time since this host started: the same for all its processes, whatever its wall clock does.
+
+    After a restart it begins anew. Leases from before it then either lie too far ahead to count, or end within their
+    time to live.
+    """
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
 class EmbeddedCoordination:
     """`interface.Coordination` in the file `path`, made when it is not there. For use by one thread."""
 
-    def __init__(self, path: str | os.PathLike[str], wall_s: Callable[[], float] = time.time) -> None:
+    def __init__(self, path: str | os.PathLike[str], now_s: Callable[[], float] = uptime_s) -> None:
         self._path = os.fspath(path)
-        self._wall_s = wall_s
+        self._now_s = now_s
         self._connection = _open(self._path)
         self._poller = _Poller(self._connection)
 
@@ -106,14 +115,14 @@ class EmbeddedCoordination:
         with self._change():
             current = _read_lease(self._connection, name)
             return _write_lease(
-                self._connection, leases.acquired(current, name, holder, ttl_s, self._wall_s())
+                self._connection, leases.acquired(current, name, holder, ttl_s, self._now_s())
             )
 
     def renew(self, lease: Lease, ttl_s: float) -> Lease:
         """See `interface.Coordination`."""
         with self._change():
             current = _read_lease(self._connection, lease.name)
-            return _write_lease(self._connection, leases.renewed(current, lease, ttl_s, self._wall_s()))
+            return _write_lease(self._connection, leases.renewed(current, lease, ttl_s, self._now_s()))
 
     def release(self, lease: Lease) -> None:
         """See `interface.Coordination`."""

@@ -2,8 +2,9 @@
 
 Invariant: each acquisition of a name has a larger epoch than all before it, for ever. The expiry only
 says when others may try; safety comes from whoever is written to, which refuses older epochs.
-Times are wall clock seconds. When a clock was set back, an expiry may lie further ahead than the
-lease's own ttl: such a lease counts as ended, so that nobody waits for much longer than a ttl.
+Times are seconds of a clock that all who ask share: on one host the time since it started. When that clock began
+anew, or was set back, an expiry may lie further ahead than the lease's own ttl: such a lease counts as ended, so that
+nobody waits for much longer than a ttl.
 """
 
 from dataclasses import dataclass, replace

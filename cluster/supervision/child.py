@@ -18,6 +18,11 @@ LONGEST_DELAY_S = 5.0
 SETTLED_S = 10.0
 
 
+# exit status of a process that ended of its own accord, to be started again at once (EX_TEMPFAIL of sysexits.h)
+START_AGAIN = 75
+STEADY_S = 1.0  # one that asks for it sooner than this after its start waits longer each time, as if it had died
+
+
 class State(Enum):
     """What is so now; what is wanted follows from it."""
 
@@ -66,14 +71,15 @@ def exited(child: Child, status: int, now_s: float) -> Child:
     ended = dataclasses.replace(child, pid=0, last_exit=describe_exit(status))
     if child.state is State.STOPPING:
         return dataclasses.replace(ended, state=State.STOPPED, since_s=now_s, due_s=None, delays=0)
-    delays = 0 if now_s - child.since_s >= SETTLED_S else child.delays
+    asked = status == START_AGAIN << 8
+    delays = 0 if now_s - child.since_s >= (STEADY_S if asked else SETTLED_S) else child.delays
     delay_s = min(FIRST_DELAY_S * 2**delays, LONGEST_DELAY_S)
     return dataclasses.replace(
         ended,
         state=State.WAITING,
         since_s=now_s,
         due_s=now_s + delay_s,
-        deaths=child.deaths + 1,
+        deaths=child.deaths + (not asked),
         delays=min(delays + 1, 32),
     )
 

@@ -15,3 +15,4 @@ class Program:
     pid: Path  # holds its process id while it runs
     stop_order: int = 0  # when all stop, lower ones stop first and are waited for
     stop_timeout_s: float = 15.0  # after SIGTERM; then SIGKILL
+    namespace: str = ""  # network namespace that it runs in, as `ip netns` names it; empty: the supervisor's

@@ -218,7 +218,7 @@ class Supervisor:
         program.ready.unlink(missing_ok=True)
         output = _open_log(program.log)
         try:
-            pid = spawn(program.arguments, output)
+            pid = spawn(program.arguments, output, program.namespace)
         finally:
             os.close(output)
         self._children[name] = life.started(self._children[name], pid, time.monotonic())

@@ -11,8 +11,9 @@ import os
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
+from cluster.clock import wall_us
 from cluster.wire import handshake
-from cluster.wire.connection import Connection, fail, failed
+from cluster.wire.connection import Connection, fail, failed, stamp_age_s
 from cluster.wire.errors import OVERLOADED, HandshakeError, PeerUnavailable, ProtocolError, RemoteError
 from cluster.wire.flow import WINDOW, BodyReader, Inflow, Outflow
 from cluster.wire.frame import METADATA_LIMIT, PAYLOAD_LIMIT, Buffer, Flag, Kind, MiB, encode_header
@@ -25,6 +26,9 @@ CALL_OVERHEAD = 512  # bytes that a call is taken to cost besides metadata and p
 
 SWEEP_S = 0.05  # how late a deadline may be noticed
 REST_S = 1.0  # between sweeps when nothing is under way
+
+CLOCK_INTERVAL_S = 5.0  # between questions for the server's time
+CLOCK_TRIP_LIMIT_S = 1.0  # an answer that took longer says too little: half of it may be error
 
 LATENCY_WEIGHT = 1 / 16  # of the newest answer in the estimate
 FIRST_LATENCY_S = 0.001  # taken before anything is known
@@ -70,8 +74,9 @@ class ClientConnection(Connection):
         outstanding_limit: int = OUTSTANDING_LIMIT,
         on_state: Callable[[], None],
         entropy: Callable[[int], bytes] = os.urandom,
+        wall: Callable[[], int] = wall_us,
     ) -> None:
-        super().__init__(loop, PATIENCE)
+        super().__init__(loop, PATIENCE, wall)
         self._key = key
         self._name = name
         self._latency = latency
@@ -80,6 +85,8 @@ class ClientConnection(Connection):
         self._transcript = (b"", b"")  # challenge and hello
         self._version = 0  # of the protocol, once it is chosen
         self._tag = 0  # of the requests sent last
+        self.clock_offset_s: float | None = None  # the server's wall clock minus ours, as last measured
+        self._asked_time_at = 0.0  # loop time
         self.is_up = False
         self.refused = False  # it ended because keys or versions do not fit
 
@@ -251,9 +258,19 @@ class ClientConnection(Connection):
         elif kind == Kind.REFUSAL:
             self._on_refusal(stream, code, metadata)
         elif kind == Kind.PING:
-            self._write_frame(Kind.PONG)
-        elif kind != Kind.PONG:
+            self._pong(argument)
+        elif kind == Kind.PONG:
+            self._take_time(argument, metadata)
+        else:
             raise ProtocolError(f"a frame of kind {kind} from a server")
+
+    def _take_time(self, stamp: int, metadata: Any) -> None:
+        """Note how far the server's clock is from ours, if it tells and has answered soon enough to mean much."""
+        if not stamp or not isinstance(metadata, tuple) or not metadata or type(metadata[0]) is not int:
+            return
+        took_s = stamp_age_s(stamp, self._loop.time())
+        if took_s <= CLOCK_TRIP_LIMIT_S:
+            self.clock_offset_s = (metadata[0] - self._wall_us()) / 1e6 + took_s / 2
 
     def _on_streamed_reply(
         self, stream: int, flags: int, call: "tuple[asyncio.Future[Reply], float, int, float]", reply: Reply
@@ -322,8 +339,9 @@ class ClientConnection(Connection):
         self._trust()
         self._call_limit = self._request_limit
         self.is_up = True
-        self._busy_at = self._loop.time()
+        self._busy_at = self._asked_time_at = self._loop.time()
         self._timer = self._loop.call_later(SWEEP_S, self._sweep)
+        self._ping()
         self._on_state()
 
     # time
@@ -343,6 +361,9 @@ class ClientConnection(Connection):
             self._busy_at = now
         if self._look_for_life(now, REST_S if self._resting else SWEEP_S, busy) is Verdict.DEAD:
             return
+        if now - self._asked_time_at >= CLOCK_INTERVAL_S:
+            self._asked_time_at = now
+            self._ping()
         self._resting = not self._liveness.pinged and now - self._busy_at >= REST_S
         if self._resting:
             self._decoder.trim()

@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import msgpack
 
+from cluster.clock import wall_us
 from cluster.wire.errors import ProtocolError
 from cluster.wire.flow import Outflow
 from cluster.wire.frame import (
@@ -36,8 +37,11 @@ UNIX_SEND_BUFFER = 1 * MiB  # a whole piece goes out in one system call; with th
 class Connection(asyncio.BufferedProtocol):
     """One end. `closed` is set when it is over, whoever ended it; `_on_closed` runs once."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, patience: Patience) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, patience: Patience, wall: Callable[[], int] = wall_us
+    ) -> None:
         self._loop = loop
+        self._wall_us = wall
         self._decoder = Decoder(self._on_handshake, HANDSHAKE_LIMIT, 0)
         self._pack = msgpack.Packer().pack
         self._transport: asyncio.Transport | None = None
@@ -184,13 +188,21 @@ class Connection(asyncio.BufferedProtocol):
         head = encode_header(kind, flags, code, stream, argument, len(packed), length) + packed
         self._write(head, payload, length)
 
+    def _ping(self) -> None:
+        """Ask for a sign of life, and for the time: the argument comes back, so that we know how long it took."""
+        self._write_frame(Kind.PING, argument=_stamp(self._loop.time()))
+
+    def _pong(self, argument: int) -> None:
+        """Answer a PING with our wall clock."""
+        self._write_frame(Kind.PONG, argument=argument, metadata=(self._wall_us(),))
+
     def _look_for_life(self, now: float, interval_s: float, busy: bool) -> Verdict:
         """Send a PING, or hang up, when the other side has been silent for too long."""
         assert self._transport is not None
         flushed = self._sent - self._transport.get_write_buffer_size()
         verdict = self._liveness.look(now, interval_s, busy, self._sent, flushed)
         if verdict is Verdict.PING:
-            self._write_frame(Kind.PING)
+            self._ping()
         elif verdict is Verdict.DEAD:
             self.close("no answer to a heartbeat")
         return verdict
@@ -217,6 +229,16 @@ class Connection(asyncio.BufferedProtocol):
     def give_credit(self, stream: int, length: int) -> None:
         """Send a CREDIT frame."""
         self._write(encode_header(Kind.CREDIT, 0, 0, stream, length, 0, 0), b"", 0)
+
+
+def _stamp(now: float) -> int:
+    """Return a time in milliseconds as a PING carries it; never 0, which says that there is none."""
+    return int(now * 1000) & 0xFFFFFFFF or 1
+
+
+def stamp_age_s(stamp: int, now: float) -> float:
+    """Return how long ago a PING was stamped."""
+    return ((_stamp(now) - stamp) & 0xFFFFFFFF) / 1000
 
 
 def _tune(connected: socket.socket) -> None:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+from cluster.clock import wall_us
 from cluster.telemetry.log import get_logger
 from cluster.wire.client import OUTSTANDING_LIMIT, ClientConnection, Latency, UploadStream
 from cluster.wire.frame import Buffer
@@ -36,6 +37,7 @@ class Peer:
         on_state: Callable[[bool], None] | None = None,
         network: Network | None = None,
         entropy: Callable[[int], bytes] = os.urandom,
+        wall: Callable[[], int] = wall_us,
     ) -> None:
         self.address = address
         self.name = name or address
@@ -46,6 +48,7 @@ class Peer:
             check_address(address)
         self._network = network or SocketNetwork()
         self._entropy = entropy
+        self._wall_us = wall
         self._latency = Latency()
         self._connection: ClientConnection
         self._changed: asyncio.Event  # `up` may have changed
@@ -65,6 +68,11 @@ class Peer:
     def latency_s(self) -> float:
         """Return how long a call takes, on average of late."""
         return self._latency.estimate_s
+
+    @property
+    def clock_offset_s(self) -> float | None:
+        """Return how far the peer's wall clock is ahead of ours; None while that is not known."""
+        return self._connection.clock_offset_s if self.up else None
 
     @property
     def busy(self) -> bool:
@@ -128,6 +136,7 @@ class Peer:
             outstanding_limit=self._max_outstanding_bytes,
             on_state=self._note_state,
             entropy=self._entropy,
+            wall=self._wall_us,
         )
 
     async def _keep_connected(self) -> None:

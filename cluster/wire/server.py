@@ -12,6 +12,7 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any
 
+from cluster.clock import wall_us
 from cluster.telemetry.log import get_logger
 from cluster.wire import handshake
 from cluster.wire.connection import Connection
@@ -56,7 +57,7 @@ class ServerConnection(Connection):
     """One client."""
 
     def __init__(self, server: "Server", loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(loop, PATIENCE)
+        super().__init__(loop, PATIENCE, server.wall_us)
         self._server = server
         self._handler = server.handler
         self._request_limit = server.request_limit
@@ -154,7 +155,7 @@ class ServerConnection(Connection):
         elif kind == Kind.TAG:
             self._tag = argument
         elif kind == Kind.PING:
-            self._write_frame(Kind.PONG)
+            self._pong(argument)
         elif kind != Kind.PONG:
             raise ProtocolError(f"a frame of kind {kind} from a client")
 
@@ -365,6 +366,7 @@ class Server:
         connection_limit: int = CONNECTION_LIMIT,
         network: Network | None = None,
         entropy: Callable[[int], bytes] = os.urandom,
+        wall: Callable[[], int] = wall_us,
         on_client_lost: Callable[[object], None] | None = None,
     ) -> None:
         self.key = key
@@ -372,6 +374,7 @@ class Server:
         self._on_client_lost = on_client_lost  # gets the `client` of its requests
         self.request_limit = request_limit  # of one connection
         self.entropy = entropy
+        self.wall_us = wall
         self.background: set[asyncio.Future[Any]] = set()  # nobody waits for them
         self._connection_limit = connection_limit
         self._network = network or SocketNetwork()

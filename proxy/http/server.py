@@ -20,6 +20,8 @@ from proxy.http.message import Request, Response
 Application = Callable[[Request], Awaitable[Response]]
 # Renders an error of the protocol itself: request (None when there is none that could be read), status, reason.
 ErrorRenderer = Callable[[Request | None, int, str], Response]
+# Renders an error that the application expects, which a body raised before any of it was sent; None: it does not.
+FailureRenderer = Callable[[Request, Exception], Response | None]
 
 SWEEP_S = 1.0
 SCRATCH_BYTES = 64 * 1024
@@ -39,11 +41,13 @@ class HttpServer:
         *,
         limits: Limits | None = None,
         on_error: ErrorRenderer = plain_error,
+        on_failure: FailureRenderer = lambda _request, _error: None,
         log: Logger | None = None,
     ) -> None:
         self.application = application
         self.limits = limits or Limits()
         self.on_error = on_error
+        self._on_failure = on_failure
         self.now = 0.0  # the loop's time at the last sweep
         self.stopping = False
         self.scratch = memoryview(bytearray(SCRATCH_BYTES))  # for what nobody reads
@@ -125,7 +129,10 @@ class HttpServer:
         return self._date
 
     def report_failure(self, request: Request, error: Exception) -> Response:
-        """Log an application's error; return what the client is told."""
+        """Log an application's error, unless it is one that it expects; return what the client is told."""
+        expected = self._on_failure(request, error)
+        if expected is not None:
+            return expected
         self._log.error(
             "request_failed", error=error, id=request.id, method=request.method, path=request.path
         )

@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from cluster.clock import HybridClock, Timestamp, wall_us
+from cluster.clock import ZERO, HybridClock, Timestamp, wall_us
 from cluster.wire import Peer, PeerUnavailable, RemoteError, Reply
 from proxy.objects.errors import ContainerNotEmpty, NoSuchContainer, Unavailable
 from proxy.objects.model import (
@@ -37,14 +37,17 @@ from proxy.objects.rounds import (
     STALE_TRIES,
     Peers,
     Refused,
+    Split,
     StaleRings,
     Superseded,
     catch_up,
     floor_of,
     in_turn,
     require_quorum,
+    split_of,
     write,
 )
+from proxy.objects.spans import MapChanged, Maps, Moved, SpanListing
 from storage.client import Placement, Replicas
 from storage.messages import (
     DatabaseKind,
@@ -61,9 +64,16 @@ from storage.messages import (
     Row,
     parse,
 )
-from storage.quorum import Quorum
+from storage.quorum import Majority, Quorum
+from storage.ranges.decision import Decision, Gone, Named, Tree, Undecidable, follow
+from storage.ranges.decision import replace as replace_range
+from storage.ranges.pointers import Pointer, Span, created_at, range_database
+from storage.ranges.state import decided_by, moved_of, parse_refusal, refusal_of, visible
 
 FREEZE_S = 5.0
+_FAR_LIMIT = 10_000  # databases whose stamps are far ahead that are remembered
+SPLIT_FREEZE_S = 10.0  # of a container with ranges, all of which are deleted meanwhile
+SPLIT_TRIES = 12  # of what meets moved databases: each shows the way to the next
 THAW_TIMEOUT_S = 5.0
 FROZEN_WAIT_S = 6.0  # how long rows wait for the end of a freeze
 LIST_TIMEOUT_S = 10.0
@@ -92,6 +102,8 @@ class Directory:
         self._clock = clock
         self._turn = 0
         self._known: dict[tuple[str, str], tuple[float, ContainerInfo]] = {}
+        self._far: dict[bytes, Timestamp] = {}  # key -> what was met there, of databases with stamps far ahead
+        self._maps = Maps()
         self._outboxes: dict[bytes, _Outbox] = {}
 
     def container(self, account: str, container: str) -> Database:
@@ -123,11 +135,71 @@ class Directory:
             del self._outboxes[outbox.database.key]
 
     async def send_rows(self, database: Database, put_timestamp: Timestamp, rows: list[Row]) -> None:
-        """Bring `rows` to a quorum."""
+        """Bring `rows` to a quorum, of the databases that have them."""
+        for _ in range(SPLIT_TRIES):
+            spans = self._maps.get(database.key)
+            if spans is None:
+                rows = await self._send_to_root(database, put_timestamp, rows)
+            else:
+                routed = spans.route(rows)
+                left = await asyncio.gather(
+                    *(self._send_to_range(database, span.range_id, own) for span, own in routed.items())
+                )
+                rows = [row for part in left for row in part]
+            if not rows:
+                return
+        raise Unavailable("the container is split again and again")
+
+    async def _send_to_root(self, database: Database, put_timestamp: Timestamp, rows: list[Row]) -> list[Row]:
+        """Bring rows to a database; return those that have to be sent elsewhere."""
+        try:
+            await self._send(database, put_timestamp, rows)
+        except Moved as moved:
+            self._maps.learn(database.key, moved.pointers)
+            return rows
+        return []
+
+    async def _send_to_range(self, database: Database, range_id: str, rows: list[Row]) -> list[Row]:
+        """The same, for rows in a range of a split container."""
+        try:
+            await self._send(self._range(database, range_id), created_at(range_id), rows)
+        except Moved as moved:
+            self._maps.follow(database.key, range_id, moved.pointers)
+        except NoSuchContainer:
+            await self._range_is_gone(database, range_id)
+        else:
+            return []
+        return rows
+
+    async def _send(self, database: Database, put_timestamp: Timestamp, rows: list[Row]) -> None:
         message = IndexRows(
             database.kind, database.key, database.account, database.container, put_timestamp, rows
         )
         await self._write(database, Operation.INDEX_ROWS, message)
+
+    # split containers
+
+    def _range(self, database: Database, range_id: str) -> Database:
+        """Return a range database of a container."""
+        return self.container(*range_database(database.account, database.container, range_id))
+
+    async def _range_is_gone(self, database: Database, range_id: str) -> None:
+        """Look why a range database is deleted. Raise NoSuchContainer when the container is.
+
+        Else a deletion has stopped half way. The range was found empty; a new one takes its place.
+        """
+        await self.container_info(database.account, database.container)
+        spans = self._maps.get(database.key)
+        if spans is None or all(span.range_id != range_id for span in spans.spans):
+            return
+        root = Named(database.account, database.container)
+        try:
+            await replace_range(self._placement, self._clock, root, os.urandom(16), range_id)
+        except Gone:
+            raise NoSuchContainer(database.container) from None
+        except Undecidable:
+            await asyncio.sleep(random.uniform(0.005, 0.03))  # a deletion may be under way
+        self._maps.forget(database.key)
 
     async def _write(
         self,
@@ -149,14 +221,16 @@ class Directory:
             except Refused as refused:
                 if replicas is not None and isinstance(refused, StaleRings):
                     raise
-                await self._refused(refused, loop.time() > deadline)
+                await self._refused(refused, chosen.writers, loop.time() > deadline)
             else:
                 return
 
-    async def _refused(self, refused: Refused, too_late: bool) -> None:
+    async def _refused(self, refused: Refused, quorum: Quorum, too_late: bool) -> None:
         if isinstance(refused, StaleRings) and not too_late:
             await catch_up(self._placement, refused)
             return
+        if isinstance(refused, Split):
+            raise_if_moved(refused, quorum)
         if refused.code is Refusal.NOT_FOUND:
             raise NoSuchContainer("the container was deleted") from refused
         if refused.code is Refusal.NOT_EMPTY:
@@ -169,7 +243,7 @@ class Directory:
 
     async def create(self, database: Database, metadata: Mapping[str, Any]) -> Timestamp:
         """Create the database, or bring it back, or change metadata (a value None removes a name)."""
-        timestamp = self._clock.now()
+        timestamp = self._now(database)
         stamped = {name: (value, timestamp) for name, value in metadata.items()}
         message = IndexCreate(
             database.kind, database.key, database.account, database.container, timestamp, stamped
@@ -180,7 +254,7 @@ class Directory:
 
     async def update(self, database: Database, put_timestamp: Timestamp, metadata: Mapping[str, Any]) -> None:
         """Change metadata of a database that exists since `put_timestamp`."""
-        timestamp = self._clock.now()
+        timestamp = self._now(database)
         stamped = {name: (value, timestamp) for name, value in metadata.items()}
         message = IndexCreate(
             database.kind, database.key, database.account, database.container, put_timestamp, stamped
@@ -199,6 +273,8 @@ class Directory:
                 try:
                     await self._fill(database, replicas)
                     return await self._delete(database, replicas, at)
+                except Moved:
+                    return await self._delete_split(database, at)
                 except StaleRings:
                     continue
                 except NoSuchContainer:
@@ -216,7 +292,7 @@ class Directory:
         try:
             freeze = IndexFreeze(kind, key, token, FREEZE_S)
             await self._write(database, Operation.INDEX_FREEZE, freeze, replicas)
-            timestamp = self._clock.now() if at is None else at
+            timestamp = self._now(database) if at is None else at
             deletion = IndexDelete(kind, key, token, timestamp)
             await self._write(database, Operation.INDEX_DELETE, deletion, replicas)
         except BaseException as error:
@@ -225,6 +301,65 @@ class Directory:
             self._thaw(IndexDelete(kind, key, token, None), replicas)
             raise
         return timestamp
+
+    async def _delete_split(self, database: Database, at: Timestamp | None) -> Timestamp:
+        """Delete a split container: its ranges, then its root, under a freeze that outlasts both (storage.ranges)."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + FROZEN_WAIT_S
+        while True:
+            info = await self.container_info(database.account, database.container)
+            if at is not None and info.put_timestamp > at:
+                return at  # made anew since
+            try:
+                deleted = await self._try_to_delete_split(database)
+            except Gone:
+                raise NoSuchContainer(database.container) from None
+            except Undecidable as error:
+                if loop.time() > deadline:
+                    raise Unavailable(f"the container is being split: {error}") from error
+                deleted = None
+            if deleted is not None:
+                return deleted
+            await asyncio.sleep(random.uniform(0.005, 0.03))
+
+    async def _try_to_delete_split(self, database: Database) -> Timestamp | None:
+        """Delete it now; None: something else had to be finished first. Raise Undecidable, Gone, ContainerNotEmpty."""
+        root = Named(database.account, database.container)
+        async with Decision(self._placement, self._clock, root, os.urandom(16), SPLIT_FREEZE_S) as decision:
+            situation = await decision.freeze()
+            wanted: list[Pointer] = []
+            if situation.inherited:
+                wanted = situation.inherited
+            elif situation.inherited is None:
+                tree = await follow(self._placement, root, situation.pointers)
+                await self._delete_ranges(database, tree)
+            timestamp = await decision.accept(wanted)
+            await decision.announce()
+            return None if wanted else timestamp
+
+    async def _delete_ranges(self, database: Database, tree: Tree) -> None:
+        """Delete all range databases, each found empty on a quorum that is frozen.
+
+        Raise ContainerNotEmpty, Undecidable.
+        """
+        token = os.urandom(16)
+        ranges = [self._range(database, range_id) for range_id in tree.known]
+        held = [(part, self._replicas(part)) for part in ranges]
+        steps: Sequence[Callable[[Database], tuple[Operation, tuple[Any, ...]]]] = (
+            lambda part: (Operation.INDEX_FREEZE, IndexFreeze(part.kind, part.key, token, SPLIT_FREEZE_S)),
+            lambda part: (
+                Operation.INDEX_DELETE,
+                IndexDelete(part.kind, part.key, token, self._now(part)),
+            ),
+        )
+        try:
+            for step in steps:
+                await asyncio.gather(*(self._write(part, *step(part), replicas) for part, replicas in held))
+        except (Moved, StaleRings, NoSuchContainer, Unavailable) as error:
+            raise Undecidable(f"a range could not be deleted: {error}") from error
+        finally:
+            for part, replicas in held:
+                self._thaw(IndexDelete(part.kind, part.key, token, None), replicas)
 
     def _thaw(self, message: IndexDelete, replicas: Replicas) -> None:
         """End a freeze; nothing is awaited, for it ends by itself."""
@@ -249,6 +384,7 @@ class Directory:
     def forget(self, account: str, container: str) -> None:
         """Drop what is believed of a container."""
         self._known.pop((account, container), None)
+        self._maps.forget(self._placement.names.key(account, container))
 
     async def known_container(self, account: str, container: str) -> ContainerInfo:
         """Return the container's state, confirmed within CACHE_S; its counters may be older. Raise NoSuchContainer."""
@@ -287,6 +423,8 @@ class Directory:
             info.bytes_used,
             _live(info.metadata),
         )
+        moved = moved_of(info.metadata)
+        self._maps.learn(self._placement.names.key(info.account, info.container), moved[1] if moved else None)
         if len(self._known) >= CACHE_LIMIT:
             self._known.clear()
         expires = asyncio.get_running_loop().time() + CACHE_S
@@ -321,11 +459,40 @@ class Directory:
 
     async def list_container(self, account: str, container: str, query: ListingQuery) -> ContainerListing:
         """Return a page of a container. Raise NoSuchContainer."""
-        listing = await self._list(self.container(account, container), query)
-        if listing is None:
-            self.forget(account, container)
-            raise NoSuchContainer(container)
-        return ContainerListing(self._remember(listing.info), _items(listing.items), listing.truncated)
+        database = self.container(account, container)
+        for _ in range(SPLIT_TRIES):
+            try:
+                if self._maps.get(database.key) is not None:
+                    return await self._list_spans(database, query)
+                listing = await self._list(database, query)
+            except Moved as moved:
+                self._maps.learn(database.key, moved.pointers)
+                continue
+            except MapChanged:
+                continue
+            if listing is None:
+                self.forget(account, container)
+                raise NoSuchContainer(container)
+            return ContainerListing(self._remember(listing.info), _items(listing.items), listing.truncated)
+        raise Unavailable("the container is split again and again")
+
+    async def _list_spans(self, database: Database, query: ListingQuery) -> ContainerListing:
+        """Return a page of a split container. Raise NoSuchContainer, MapChanged."""
+
+        async def page(span: Span, part: ListingQuery) -> Listing:
+            try:
+                listing = await self._list(self._range(database, span.range_id), part, span)
+            except Moved as moved:
+                self._maps.follow(database.key, span.range_id, moved.pointers)
+                raise
+            if listing is None:
+                await self._range_is_gone(database, span.range_id)
+                raise MapChanged
+            return listing
+
+        items, truncated = await SpanListing(lambda: self._maps.get(database.key), page, query).read()
+        info = await self.known_container(database.account, database.container)
+        return ContainerListing(info, _items(items), truncated)
 
     async def list_account(self, account: str, query: ListingQuery) -> AccountListing:
         """Return a page of an account."""
@@ -334,7 +501,11 @@ class Directory:
             return AccountListing(_account_info(account, None), [], False)
         return AccountListing(_account_info(account, listing.info), _items(listing.items), listing.truncated)
 
-    async def _list(self, database: Database, query: ListingQuery) -> Listing | None:
+    async def _list(
+        self, database: Database, query: ListingQuery, span: Span | None = None
+    ) -> Listing | None:
+        """Return a page of a database, or of a span of it; None: it does not exist. Raise Moved."""
+
         def message(sync_from: int | None) -> tuple[Operation, tuple[Any, ...]]:
             return Operation.INDEX_LIST, IndexList(
                 database.kind,
@@ -348,6 +519,8 @@ class Directory:
                 query.delimiter,
                 query.reverse,
                 sync_from,
+                span.low if span else "",
+                span.high if span else "",
             )
 
         listing = await self._read(database, message, _listing)
@@ -361,15 +534,26 @@ class Directory:
         message: "Callable[[int | None], tuple[Operation, tuple[Any, ...]]]",
         decode: Callable[[Any], _AnswerT],
     ) -> _AnswerT | None:
-        """Return the answer of a quorum that agrees or was merged. Raise Unavailable."""
+        """Return the answer of a quorum that agrees or was merged. Raise Unavailable, and Moved for a listing."""
         tries_left, stale_left = READ_TRIES, STALE_TRIES
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + FROZEN_WAIT_S
         while True:
             try:
                 answer = await self._ask_quorum(database, message, decode)
             except StaleRings as stale:
                 await self._count_stale(stale, stale_left)
                 stale_left -= 1
+            except Split as split:
+                raise_if_moved(split, self._replicas(database).read_quorum)
+                if loop.time() > deadline:
+                    raise Unavailable("it is not decided where the rows are") from split
+                await asyncio.sleep(random.uniform(0.005, 0.03))
             except (PeerUnavailable, RemoteError) as error:
+                if isinstance(error, RemoteError) and error.code == Refusal.SPLIT and loop.time() < deadline:
+                    raise_if_moved(Split({0: parse_refusal(error.detail)}), Majority(frozenset(), 1))
+                    await asyncio.sleep(random.uniform(0.001, 0.01))
+                    continue
                 if isinstance(error, RemoteError) and error.code == Refusal.STALE_RINGS:
                     await self._count_stale(StaleRings(error.detail), stale_left)
                     stale_left -= 1
@@ -379,7 +563,7 @@ class Directory:
                     raise Unavailable(f"replicas of a listing could not be merged: {error}") from error
             else:
                 if answer is not None:
-                    self._observe(answer.info if isinstance(answer, Listing) else answer)
+                    self._observe(database, answer.info if isinstance(answer, Listing) else answer)
                 return answer
 
     async def _count_stale(self, stale: StaleRings, tries_left: int) -> None:
@@ -407,7 +591,7 @@ class Directory:
         def ask_digest(peer: Peer) -> "asyncio.Future[Reply]":
             return peer.call(Operation.INDEX_INFO, digest_message, b"", LIST_TIMEOUT_S, version)
 
-        answers = await _gather(readers, replicas.read_quorum, ask_full, ask_digest)
+        answers = await _gather(readers, replicas.read_quorum, ask_full, ask_digest, decode is _listing)
         full_id, full_reply = answers.full
         answer = None if full_reply is None else decode(full_reply)
         digest = _digest_of(answer)
@@ -443,10 +627,18 @@ class Directory:
         await asyncio.gather(*calls)
         return answer
 
-    def _observe(self, info: Info) -> None:
+    def _observe(self, database: Database, info: Info) -> None:
         """Move our clock on, so that what we write next is newer than all that was written before."""
-        stamps = [timestamp for _value, timestamp in info.metadata.values()]
-        self._clock.observe(max(info.put_timestamp, info.delete_timestamp, *stamps))
+        newest = max(info.put_timestamp, info.delete_timestamp, *(stamp for _value, stamp in info.metadata.values()))
+        self._clock.observe(newest)
+        if newest > self._clock.now():
+            if len(self._far) >= _FAR_LIMIT:
+                self._far.clear()
+            self._far[database.key] = newest
+
+    def _now(self, database: Database) -> Timestamp:
+        """Return a timestamp above all that we know of a database."""
+        return self._clock.after(self._far.get(database.key, ZERO)) if self._far else self._clock.now()
 
     def _in_turn(self, replicas: Replicas) -> Peers:
         self._turn += 1
@@ -507,8 +699,12 @@ async def _gather(
     quorum: Quorum,
     ask_full: "Callable[[Peer], asyncio.Future[Reply]]",
     ask_digest: "Callable[[Peer], asyncio.Future[Reply]]",
+    listing: bool,
 ) -> _Answers:
-    """Collect the answers of a quorum, one in full and the others' digests; ask another one where one fails or lags."""
+    """Collect the answers of a quorum, one in full and the others' digests; ask another one where one fails or lags.
+
+    Who has accepted that the rows are elsewhere has no say in a `listing`. Raise Split when no quorum is left.
+    """
     first, others = quorum.split(peers)
     spare = [*first, *others]
     full: tuple[int, Any] | None = None
@@ -516,6 +712,7 @@ async def _gather(
     more: dict[int, Any] = {}
     pending: dict[asyncio.Future[Reply], tuple[int, bool]] = {}
     floor = 0  # of the rings, when it is above ours
+    refused: dict[int, BaseException | None] = {}
 
     def ask(full_wanted: bool) -> None:
         device_id, peer = spare.pop(0)
@@ -528,22 +725,50 @@ async def _gather(
         while spare and not quorum.reached([*digests, *more, *([full[0]] if full else []), *_devices(pending)]):
             ask(not full_is_coming())
         if not pending or not (spare or full_is_coming()):
-            raise StaleRings(floor) if floor else Unavailable("too few replicas answered a listing")
+            raise _too_few(floor, refused)
         done, _ = await asyncio.wait(pending, timeout=HEDGE_S, return_when=asyncio.FIRST_COMPLETED)
         if not done and spare:
             ask(full is None)
         for call in done:
             device_id, full_wanted = pending.pop(call)
             if call.cancelled() or call.exception() is not None:
-                floor = max(floor, floor_of([call.exception()] if not call.cancelled() else []))
+                refused[device_id] = None if call.cancelled() else call.exception()
+                floor = max(floor, floor_of(refused.values()))
+                _raise_if_known(refused)
             elif not full_wanted:
                 values = call.result().metadata
-                digests[device_id] = None if values is None else _info(values)
+                info = None if values is None else _info(values)
+                accepted = refusal_of(info.metadata) if listing and info is not None else None
+                if accepted is not None and not accepted.decided:
+                    refused[device_id] = RemoteError(Refusal.SPLIT, accepted)
+                else:
+                    digests[device_id] = info
             elif full is None:
                 full = (device_id, call.result().metadata)
             else:
                 more[device_id] = call.result().metadata
     return _Answers(full, digests, more)
+
+
+def _too_few(floor: int, refused: Mapping[int, BaseException | None]) -> Exception:
+    split = split_of(refused)
+    if floor or split is None:
+        return StaleRings(floor) if floor else Unavailable("too few replicas answered a listing")
+    return split
+
+
+def _raise_if_known(refused: Mapping[int, BaseException | None]) -> None:
+    """Raise Split when one of those who refused knows where the rows are."""
+    split = split_of(refused)
+    if split is not None and any(refusal.decided for refusal in split.refusals.values()):
+        raise split
+
+
+def raise_if_moved(split: Split, quorum: Quorum) -> None:
+    """Raise Moved when that is decided."""
+    pointers = decided_by(split.refusals, quorum)
+    if pointers:
+        raise Moved(pointers) from split
 
 
 def _devices(pending: "Mapping[asyncio.Future[Reply], tuple[int, bool]]") -> list[int]:
@@ -570,7 +795,7 @@ def _items(items: list[Any]) -> list[Row | CommonPrefix]:
 
 
 def _live(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, (value, _timestamp) in metadata.items() if value is not None}
+    return {name: value for name, (value, _timestamp) in visible(metadata).items() if value is not None}
 
 
 def _account_info(account: str, info: Info | None) -> AccountInfo:

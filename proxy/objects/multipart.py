@@ -8,8 +8,8 @@ its own, the newest counts: one that arrives late, when the upload is completed,
 Crash points: the manifest is committed before the upload's entry goes. In between the upload is listed
 as under way still: completing it again gives the same object, aborting it only removes the entry.
 An aborted upload loses its entry first and its parts then; a part that arrives between looks again
-for the entry when it is stored, and takes itself away. Who completes or aborts holds the entry's name
-meanwhile, so that it is one or the other.
+for the entry when it is stored, and takes itself away. Who completes or aborts puts his mark on the entry
+first, so that it is one or the other; of one that has died on the way the mark is taken over after a while.
 """
 
 import asyncio
@@ -30,9 +30,9 @@ from proxy.objects.errors import (
     NoSuchContainer,
     NoSuchUpload,
     PartTooSmall,
-    Unavailable,
 )
 from proxy.objects.manifests import Manifests
+from proxy.objects.marks import Mark, marked, unmarked
 from proxy.objects.model import (
     CommonPrefix,
     CompletionCheck,
@@ -48,8 +48,6 @@ from proxy.objects.model import (
     UploadListing,
 )
 from proxy.objects.objects import Objects, Written
-from proxy.objects.register import Hold
-from proxy.objects.rounds import STALE_TRIES, StaleRings
 from storage.messages import Row
 
 MINIMUM_PART_SIZE = 5 << 20  # bytes, of all parts but the last: S3's
@@ -169,17 +167,10 @@ class Multipart:
     ) -> Written:
         """Make the object of the parts (number, etag, checksums); repeating it gives the same answer."""
         try:
-            for tries_left in reversed(range(STALE_TRIES)):
-                try:
-                    async with self._holding(name, upload_id) as hold:
-                        stored = [tries async for tries in self._all_parts(name, upload_id)]
-                        written, kept = await self._commit(name, upload_id, stored, wanted, condition, check)
-                        await self._objects.delete_held(_entry(name, upload_id), hold)
-                except StaleRings as stale:
-                    if not tries_left:
-                        raise Unavailable("the rings changed again and again") from stale
-                else:
-                    break
+            async with self._marked(name, upload_id) as mark:
+                stored = [tries async for tries in self._all_parts(name, upload_id)]
+                written, kept = await self._commit(name, upload_id, stored, wanted, condition, check)
+                await mark.end()
         except NoSuchUpload:
             current = await self._objects.find(name)
             if current is None or current.metadata.system.get("upload_id") != upload_id:
@@ -216,7 +207,7 @@ class Multipart:
             metadata.content_type,
             metadata.headers,
             metadata.user,
-            {**metadata.system, "parts": len(chosen), "upload_id": upload_id, **system},
+            {**unmarked(metadata.system), "parts": len(chosen), "upload_id": upload_id, **system},
             {**metadata.row.get("row", {}), **row},
             etag=f"{md5(digests).hexdigest()}-{len(chosen)}",
             condition=condition,
@@ -226,35 +217,17 @@ class Multipart:
 
     async def abort(self, name: ObjectName, upload_id: str) -> None:
         """Drop an upload and its parts. Raise NoSuchUpload."""
-        current = await self._remove_entry(name, upload_id)
+        async with self._marked(name, upload_id) as mark:
+            current = await self._objects.find(name)
+            await mark.end()
         if current is None or current.metadata.system.get("upload_id") != upload_id:
             await self._delete_parts(name, upload_id)
 
-    async def _remove_entry(self, name: ObjectName, upload_id: str) -> ObjectInfo | None:
-        """End an upload; return the object as it was at that moment. Raise NoSuchUpload."""
-        ended = False  # maybe, by us: the rings changed in between
-        for _ in range(STALE_TRIES):
-            try:
-                async with self._holding(name, upload_id, ended) as hold:
-                    current = await self._objects.find(name)
-                    await self._objects.delete_held(_entry(name, upload_id), hold)
-                    return current
-            except StaleRings:
-                ended = True
-        raise Unavailable("the rings changed again and again")
-
-    def _holding(
-        self, name: ObjectName, upload_id: str, maybe_ended: bool = False
-    ) -> AbstractAsyncContextManager[Hold]:
+    def _marked(self, name: ObjectName, upload_id: str) -> AbstractAsyncContextManager[Mark]:
         """Let nobody else complete or abort an upload. Raise NoSuchUpload."""
-
-        def under_way(entry: ObjectInfo | None) -> None:
-            if entry is None and not maybe_ended:
-                raise NoSuchUpload(upload_id)
-
         if "\0" in upload_id:
             raise NoSuchUpload(upload_id)
-        return self._objects.holding(_entry(name, upload_id), under_way)
+        return marked(self._objects, _entry(name, upload_id), NoSuchUpload(upload_id))
 
     def discard(self, replaced: ObjectInfo | None, by: ObjectInfo | None = None) -> None:
         """Delete, behind the answer, the parts of a manifest that is no more, unless `by` has them too."""

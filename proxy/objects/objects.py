@@ -4,8 +4,7 @@ Order of a write: data and version to a quorum of the object's primaries, its ro
 container's, then the answer. Should the proxy die in between, the storage nodes add the row.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass
 from hashlib import md5
 from typing import Any
@@ -24,8 +23,8 @@ from proxy.objects.errors import (
 )
 from proxy.objects.model import Condition, ContainerInfo, NewObject, ObjectInfo, ObjectName
 from proxy.objects.ranges import Range, asked_of_storage, bounds
-from proxy.objects.register import Held, Hold, Register
-from proxy.objects.rounds import STALE_TRIES, Refused, StaleRings
+from proxy.objects.register import Condition as VersionCondition
+from proxy.objects.register import Held, Register
 from proxy.objects.upload import Upload
 from ring.hashing import NameHash
 from storage import metadata as stored
@@ -33,7 +32,6 @@ from storage.messages import INLINE_LIMIT, BlobFlag, Version
 from storage.metadata import ObjectMetadata, row_of
 
 MAX_SIZE = 5 << 30  # bytes of one PUT: S3's and Swift's limit
-UPDATE_TRIES = 5  # of a metadata change that races with writes
 FAILOVERS = 4  # of one download, from replica to replica
 
 
@@ -114,10 +112,8 @@ class Objects:
         new: NewObject,
     ) -> Written:
         key = self.key(name)
-        packed = stored.pack(metadata)
-        timestamp, previous = await self._decide(
-            key, new.condition, lambda hold: self._register.put(key, flags, packed, data, hold)
-        )
+        condition = _of_versions(new.condition)
+        timestamp, previous = await self._register.put(key, flags, metadata, data, condition)
         return await self._acknowledge(name, key, container, timestamp, metadata, flags, previous)
 
     async def _put_streamed(
@@ -150,10 +146,8 @@ class Objects:
         new: NewObject,
     ) -> Written:
         key = self.key(name)
-        packed = stored.pack(metadata)
-        timestamp, previous = await self._decide(
-            key, new.condition, lambda hold: self._register.commit(key, upload, flags, packed, hold)
-        )
+        condition = _of_versions(new.condition)
+        timestamp, previous = await self._register.commit(key, upload, flags, metadata, condition)
         return await self._acknowledge(name, key, container, timestamp, metadata, flags, previous)
 
     async def _acknowledge(
@@ -180,15 +174,12 @@ class Objects:
     async def _undo(self, key: bytes, timestamp: Timestamp, metadata: ObjectMetadata) -> None:
         """Take a version back that no container lists, unless it has been replaced since."""
 
-        def still_there(current: ObjectInfo | None) -> None:
+        def still_there(current: Version | None) -> None:
             if current is None or current.timestamp != timestamp:
                 raise _Replaced
 
-        packed = stored.pack(metadata)
         try:
-            await self._decide(
-                key, still_there, lambda hold: self._register.delete(key, BlobFlag.UNLISTED, packed, hold)
-            )
+            await self._register.delete(key, BlobFlag.UNLISTED, metadata, still_there)
         except _Replaced:
             return
 
@@ -225,93 +216,36 @@ class Objects:
         """Delete an object of our own that no container lists."""
         await self._delete(name, condition, BlobFlag.UNLISTED, None)
 
-    async def delete_held(self, name: ObjectName, hold: Hold) -> None:
-        """Delete an object whose name is held. Raise StaleRings when that ended because the rings changed."""
-        container = await self._directory.known_container(name.account, name.container)
-        metadata = _tombstone(name)
-        timestamp, _previous = await self._register.delete(hold.key, 0, stored.pack(metadata), hold)
-        await self._deleted(name, container, timestamp, metadata)
-
     async def _delete(
         self, name: ObjectName, condition: Condition | None, flags: int, container: ContainerInfo | None
     ) -> Version | None:
         key = self.key(name)
         metadata = _tombstone(name)
-        packed = stored.pack(metadata)
-        timestamp, previous = await self._decide(
-            key, condition, lambda hold: self._register.delete(key, flags, packed, hold)
-        )
+        timestamp, previous = await self._register.delete(key, flags, metadata, _of_versions(condition))
         if container is not None:
-            await self._deleted(name, container, timestamp, metadata)
+            await self._add_row(name, container, timestamp, metadata, deleted=True)
+            self._confirmations.add(key, timestamp)
         return previous
-
-    async def _deleted(
-        self, name: ObjectName, container: ContainerInfo, timestamp: Timestamp, metadata: ObjectMetadata
-    ) -> None:
-        """Bring the row of a tombstone to its container."""
-        await self._add_row(name, container, timestamp, metadata, deleted=True)
-        self._confirmations.add(self.key(name), timestamp)
 
     async def update(self, name: ObjectName, change: Callable[[ObjectMetadata], ObjectMetadata]) -> ObjectInfo:
         """Change metadata, keeping the data. Raise NoSuchContainer, NoSuchObject."""
         container = await self._directory.known_container(name.account, name.container)
         key = self.key(name)
-        for _ in range(UPDATE_TRIES):
-            base = await self._register.head(key)
-            if base is None or base.deleted:
+        written: list[ObjectMetadata] = []  # by each try; the last one counts
+
+        def noted(metadata: ObjectMetadata) -> ObjectMetadata:
+            written.append(change(metadata))
+            return written[-1]
+
+        def there(current: Version | None) -> None:
+            if current is None or current.deleted:
                 raise NoSuchObject(name.object)
-            metadata = change(stored.unpack(base.metadata))
-            try:
-                timestamp = await self._register.update(key, base, base.flags, stored.pack(metadata))
-            except Refused:
-                continue
-            await self._add_row(name, container, timestamp, metadata, deleted=False)
-            self._confirmations.add(key, timestamp)
-            return ObjectInfo(timestamp, metadata, bool(base.flags & BlobFlag.MANIFEST))
-        raise Unavailable("writers were always ahead of the metadata change")
 
-    # conditions
-
-    @asynccontextmanager
-    async def holding(self, name: ObjectName, condition: Condition) -> AsyncIterator[Hold]:
-        """Let nobody else write `name` within the block, which gets what lets us."""
-        key = self.key(name)
-        hold = await self._register.reserve(key)
-        try:
-            condition(await self._current(key))
-            yield hold
-        finally:
-            self._register.release(hold)
-
-    async def _decide(
-        self,
-        key: bytes,
-        condition: Condition | None,
-        write: Callable[[Hold | None], Awaitable[tuple[Timestamp, Version | None]]],
-    ) -> tuple[Timestamp, Version | None]:
-        """Do `write` if `condition` agrees with what is there, both in one step; return what it returned.
-
-        When the rings change in between it is all done again. Then the write may be there already: a replica took it,
-        and the read that the condition is checked on brought it to a quorum. It was decided when it was first sent,
-        under a hold that nobody else got past.
-        """
-        if condition is None:
-            return await write(None)
-        tried: set[Timestamp] = set()
-        for _ in range(STALE_TRIES):
-            hold = await self._register.reserve(key)
-            try:
-                version = await self._register.head(key)
-                if version is not None and version.timestamp in tried:
-                    return version.timestamp, None
-                condition(_info_of(version))
-                return await write(hold)
-            except StaleRings as stale:
-                tried |= hold.tried
-                await self._register.catch_up(stale)
-            finally:
-                self._register.release(hold)
-        raise Unavailable("the rings changed again and again")
+        timestamp, base = await self._register.update(key, noted, there)
+        metadata = written[-1]
+        await self._add_row(name, container, timestamp, metadata, deleted=False)
+        self._confirmations.add(key, timestamp)
+        return ObjectInfo(timestamp, metadata, base is not None and bool(base.flags & BlobFlag.MANIFEST))
 
     async def _current(self, key: bytes) -> ObjectInfo | None:
         return _info_of(await self._register.head(key))
@@ -436,6 +370,11 @@ def info_of(version: Version) -> ObjectInfo:
 def _info_of(version: Version | None) -> ObjectInfo | None:
     """The same, None of what is not there."""
     return None if version is None or version.deleted else info_of(version)
+
+
+def _of_versions(condition: Condition | None) -> VersionCondition | None:
+    """Return the condition on an object as one on the version that stands for it."""
+    return None if condition is None else lambda version: condition(_info_of(version))
 
 
 def _tombstone(name: ObjectName) -> ObjectMetadata:

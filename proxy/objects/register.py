@@ -1,37 +1,40 @@
 """One name: a linearizable register over the primaries of its key.
 
-Small data is written in one round, optimistically: a replica that holds something newer says so, and
-the write is repeated with a timestamp above that. Streamed data is prepared, then a quorum is asked
-for the newest timestamp, then committed above it; from there on a replica that has gone further
-counts as having taken the write, for the newer one can only be concurrent (Attiya, Bar-Noy, Dolev,
-"Sharing Memory Robustly in Message-Passing Systems", JACM 1995).
+Small data is written in one round, optimistically, when all replicas are up: usually the writer's clock is ahead of all
+versions that are there. Else, and for streamed data, a quorum is asked for the newest timestamp first, and the
+version is committed above it (Attiya, Bar-Noy, Dolev, "Sharing Memory Robustly in Message-Passing Systems", JACM
+1995). Success is a quorum that has taken it, whatever the others say. When too many hold something newer, it is tried
+again: under another timestamp if nobody can have seen the first try; else as a write that is decided upon what is
+there, which finds out what became of it (proxy.objects.decision). That is how writes with conditions begin.
 
-At every await: what was not committed is invisible, and what was committed on fewer than a quorum is
-either written back by the reader that meets it or overwritten.
+At every await: what was not committed is invisible. What was committed on fewer than a quorum is overwritten; or a
+reader that meets it brings it to one; or it is brought to a newer timestamp, when replicas have promised to take
+nothing below that. A writer that cannot tell what became of its tries says so (NameContended): nobody was promised
+anything. A writer or reader that dies leaves nothing that others would wait for.
 
 While rings change, too (storage.client): each round takes its replicas once and sends under their
 version, so its quorums are those of one version, whatever is published meanwhile. Devices that refuse it
 as too old leave it in doubt, as lost answers do; it is begun again, whole, under newer rings:
 
-- a write of small data under a new timestamp, which outdoes what the first may have left;
-- a commit of streamed data under the same timestamp, which its replicas take once. Those that hold the data prepared
+- a write under the same timestamp, which replicas take once. Of streamed data, those that hold it prepared
   commit it, by whatever version they were chosen; where these are no quorum by now, the others fetch it from one that
   has committed. It is acknowledged when quorums by the newest version have it, however long ago it began;
 - a read as if it had not been. What it had written back, others may see: that is allowed at any time;
-- a conditional write from its reservation on, by the caller: a reservation is of those that it was made on (`Hold`).
+- a write that is decided upon what is there from its promise on.
 """
 
 import asyncio
-import os
-import random
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
 from typing import Any
 
-from cluster.clock import HybridClock, Timestamp
+from cluster.clock import ZERO, HybridClock, Timestamp
 from cluster.wire import BodyReader, Peer, PeerUnavailable, RemoteError, Reply
 from proxy.http.message import Buffer
-from proxy.objects.errors import NameContended, QuorumNotReached, Unavailable
+from proxy.objects.changes import Base, Change, Prepared, Put, Restamp, Rewrite, Tombstone
+from proxy.objects.decision import Fate, Tries, fate
+from proxy.objects.errors import NameContended, OutOfSpace, Unavailable
+from proxy.objects.patience import Patience
 from proxy.objects.rounds import (
     CALL_TIMEOUT_S,
     READ_TRIES,
@@ -46,34 +49,22 @@ from proxy.objects.rounds import (
     close_body,
     in_turn,
     require_quorum,
-    write,
     write_rest,
 )
 from proxy.objects.upload import Upload
 from storage.client import Placement, Replicas
-from storage.messages import (
-    BlobCommit,
-    BlobDelete,
-    BlobFetch,
-    BlobGet,
-    BlobPut,
-    BlobReserve,
-    BlobUpdate,
-    Operation,
-    Refusal,
-    Version,
-    parse,
-)
+from storage.messages import BlobFetch, BlobGet, BlobPromise, Operation, Refusal, Version, parse
+from storage.metadata import ObjectMetadata
 from storage.quorum import Settled, Unsettled, timestamp_of
-from storage.rings.document import OBJECT
+from storage.rings.document import OBJECT, Stage
 
-TRIES = 12  # of a write that others keep overtaking
-CONTENTION_S = 5.0  # how long a write waits for conditional writes of others
-RESERVATION_S = 10.0  # how long a conditional write may hold a name
+TRIES = 12  # of a read whose version others keep replacing
 READ_TIMEOUT_S = 5.0
-COPY_TIMEOUT_S = 600.0  # of a large object, from one device to another
+PROMISE_WAIT_S = 0.01  # for a write that a reader has met between its two phases
+CONTENDED_READS = 4  # after so many, it has most likely lost its writer
 
-Message = Callable[[Timestamp], tuple[Any, ...]]
+Condition = Callable[[Version | None], None]  # raises what the client is told when the current version is not as wanted
+Outcome = tuple[Timestamp, Version | None]  # of a write: its version, and the one that it replaced
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,17 +81,6 @@ class Held:
             self.body.close()
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """The right to write a name, which its replicas have granted."""
-
-    key: bytes
-    token: bytes
-    replicas: Replicas
-    # timestamps of writes under it that were refused because the rings had changed: some replica may have taken them
-    tried: set[Timestamp] = field(default_factory=set)
-
-
 class Register:
     """Reads and writes names by key."""
 
@@ -112,56 +92,16 @@ class Register:
     # writing
 
     async def put(
-        self, key: bytes, flags: int, metadata: bytes, payload: Buffer, hold: Hold | None = None
-    ) -> tuple[Timestamp, Version | None]:
-        """Write small data; return its timestamp and what it replaced. Under a hold it may raise StaleRings."""
-        token = None if hold is None else hold.token
-        return await self._write(
-            key, Operation.BLOB_PUT, lambda at: BlobPut(key, at, flags, metadata, token), payload, hold
-        )
+        self, key: bytes, flags: int, metadata: ObjectMetadata, payload: Buffer, condition: Condition | None = None
+    ) -> Outcome:
+        """Write small data; return its timestamp and what it replaced. Raise what `condition` raises."""
+        return await self._write(key, Put(key, flags, metadata, payload), condition)
 
     async def delete(
-        self, key: bytes, flags: int, metadata: bytes, hold: Hold | None = None
-    ) -> tuple[Timestamp, Version | None]:
-        """Write a tombstone; return its timestamp and what it replaced. Under a hold it may raise StaleRings."""
-        token = None if hold is None else hold.token
-        return await self._write(
-            key, Operation.BLOB_DELETE, lambda at: BlobDelete(key, at, flags, metadata, token), b"", hold
-        )
-
-    async def _write(
-        self, key: bytes, operation: Operation, message: Message, payload: Buffer, hold: Hold | None
-    ) -> tuple[Timestamp, Version | None]:
-        loop = asyncio.get_running_loop()
-        waits = self._patience(loop)
-        tried: set[Timestamp] = set()
-        for _ in range(TRIES):
-            replicas = self.replicas(key) if hold is None else hold.replicas
-            require_quorum(replicas.members, replicas.writers)
-            timestamp = self._clock.now()
-            try:
-                replies = await write(loop, replicas, operation, message(timestamp), payload)
-            except Superseded as overtaken:
-                self._clock.observe(overtaken.timestamp)
-                if hold is not None:  # the condition was not decided on what is there now
-                    raise NameContended("another writer came between") from overtaken
-                tried.add(timestamp)
-            except Refused as refused:
-                if hold is not None and isinstance(refused, StaleRings):
-                    hold.tried.update(tried, (timestamp,))
-                    raise
-                await waits.again(refused)
-                tried.add(timestamp)
-            else:
-                return timestamp, _newest(replies.values(), but=tried)
-        raise NameContended("other writers were always ahead")
-
-    async def catch_up(self, stale: StaleRings) -> None:
-        """Take newer rings, before what was refused is begun again. Raise Unavailable when they can't be read."""
-        await catch_up(self._placement, stale)
-
-    def _patience(self, loop: asyncio.AbstractEventLoop) -> "_Patience":
-        return _Patience(loop, self._placement)
+        self, key: bytes, flags: int, metadata: ObjectMetadata, condition: Condition | None = None
+    ) -> Outcome:
+        """Write a tombstone; return its timestamp and what it replaced. Raise what `condition` raises."""
+        return await self._write(key, Tombstone(key, flags, metadata), condition)
 
     async def upload(self, key: bytes, size: int | None) -> Upload:
         """Begin to stream data to the replicas of `key`. It stays nameless until `commit`."""
@@ -171,104 +111,119 @@ class Register:
         return Upload(loop, replicas.members, replicas.writers, size, replicas.version)
 
     async def commit(
-        self, key: bytes, upload: Upload, flags: int, metadata: bytes, hold: Hold | None = None
-    ) -> tuple[Timestamp, Version | None]:
-        """Name what `upload` has prepared; return its timestamp and what it replaced. As `put` under a hold."""
-        loop = asyncio.get_running_loop()
-        previous = await self.stat(key)
-        waits = self._patience(loop)
-        timestamp = upload.timestamp  # of a try before, which some replicas may have taken
-        if timestamp is None or timestamp <= timestamp_of(previous):
-            timestamp = upload.timestamp = self._clock.now()
-        token = None if hold is None else hold.token
-        message = BlobCommit(upload.upload_id, key, timestamp, flags, metadata, token)
-        while True:
-            replicas = self.replicas(key) if hold is None else hold.replicas
-            try:
-                replies = await self._commit_round(loop, replicas, upload, message).done
-            except Refused as refused:
-                if refused.code is Refusal.NOT_FOUND:  # replicas have lost the upload: they were restarted
-                    raise QuorumNotReached(replicas.writers.tally().needed, 0, {-1: refused}) from refused
-                if hold is not None and isinstance(refused, StaleRings):
-                    hold.tried.add(timestamp)
-                    raise
-                await waits.again(refused)
-            else:
-                upload.forget(committed=replies)
-                return timestamp, _newest(replies.values()) or previous
-
-    def _commit_round(
-        self, loop: asyncio.AbstractEventLoop, replicas: Replicas, upload: Upload, message: BlobCommit
-    ) -> WriteRound:
-        """Commit where the data is prepared; where it is not, have it fetched if it takes that to make a quorum.
-
-        The rings may have changed since the upload began, so that others are replicas now.
-        """
-        prepared = [device_id for device_id, _peer in upload.prepared]
-        version = replicas.version
-        if replicas.writers.reached(prepared):
-            round_ = WriteRound(loop, replicas.writers.among(prepared).tally())
-            for device_id, peer in upload.prepared:
-                if device_id in replicas.writers.members:
-                    round_.add(device_id, _ahead_is_done(loop, peer, message, version))
-            return round_
-        round_ = WriteRound(loop, replicas.writers.tally())
-        commits = {device_id: _ahead_is_done(loop, peer, message, version) for device_id, peer in upload.prepared}
-        for device_id, peer in replicas.members:
-            call = commits.get(device_id)
-            round_.add(device_id, call or loop.create_task(_fetched_after(commits, peer, message, version)))
-        return round_
+        self, key: bytes, upload: Upload, flags: int, metadata: ObjectMetadata, condition: Condition | None = None
+    ) -> Outcome:
+        """Name what `upload` has prepared; return its timestamp and what it replaced. Raise what `condition` raises."""
+        outcome = await self._write(key, Prepared(key, upload, flags, metadata), condition, ask_first=True)
+        upload.forget()
+        return outcome
 
     async def update(
-        self, key: bytes, base: Version, flags: int, metadata: bytes, token: bytes | None = None
-    ) -> Timestamp:
-        """Put new metadata over the data of `base`. Raise Refused NOT_FOUND when it is not the newest any more."""
-        loop = asyncio.get_running_loop()
-        self._clock.observe(base.timestamp)
-        waits = self._patience(loop)
-        while True:
-            replicas = self.replicas(key)
-            require_quorum(replicas.members, replicas.writers)
-            if not replicas.writers.reached([device_id for device_id, _peer in replicas.readers]):
-                await self._spread(key, base, replicas)  # devices that join may lack it
-            timestamp = self._clock.now()
-            message = BlobUpdate(key, base.timestamp, timestamp, flags, metadata, token)
-            try:
-                await write(loop, replicas, Operation.BLOB_UPDATE, message)
-            except Superseded:
-                raise Refused(Refusal.NOT_FOUND) from None
-            except Refused as refused:
-                if refused.code is Refusal.NOT_FOUND and not await self._spread(key, base, replicas):
-                    raise
-                await waits.again(refused)
-            else:
-                return timestamp
+        self, key: bytes, change: Callable[[ObjectMetadata], ObjectMetadata], condition: Condition
+    ) -> Outcome:
+        """Put other metadata over the data that is there; `condition` raises when there is none."""
+        return await self._decide(key, Rewrite(key, change), condition, Tries())
 
-    async def reserve(self, key: bytes) -> Hold:
-        """Hold `key` on a quorum, so that others' commits wait. Ends by itself after a while."""
-        loop = asyncio.get_running_loop()
-        waits = self._patience(loop)
+    async def _write(
+        self, key: bytes, change: Change, condition: Condition | None, ask_first: bool = False
+    ) -> Outcome:
+        if condition is not None:
+            return await self._decide(key, change, condition, Tries())
+        previous: Version | None = None
+        asked = ask_first or self._placement.rings.stage is not Stage.STABLE
+        asked = asked or not all(peer.up for _device, peer in self.replicas(key).members)
+        if asked:
+            previous = await self.stat(key)
+        patience = self._patience()
+        timestamp = self._clock.after(timestamp_of(previous))
+        unseen: set[Timestamp] = set()
         while True:
             replicas = self.replicas(key)
             require_quorum(replicas.members, replicas.writers)
-            hold = Hold(key, os.urandom(16), replicas)
-            message = BlobReserve(key, hold.token, RESERVATION_S)
             try:
-                await write(loop, replicas, Operation.BLOB_RESERVE, message)
+                replies = await change.send(replicas, timestamp, None)
+            except Superseded as overtaken:
+                self._clock.observe(overtaken.timestamp)
+                if not overtaken.clean:
+                    tries = Tries()
+                    tries.add(timestamp, asked or overtaken.asked)
+                    return await self._decide(key, change, None, tries)
+                if unseen:
+                    await patience.wait("other writers are ahead")
+                unseen.add(timestamp)
+                timestamp = self._clock.after(overtaken.timestamp)
             except Refused as refused:
-                self.release(hold)
-                await waits.again(refused)
-            except (Unavailable, asyncio.CancelledError):
-                self.release(hold)
+                await patience.again(refused)
+            else:
+                return timestamp, _newest(replies.values(), but=unseen) or previous
+
+    async def _decide(self, key: bytes, change: Change, condition: Condition | None, tries: Tries) -> Outcome:
+        """Write upon what is there, if `condition` agrees with that, in one step. Raise what it raises."""
+        patience = self._patience()
+        floor = ZERO  # of what is there, or was promised: it may be far ahead
+        while True:
+            replicas = self.replicas(key)
+            require_quorum(replicas.members, replicas.writers)
+            timestamp = self._clock.after(floor)
+            sent = False
+            try:
+                base = await self._promised(replicas, key, timestamp)
+                became = fate(base.version, tries, condition is not None)
+                if became is Fate.UNKNOWN:
+                    raise NameContended("another writer came between, and this one may have happened before")
+                if became is Fate.OVERWRITTEN:
+                    return max(tries.timestamps), None
+                if became is Fate.NEWEST:
+                    await Restamp(key).send(replicas, timestamp, base)
+                    return timestamp, None
+                if condition is None or await self._agrees(key, condition, base, replicas):
+                    sent = True
+                    await change.send(replicas, timestamp, base)
+                    return timestamp, base.version
+                await patience.wait("other writers are at it")
+            except Superseded as overtaken:
+                floor = max(floor, overtaken.timestamp)
+                self._clock.observe(floor)
+                if sent and not overtaken.clean:
+                    tries.add(timestamp, asked=True)
+                await patience.wait("other writers are ahead")
+            except Refused as refused:
+                if sent and not refused.clean:
+                    tries.add(timestamp, asked=True)
+                await patience.again(refused)
+
+    async def _promised(self, replicas: Replicas, key: bytes, timestamp: Timestamp) -> Base:
+        """Have a read quorum take nothing below `timestamp` any more; return the newest that it has."""
+        round_ = WriteRound(asyncio.get_running_loop(), replicas.read_quorum.tally(), replicas.read_quorum)
+        message = BlobPromise(key, timestamp)
+        for device_id, peer in replicas.readers:
+            call = peer.call(Operation.BLOB_PROMISE, message, b"", CALL_TIMEOUT_S, replicas.version)
+            round_.add(device_id, call)
+        replies = dict(await round_.done)
+        answers = {
+            device_id: None if values is None else parse(Version, values) for device_id, values in replies.items()
+        }
+        newest = max(answers.values(), key=timestamp_of)
+        if newest is not None:
+            self._clock.observe(newest.timestamp)
+            if newest.timestamp > timestamp:
+                raise Superseded(newest.timestamp, clean=True)
+        holders = [device for device, version in answers.items() if timestamp_of(version) == timestamp_of(newest)]
+        return Base(newest, tuple(holders))
+
+    async def _agrees(self, key: bytes, condition: Condition, base: Base, replicas: Replicas) -> bool:
+        """Tell whether `condition` agrees with `base`. Raise what it raises when that is what a quorum has."""
+        try:
+            condition(base.version)
+        except Exception:
+            if replicas.read_quorum.reached(base.holders):
                 raise
-            else:
-                return hold
+            condition(await self.head(key))
+            return False
+        return True
 
-    def release(self, hold: Hold) -> None:
-        """Let go of a name; nothing is awaited, for reservations end by themselves."""
-        for _device_id, peer in hold.replicas.members:
-            if peer.up:
-                peer.send(Operation.BLOB_RELEASE, (hold.key, hold.token), hold.replicas.version)
+    def _patience(self) -> Patience:
+        return Patience(asyncio.get_running_loop(), self._placement)
 
     # reading
 
@@ -342,7 +297,9 @@ class Register:
         raise Unavailable("the rings changed again and again")
 
     async def _read_by(self, replicas: Replicas, key: bytes, ask: "Ask") -> "_Found":
-        for tries_left in reversed(range(READ_TRIES)):
+        tries_left, contended_count = READ_TRIES, 0
+        while True:
+            tries_left -= 1
             verdict, current = await self._ask_quorum(replicas, key, ask)
             if isinstance(verdict, Settled):
                 return _Found(replicas, verdict, current)
@@ -355,9 +312,31 @@ class Register:
                     raise
                 if verdict.without is not None:
                     return _Found(replicas, verdict.without, [])
-                if not tries_left:
+                if isinstance(error.__cause__, Superseded) and contended_count < TRIES:
+                    contended_count += 1
+                    await self._let_pass(replicas, key, contended_count, error.__cause__.timestamp)
+                elif tries_left <= 0:
                     raise
-        raise AssertionError("the last try returns or raises")
+
+    async def _let_pass(self, replicas: Replicas, key: bytes, count: int, floor: Timestamp) -> None:
+        """Wait for writers that keep what we have found from a quorum; if they seem to be gone, bring it past them."""
+        if count % CONTENDED_READS:
+            await asyncio.sleep(PROMISE_WAIT_S)
+        else:
+            await self._bring_up(replicas, key, floor)
+
+    async def _bring_up(self, replicas: Replicas, key: bytes, floor: Timestamp) -> None:
+        """Bring the newest version past promises that keep it from a quorum, whoever they were given to."""
+        timestamp = self._clock.after(floor)
+        try:
+            base = await self._promised(replicas, key, timestamp)
+            if base.version is not None and not replicas.read_quorum.reached(base.holders):
+                await Restamp(key).send(replicas, timestamp, base)
+        except StaleRings:
+            raise
+        except (Superseded, Refused, Unavailable) as error:
+            if isinstance(error, Superseded):
+                self._clock.observe(error.timestamp)
 
     async def _ask_quorum(
         self, replicas: Replicas, key: bytes, ask: "Ask"
@@ -406,43 +385,9 @@ class Register:
             )
         except StaleRings:
             raise
-        except (Refused, Superseded) as error:
+        except (OutOfSpace, Refused, Superseded) as error:
             raise Unavailable(f"the newest version could not be brought to a quorum: {error}") from error
         return Settled(found.version, (*found.holders, *replies))
-
-    async def _spread(self, key: bytes, base: Version, replicas: Replicas) -> bool:
-        """Copy `base` to the replicas that miss it. Tell whether it is still the newest."""
-        current = await self.stat(key)
-        if current is None or current.timestamp != base.timestamp:
-            return False
-        rings_version = replicas.version
-        versions = await asyncio.gather(
-            *(
-                peer.call(Operation.BLOB_STAT, (key,), b"", READ_TIMEOUT_S, rings_version)
-                for _device, peer in replicas.members
-            ),
-            return_exceptions=True,
-        )
-        holders: list[tuple[int, Peer]] = []
-        others: list[tuple[int, Peer]] = []
-        for (device_id, peer), reply in zip(replicas.members, versions, strict=True):
-            if isinstance(reply, BaseException):
-                continue
-            held = reply.metadata is not None and parse(Version, reply.metadata).timestamp == base.timestamp
-            (holders if held else others).append((device_id, peer))
-        fetches = [
-            peer.call(
-                Operation.BLOB_FETCH,
-                BlobFetch(key, base.timestamp, holders[0][0]),
-                b"",
-                COPY_TIMEOUT_S,
-                rings_version,
-            )
-            for _device, peer in others
-            if holders
-        ]
-        await asyncio.gather(*fetches, return_exceptions=True)
-        return bool(holders)
 
     async def _ask_holder(self, found: "_Found", operation: Operation, message: tuple[Any, ...]) -> Reply | None:
         """Ask one holder after the other for the version found; None when they have gone further meanwhile.
@@ -497,32 +442,6 @@ class _Found:
     current: list[Reply]
 
 
-class _Patience:
-    """Waits, a little longer each time, while a name or a container is held by somebody else."""
-
-    __slots__ = ("_deadline", "_delay_s", "_loop", "_placement", "_stale_count")
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, placement: Placement) -> None:
-        self._loop = loop
-        self._placement = placement
-        self._stale_count = 0
-        self._deadline = loop.time() + CONTENTION_S
-        self._delay_s = 0.002
-
-    async def again(self, refused: Refused) -> None:
-        """Sleep before the next try, or take newer rings. Raise when trying again can't help or has taken too long."""
-        if isinstance(refused, StaleRings) and self._stale_count < STALE_TRIES:
-            self._stale_count += 1
-            await catch_up(self._placement, refused)
-            return
-        if refused.code is Refusal.BAD_REQUEST or refused.code is Refusal.NOT_HELD:
-            raise QuorumNotReached(0, 0, {-1: refused})
-        if self._loop.time() > self._deadline:
-            raise NameContended(f"still {refused.code.name} after {CONTENTION_S} s")
-        await asyncio.sleep(self._delay_s * random.uniform(0.5, 1.5))
-        self._delay_s = min(self._delay_s * 1.6, 0.1)
-
-
 def _divided(replies: Iterable[Reply], timestamp: Timestamp) -> tuple[list[Reply], list[Reply]]:
     """Return the replies that give the version `timestamp`, and the others.
 
@@ -548,45 +467,3 @@ def _newest(replies: Iterable[Any], but: Collection[Timestamp] = ()) -> Version 
             if version.timestamp not in but and (newest is None or version.timestamp > newest.timestamp):
                 newest = version
     return newest
-
-
-def _ahead_is_done(
-    loop: asyncio.AbstractEventLoop, peer: Peer, message: BlobCommit, rings_version: int
-) -> "asyncio.Future[Reply]":
-    """Commit on one replica; one that already holds something newer counts as having taken it."""
-    outcome: asyncio.Future[Reply] = loop.create_future()
-
-    def answered(call: "asyncio.Future[Reply]") -> None:
-        if outcome.done():
-            return
-        error = call.exception() if not call.cancelled() else PeerUnavailable("cancelled")
-        if error is None:
-            outcome.set_result(call.result())
-        elif isinstance(error, RemoteError) and error.code == Refusal.SUPERSEDED:
-            peer.send(Operation.BLOB_ABORT, (message.upload_id,))  # a refused upload stays, else
-            outcome.set_result(Reply(None))
-        else:
-            outcome.set_exception(error)
-            outcome.exception()  # heard: nobody may ask for that of one from which others only fetch
-
-    peer.call(Operation.BLOB_COMMIT, message, b"", CALL_TIMEOUT_S, rings_version).add_done_callback(answered)
-    return outcome
-
-
-async def _fetched_after(
-    commits: "Mapping[int, asyncio.Future[Reply]]", peer: Peer, message: BlobCommit, rings_version: int
-) -> Reply:
-    """Have a replica copy an upload from the first that has committed it, or from another one."""
-    failure: Exception = PeerUnavailable("nobody has committed")
-    sources = {call: device_id for device_id, call in commits.items()}
-    while sources:
-        done, _ = await asyncio.wait(sources, return_when=asyncio.FIRST_COMPLETED)
-        for call in done:
-            source = sources.pop(call)
-            try:
-                call.result()
-                fetch = BlobFetch(message.key, message.timestamp, source)
-                return await peer.call(Operation.BLOB_FETCH, fetch, b"", COPY_TIMEOUT_S, rings_version)
-            except (PeerUnavailable, RemoteError) as error:
-                failure = PeerUnavailable(f"device {source}: {error}")
-    raise failure

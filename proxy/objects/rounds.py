@@ -5,7 +5,7 @@ callbacks of the wire's futures, so a write costs one future beside those of its
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from cluster.clock import Timestamp
@@ -14,6 +14,7 @@ from proxy.objects.errors import OutOfSpace, QuorumNotReached, Unavailable
 from storage.client import Placement, Replicas
 from storage.messages import Refusal, Version, parse
 from storage.quorum import Majority, Outcome, Quorum, Settled, Tally, Unsettled, judge
+from storage.ranges import state
 
 CALL_TIMEOUT_S = 10.0  # of one call to one replica; a peer that hangs is found dead far sooner
 HEDGE_S = 0.06  # a read that takes longer asks one more replica
@@ -27,19 +28,24 @@ Peers = Sequence[tuple[int, Peer]]
 
 
 class Superseded(Exception):
-    """A replica holds `timestamp`, which is newer than what was to be written."""
+    """Replicas hold something newer than what was to be written, or have promised to: up to `timestamp`.
 
-    def __init__(self, timestamp: Timestamp) -> None:
+    `clean`: nobody has seen what was to be written, or ever will. Otherwise a replica or two may have it. `asked`: all
+    have answered, so nothing newer was complete when it was sent, or more of them would have had it.
+    """
+
+    def __init__(self, timestamp: Timestamp, clean: bool, asked: bool = False) -> None:
         super().__init__("superseded")
-        self.timestamp = timestamp
+        self.timestamp, self.clean, self.asked = timestamp, clean, asked
 
 
 class Refused(Exception):
-    """A replica refused for a reason that another try may not meet: RESERVED, FROZEN, BUSY, NOT_FOUND, …"""
+    """A replica refused for a reason that another try may not meet: FROZEN, BUSY, NOT_FOUND, …"""
 
     def __init__(self, code: Refusal, detail: Any = None) -> None:
         super().__init__(code.name)
         self.code, self.detail = code, detail
+        self.clean = False  # all have refused, so nobody has what was to be written
 
 
 class StaleRings(Refused):
@@ -50,9 +56,26 @@ class StaleRings(Refused):
         self.floor = floor
 
 
+class Split(Refused):
+    """Replicas of a database say that its rows are elsewhere, or will be."""
+
+    def __init__(self, refusals: Mapping[int, state.Refused]) -> None:
+        super().__init__(Refusal.SPLIT)
+        self.refusals = refusals  # by device id
+
+
+def split_of(errors: Mapping[int, BaseException | None]) -> Split | None:
+    """Return what those have said, by device id, who refuse because the rows are elsewhere; None: nobody has."""
+    refusals = {
+        device_id: state.parse_refusal(error.detail)
+        for device_id, error in errors.items()
+        if isinstance(error, RemoteError) and error.code == Refusal.SPLIT
+    }
+    return Split(refusals) if refusals else None
+
+
 # why a write found no quorum, what explains it best first
 _REASONS = (
-    Refusal.RESERVED,
     Refusal.FROZEN,
     Refusal.NOT_EMPTY,
     Refusal.NOT_FOUND,
@@ -65,22 +88,27 @@ _REASONS = (
 class WriteRound:
     """Sends one message to all replicas; `done` gives the replies of a quorum by device id.
 
-    `done` raises Superseded as soon as a replica says so; Refused, QuorumNotReached or OutOfSpace when a
-    quorum is out of reach. Answers that come later are heard but change nothing.
-
-    A single replica that says RESERVED or FROZEN decides nothing: it may have missed the end of that. Who
-    holds a name or a container holds it on a quorum, which no other quorum gets past.
+    `done` raises Superseded, Refused, QuorumNotReached or OutOfSpace when a quorum is out of reach. Answers that come
+    later are heard but change nothing. A single replica that refuses decides nothing: others may be a quorum without
+    it. Superseded waits for all answers, unless those that hold something newer are in every read quorum: then
+    no reader ever sees what was to be written, wherever it got to.
     """
 
-    __slots__ = ("_tally", "done", "replies")
+    __slots__ = ("_asked", "_overtaken", "_read_quorum", "_tally", "done", "replies")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, tally: Tally) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, tally: Tally, read_quorum: Quorum | None = None) -> None:
+        """`read_quorum`: of those who read what is written; None: it is never superseded."""
         self._tally = tally
+        self._read_quorum = read_quorum
+        self._asked = 0
+        self._overtaken: dict[int, RemoteError] = {}
         self.replies: dict[int, Any] = {}
         self.done: asyncio.Future[dict[int, Any]] = loop.create_future()
 
     def add(self, device_id: int, call: "asyncio.Future[Reply]") -> None:
         """Count the answer to `call`."""
+
+        self._asked += 1
 
         def answered(future: "asyncio.Future[Reply]") -> None:
             self._answered(device_id, future)
@@ -88,44 +116,67 @@ class WriteRound:
         call.add_done_callback(answered)
 
     def _answered(self, device_id: int, call: "asyncio.Future[Reply]") -> None:
-        if call.cancelled():
-            self._tally.failed(device_id, PeerUnavailable("cancelled"))
-            error: BaseException | None = self._tally.failures[device_id]
-        else:
-            error = call.exception()
+        error = PeerUnavailable("cancelled") if call.cancelled() else call.exception()
         if self.done.done():
             return
         if error is None:
             self.replies[device_id] = call.result().metadata
             self._tally.durable(device_id)
-        elif isinstance(error, RemoteError) and self._decided_by(error):
-            return
         else:
-            self._tally.failed(device_id, error)
+            self._failed(device_id, error)
         outcome = self._tally.outcome()
         if outcome is Outcome.ACKNOWLEDGED:
             self.done.set_result(self.replies)
-        elif outcome is Outcome.HOPELESS:
-            self.done.set_exception(self._failure())
+        elif outcome is Outcome.HOPELESS and not self.done.done():
+            self._give_up()
 
-    def _decided_by(self, error: RemoteError) -> bool:
-        if error.code == Refusal.SUPERSEDED:
-            self.done.set_exception(Superseded(error.detail))
-        elif error.code == Refusal.BAD_REQUEST:
-            self.done.set_exception(Refused(Refusal.BAD_REQUEST, error.detail))
-        else:
+    def _failed(self, device_id: int, error: BaseException) -> None:
+        self._tally.failed(device_id, error)
+        if isinstance(error, RemoteError):
+            if error.code in (Refusal.SUPERSEDED, Refusal.PROMISED):
+                self._overtaken[device_id] = error
+            elif error.code == Refusal.BAD_REQUEST:
+                self.done.set_exception(Refused(Refusal.BAD_REQUEST, error.detail))
+
+    def _give_up(self) -> None:
+        failures = self._tally.failures
+        hidden = self._hidden()
+        if self._read_quorum is not None and not hidden and len(self.replies) + len(failures) < self._asked:
+            return  # who is still to answer may have taken it
+        clean = hidden or (not self.replies and all(isinstance(error, RemoteError) for error in failures.values()))
+        if self._overtaken:
+            newest = max(error.detail for error in self._overtaken.values())
+            self.done.set_exception(Superseded(newest, clean, asked=all(map(_has_looked, failures.values()))))
+            return
+        failure = self._failure()
+        if isinstance(failure, Refused):
+            failure.clean = clean
+        self.done.set_exception(failure)
+
+    def _hidden(self) -> bool:
+        """Tell whether those that hold something newer are in every read quorum."""
+        if self._read_quorum is None:
             return False
-        return True
+        newer = {device for device, error in self._overtaken.items() if error.code == Refusal.SUPERSEDED}
+        return not self._read_quorum.reached(self._read_quorum.members - newer)
 
     def _failure(self) -> Exception:
         failures = self._tally.failures
         codes = {error.code for error in failures.values() if isinstance(error, RemoteError)}
         if Refusal.DEVICE_FULL in codes:
             return OutOfSpace("too few devices have room")
+        split = split_of(failures)
+        if split is not None and Refusal.STALE_RINGS not in codes:
+            return split
         for code in _REASONS:
             if code in codes:
                 return Refused(code) if code is not Refusal.STALE_RINGS else StaleRings(floor_of(failures.values()))
         return QuorumNotReached(self._tally.needed, self._tally.durable_count, failures)
+
+
+def _has_looked(error: BaseException) -> bool:
+    """Tell whether a replica that refused has said, by that, whether it holds something newer."""
+    return isinstance(error, RemoteError) and error.code in (Refusal.SUPERSEDED, Refusal.PROMISED, Refusal.BUSY)
 
 
 def floor_of(errors: Iterable[BaseException | None]) -> int:
@@ -173,7 +224,7 @@ def write(
     timeout_s: float = CALL_TIMEOUT_S,
 ) -> "asyncio.Future[dict[int, Any]]":
     """Send `message` to every replica; return the future of a quorum's replies."""
-    round_ = WriteRound(loop, replicas.writers.tally())
+    round_ = WriteRound(loop, replicas.writers.tally(), replicas.read_quorum)
     version = replicas.version
     for device_id, peer in replicas.members:
         round_.add(device_id, peer.call(operation, message, payload, timeout_s, version))

@@ -8,9 +8,7 @@ Memory: one piece at a time for all replicas, plus what each connection's credit
 
 import asyncio
 import os
-from collections.abc import Container
 
-from cluster.clock import Timestamp
 from cluster.wire import Peer, PeerUnavailable, RemoteError, UploadStream
 from proxy.http.message import Buffer
 from proxy.objects.errors import OutOfSpace, QuorumNotReached
@@ -36,7 +34,6 @@ class Upload:
     ) -> None:
         self.upload_id = os.urandom(16)
         self.prepared: list[tuple[int, Peer]] = []
-        self.timestamp: Timestamp | None = None  # under which it was tried to commit
         self._quorum = quorum
         self._loop = loop
         self._failures: dict[int, BaseException] = {}
@@ -112,14 +109,10 @@ class Upload:
             self._abort(peer)
         self._streams.clear()
 
-    def forget(self, committed: Container[int]) -> None:
-        """Drop what was prepared, except on the devices that have committed it.
-
-        One that is about to commit goes on: it was told to before.
-        """
-        for device_id, peer in self.prepared:
-            if device_id not in committed:
-                self._abort(peer)
+    def forget(self) -> None:
+        """Drop what is left where it was refused. Who has committed, or is about to, was told to before."""
+        for _device_id, peer in self.prepared:
+            self._abort(peer)
 
     def _abort(self, peer: Peer) -> None:
         if peer.up:

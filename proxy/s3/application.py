@@ -52,6 +52,10 @@ class S3Application:
         document = render(error, path, request_id, self._host_id)
         return self._signed(Response(status, [("Content-Type", CONTENT_TYPE)], document), request_id)
 
+    def failed(self, request: Request, error: Exception) -> Response | None:
+        """Answer what a body raised before any of it was sent; None: it is a mistake of ours."""
+        return self._signed(self._refusal(request, error), request.id) if isinstance(error, _Expected) else None
+
     def _signed(self, response: Response, request_id: str) -> Response:
         response.headers += self._fields
         response.headers.append(("x-amz-request-id", request_id))

@@ -100,6 +100,15 @@ class SwiftApplication:
         return info_response(self._config) if request.path == "/info" else health_response()
 
 
+def failed(request: Request, error: Exception) -> Response | None:
+    """Answer what a body raised before any of it was sent, for `HttpServer(on_failure=…)`."""
+    if not isinstance(error, ObjectServiceError):
+        return None
+    response = error_of(error).response()
+    _identify(response, request)
+    return response
+
+
 async def _told(answering: Awaitable[Response]) -> Response:
     """Return the answer, or what a client is told of the error that came instead."""
     try:

@@ -4,22 +4,30 @@ Per key, versions enter the log in the order of their timestamps: one is admitte
 than the newest known here, be that durable (in the index) or on its way (pending). So replaying the
 log in order ends at the newest version of each key, and two writers of one key cannot both
 believe that they came last.
+
+A promise is the first half of a write that is decided upon what is there: from the moment that it is given nothing
+below its timestamp is admitted for that key, copies included, until something newer is there. It is a record of
+the log, so it outlasts a crash; it is answered when it is durable, and with it all that came before it.
 """
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from cluster.clock import TIMESTAMP_SIZE, Timestamp
+from cluster.clock import TIMESTAMP_SIZE, ZERO, Timestamp, is_far_ahead, microseconds_of, wall_us
+from cluster.telemetry.log import get_logger
 from cluster.wire import RemoteError
 from storage.blobs import record
 from storage.blobs.index import BlobIndex
-from storage.blobs.reservations import Reservations
+from storage.blobs.turns import Turns
 from storage.disk import Buffer
 from storage.log.interface import Appended, DeviceFull, Kind, Log, LogRefusal
 from storage.messages import KEY_SIZE, Refusal
 
+_OUT_OF_TURN = "another write is being decided"
 _NAMES_PER_RECORD = 256  # of a CONFIRM or a FORGET
+
+log = get_logger("storage.blobs")
 
 
 class Commits:
@@ -31,50 +39,122 @@ class Commits:
         index: BlobIndex,
         now: Callable[[], float],
         remove_files: Callable[[Sequence[bytes]], None],
+        wall: Callable[[], int] = wall_us,
     ) -> None:
         self._log = target
         self._index = index
         self._now = now
+        self._wall_us = wall
         self._remove_files = remove_files
         self._pending: dict[bytes, Appended] = {}  # key -> its newest record that is not durable yet
         self._confirmed: list[tuple[bytes, Timestamp]] = []
-        self.reservations = Reservations()
+        self._turns = Turns()
+        self.on_promised: Callable[[bytes], None] = lambda _key: None  # told of what a promise has kept out
+        self._promising: dict[bytes, Timestamp] = {}  # key -> what was promised last, when it is not durable yet
+        self.floor = ZERO  # no write below it is admitted: promises may have been lost here
+        self.reclaim_floor = ZERO  # the same of names of which nothing is here (storage.blobs.reclaim)
+        self._forgetting: set[bytes] = set()  # keys whose FORGET is not durable yet
         self.full = False  # nothing but deletions is taken
         target.register(Kind.BLOB, self._apply, self._discard)
 
-    def admit(
-        self, key: bytes, timestamp: Timestamp, token: bytes | None = None
-    ) -> asyncio.Future[Any] | None:
+    def admit(self, key: bytes, timestamp: Timestamp) -> asyncio.Future[Any] | None:
         """Decide whether a version may be appended: None means yes. Raise RemoteError when not.
 
         A future means that the very version is here already, and resolves when it is durable.
         """
-        if token is not None or self.reservations:
-            refusal = self.reservations.refusal(key, token, self._now())
-            if refusal is not None:
-                raise RemoteError(refusal)
-        return self._admit(key, timestamp)
-
-    def admit_copy(self, key: bytes, timestamp: Timestamp) -> asyncio.Future[Any] | None:
-        """The same for a version that was committed elsewhere. It ends a reservation of the name.
-
-        For whoever holds it has decided, or will, without having seen this version.
-        """
         here = self._admit(key, timestamp)
-        if here is None:
-            self.reservations.void(key)
+        if here is None and self._turns and not self._turns.may_write(key, timestamp, self._now()):
+            raise RemoteError(Refusal.BUSY, _OUT_OF_TURN)
         return here
 
     def _admit(self, key: bytes, timestamp: Timestamp) -> asyncio.Future[Any] | None:
+        if is_far_ahead(timestamp, self._wall_us()):
+            self._refuse_far_ahead(key, timestamp)
+        if timestamp < self.floor:
+            raise RemoteError(Refusal.PROMISED, self.floor)
+        if timestamp < self.reclaim_floor and key not in self._pending and self._index.timestamp(key) is None:
+            raise RemoteError(Refusal.PROMISED, self.reclaim_floor)
+        return self.admit_copy(key, timestamp)
+
+    def admit_copy(self, key: bytes, timestamp: Timestamp) -> asyncio.Future[Any] | None:
+        """The same for a version that was committed elsewhere."""
         if len(key) != KEY_SIZE or len(timestamp) != TIMESTAMP_SIZE:
             raise RemoteError(Refusal.BAD_REQUEST, "not a key and a timestamp")
         pending = self._pending.get(key)
         newest = self._index.timestamp(key) if pending is None else record.timestamp_of(pending.metadata)
         if newest is None or newest < timestamp:
+            if self._index.promises or self._promising:
+                self._keep_promise(key, timestamp)
             return None
         if newest > timestamp:
             raise RemoteError(Refusal.SUPERSEDED, newest)
         return _done() if pending is None else asyncio.shield(pending.future)
+
+    def _refuse_far_ahead(self, key: bytes, timestamp: Timestamp) -> None:
+        """Raise CLOCK_AHEAD, unless what is here of this very name is as far ahead.
+
+        One clock in the year 2100 does no harm then. But a name that has such a version, from a time when most clocks
+        were wrong, can be written still.
+        """
+        if len(key) != KEY_SIZE or len(timestamp) != TIMESTAMP_SIZE:
+            return
+        pending = self._pending.get(key)
+        newest = self._index.timestamp(key) if pending is None else record.timestamp_of(pending.metadata)
+        known = max(newest or ZERO, self._promised(key), self.floor, self.reclaim_floor)
+        if is_far_ahead(timestamp, microseconds_of(known)):
+            log.warning("clock_ahead", key=key, timestamp=timestamp)
+            raise RemoteError(Refusal.CLOCK_AHEAD, self._wall_us())
+
+    def admit_again(self, key: bytes, timestamp: Timestamp) -> asyncio.Future[Any] | None:
+        """Decide whether a version that is here, and damaged, may be appended once more; or something newer over it.
+
+        The same version again changes nothing but where its bytes are: promises do not concern it.
+        """
+        newest = self._index.timestamp(key)
+        if newest is None:
+            raise RemoteError(Refusal.SUPERSEDED, ZERO)  # it was forgotten meanwhile, and stays so
+        if newest == timestamp and key not in self._pending:
+            return None
+        return self.admit_copy(key, timestamp)
+
+    def _keep_promise(self, key: bytes, timestamp: Timestamp) -> None:
+        promised = self._promised(key)
+        if timestamp < promised:
+            self.on_promised(key)
+            raise RemoteError(Refusal.PROMISED, promised)
+
+    def _promised(self, key: bytes) -> Timestamp:
+        return self._promising.get(key) or self._index.promises.get(key, ZERO)
+
+    def promise(self, key: bytes, timestamp: Timestamp) -> asyncio.Future[Any]:
+        """Admit nothing below `timestamp` for `key` from now on; the future resolves when that is durable.
+
+        Raise RemoteError when something as new is here, or has been promised.
+        """
+        if self._admit(key, timestamp) is not None:
+            raise RemoteError(Refusal.SUPERSEDED, timestamp)
+        if self._promised(key) == timestamp:
+            raise RemoteError(Refusal.PROMISED, timestamp)
+        now_s = self._now()
+        if not self._turns.may_promise(key, timestamp, now_s):
+            raise RemoteError(Refusal.BUSY, _OUT_OF_TURN)
+        self._turns.begin(key, timestamp, now_s)
+        appended = self._log.append(Kind.BLOB, record.encode_naming(record.Type.PROMISE, [(key, timestamp)]))
+        self._promising[key] = timestamp
+
+        def settled(_future: asyncio.Future[Any]) -> None:
+            if self._promising.get(key) == timestamp:
+                del self._promising[key]
+
+        appended.add_done_callback(settled)
+        return appended
+
+    async def renew_promises(self) -> None:
+        """Have all promises in records of their own once more, before older ones are dropped."""
+        promises = list(self._index.promises.items())
+        for start in range(0, len(promises), _NAMES_PER_RECORD):
+            some = promises[start : start + _NAMES_PER_RECORD]
+            await self._log.append(Kind.BLOB, record.encode_naming(record.Type.PROMISE, some))
 
     def pending(self, key: bytes) -> asyncio.Future[Any] | None:
         """Return what resolves when the newest version of `key` is durable; None when it is."""
@@ -85,11 +165,13 @@ class Commits:
         """Append an admitted version. LogRefusal."""
         appended = self._log.append_record(Kind.BLOB, metadata, payload, flags, key)
         self._pending[key] = appended
+        if self._turns:
+            self._turns.end(key, record.timestamp_of(metadata))
         return appended.future
 
     def refuse_when_full(self) -> None:
         """Raise DeviceFull when only deletions are taken."""
-        if self.full:
+        if self.full or self._index.crowded:
             raise DeviceFull("the device is nearly full")
 
     def confirm(self, versions: Iterable[tuple[bytes, Timestamp]]) -> None:
@@ -123,7 +205,16 @@ class Commits:
         """
         names = [versions[start : start + _NAMES_PER_RECORD] for start in range(0, len(versions), _NAMES_PER_RECORD)]
         for some in names:
-            await self._log.append(Kind.BLOB, record.encode_naming(record.Type.FORGET, some))
+            keys = {key for key, _timestamp in some}
+            self._forgetting |= keys
+            try:
+                await self._log.append(Kind.BLOB, record.encode_naming(record.Type.FORGET, some))
+            finally:
+                self._forgetting -= keys
+
+    def is_forgetting(self, key: bytes) -> bool:
+        """Tell whether a FORGET of `key` is on its way: what is moved behind it in the log would be back."""
+        return key in self._forgetting
 
     def _apply(self, batch: Sequence[Appended]) -> None:
         """Make durable versions visible."""

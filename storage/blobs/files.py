@@ -93,6 +93,17 @@ class FileStore:
         finally:
             self._disk.close(fd)
 
+    def size(self, data_id: bytes) -> int:
+        """Return the size of a file, 0 when it is gone."""
+        try:
+            fd = self._disk.open(self.path(data_id))
+        except FileNotFoundError:
+            return 0
+        try:
+            return self._disk.size(fd)
+        finally:
+            self._disk.close(fd)
+
     def remove(self, data_id: bytes) -> None:
         """Delete a file; whoever has it open can read on. It may be gone already."""
         try:

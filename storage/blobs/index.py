@@ -10,22 +10,31 @@ stand for. So whatever a killed process leaves, the log from there on brings it 
 record twice changes nothing.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from bisect import bisect_left
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 
-from cluster.clock import Timestamp
+from cluster.clock import ZERO, Timestamp
+from cluster.telemetry.log import get_logger
 from storage.blobs import digest, entry, record
-from storage.blobs.entry import Entry
-from storage.blobs.tables import Origin, Tables
-from storage.log.interface import Position
+from storage.blobs.entry import HAS_DUE, NO_SHADOW, Entry, Shadow
+from storage.blobs.graves import Grave
+from storage.blobs.mapping import NoRoom
+from storage.blobs.tables import Audit, Origin, Tables
+from storage.log.interface import Position, segment_of
 from storage.messages import BlobFlag
+from storage.metadata import EXPIRES, expiry_of
 
 _RECENT_LIMIT = 256  # keys; more: the loop stands still longer while they are merged
 _UNLISTED = int(BlobFlag.UNLISTED)  # arithmetic with flag objects is ten times as dear
 _CONFIRM = int(record.Type.CONFIRM)
 _FORGET = int(record.Type.FORGET)
+_PROMISE = int(record.Type.PROMISE)
 _FILE = int(record.Type.FILE)
-_LISTED = b""
+_LISTED = _OVER = b""
+_NEVER = b"\xff" * 17  # above every timestamp
+
+log = get_logger("storage.blobs")
 
 
 class LogRecord(Protocol):
@@ -44,15 +53,25 @@ class LogRecord(Protocol):
 class BlobIndex:
     """The tables, and over them what is recent."""
 
-    def __init__(self, path: str) -> None:
-        """Open or create the index in directory `path`. lmdb.Error when that holds something else."""
+    def __init__(self, path: str, segments: Callable[[], Sequence[int]] = tuple) -> None:
+        """Open or create the index in directory `path`. lmdb.Error when that holds something else.
+
+        `segments` tells which segments the log has, in order; when it tells none they are not known.
+        """
+        self._list_segments = segments
+        self._segments: Sequence[int] | None = None  # as they were when it was asked last
         self._tables = Tables(path)
         self._get = self._tables.get
         self._position = self._tables.position
         self._recent: dict[bytes, bytes] = {}  # key -> packed entry
         self._recent_unlisted: dict[bytes, bytes] = {}  # key -> timestamp, or _LISTED
+        self.promises = self._tables.promises()  # key -> below which nothing is taken; few, so all are here
+        self._recent_promises: dict[bytes, bytes] = {}  # key -> timestamp, b"": over
+        self._promised_at: dict[tuple[bytes, Timestamp], float] = {}  # since when they are known, by a steady clock
         self._dropped: list[bytes] = []
         self._shift = 0
+        self.crowded = False  # there is no room for what is recent
+        self._frozen = False
 
     @property
     def position(self) -> Position:
@@ -76,6 +95,23 @@ class BlobIndex:
         """How many versions have no confirmed row."""
         self.merge()
         return self._tables.unlisted_count
+
+    @property
+    def tombstone_count(self) -> int:
+        """How many of the keys are deleted."""
+        self.merge()
+        return self._tables.tombstone_count
+
+    @property
+    def expiry_count(self) -> int:
+        """How many objects will expire."""
+        self.merge()
+        return self._tables.expiry_count
+
+    @property
+    def grave_count(self) -> int:
+        """How many forgotten versions are remembered still."""
+        return self._tables.grave_count
 
     def is_of(self, origin: Origin) -> bool:
         """Tell whether the index was made from `origin`."""
@@ -111,7 +147,9 @@ class BlobIndex:
             if type_ == _CONFIRM:
                 self.confirm(record.decode_naming(item.metadata))
             elif type_ == _FORGET:
-                self.forget(record.decode_naming(item.metadata))
+                self._forget(record.decode_naming(item.metadata), segment_of(item.position))
+            elif type_ == _PROMISE:
+                self._promise(record.decode_naming(item.metadata))
             else:
                 self._add(item)
         self._position = end
@@ -130,20 +168,67 @@ class BlobIndex:
                 else:
                     self._recent_unlisted[key] = _LISTED
 
-    def forget(self, versions: Iterable[tuple[bytes, Timestamp]]) -> None:
-        """Remove `versions`, where they are the newest of their keys, as if they had never been here."""
+    def _promise(self, names: Iterable[tuple[bytes, Timestamp]]) -> None:
+        for key, timestamp in names:
+            newest = max(self.timestamp(key) or ZERO, self.promises.get(key, ZERO))
+            if newest < timestamp:
+                self.promises[key] = self._recent_promises[key] = timestamp
+
+    def _end_promise(self, key: bytes) -> None:
+        del self.promises[key]
+        self._recent_promises[key] = _OVER
+
+    def lapse(self, now_s: float, after_s: float) -> None:
+        """Forget promises that have stood for `after_s`: nobody remembers any more what they were given for."""
+        stood = self._promised_at
+        self._promised_at = {item: stood.get(item, now_s) for item in self.promises.items()}
+        for (key, _timestamp), since_s in list(self._promised_at.items()):
+            if now_s - since_s > after_s:
+                self._end_promise(key)
+
+    def _forget(self, versions: Iterable[tuple[bytes, Timestamp]], segment: int) -> None:
+        """Hold nothing of these keys up to those timestamps, as if it had never been here.
+
+        Where there is no room to note that, it is here still, as if it had been copied back.
+        """
         self.merge()
-        self._dropped += self._tables.forget(versions, self._shift)
+        if self._frozen or self.crowded:
+            return
+        try:
+            self._dropped += self._tables.forget(versions, self._shift, segment, self._may_exist)
+        except NoRoom:
+            self.crowded = True
 
-    def forget_without_file(self, data_ids: Collection[bytes]) -> int:
-        """Remove versions whose file is none of `data_ids`, so that a replica brings them again; return how many.
+    def grave(self, key: bytes) -> Grave | None:
+        """Return what is remembered of a forgotten version of `key`."""
+        self.merge()
+        return self._tables.grave(key)
 
-        For an index made from a log: a FORGET may have gone with its segment before what it named.
+    def graves_in(self, segment: int) -> list[tuple[bytes, Timestamp]]:
+        """Return what FORGETs in a segment name that must not come back."""
+        self.merge()
+        return self._tables.graves_in(segment)
+
+    def clear_graves(self, start: bytes, limit: int) -> bytes:
+        """Look at `limit` graves from key `start` on, and clear those without a reason.
+
+        Return where to go on, b"" at the end.
+        """
+        self.merge()
+        if self._frozen or self.crowded:
+            return b""
+        return self._tables.clear_graves(start, limit, self._may_exist)
+
+    def forget_without_file(self, data_ids: Collection[bytes], note: Callable[[int], None]) -> None:
+        """Remove versions whose file is none of `data_ids`, so that a replica brings them again.
+
+        `note` is told how many they are before that, if there are any: later nobody can tell.
         """
         self.merge()
         lost = self._tables.without_file(data_ids)
-        self._tables.forget(lost, self._shift)
-        return len(lost)
+        if lost:
+            note(len(lost))
+            self._tables.remove(lost, self._shift)
 
     def take_dropped(self) -> list[bytes]:
         """Return the data ids that nothing refers to any more, each once."""
@@ -151,17 +236,36 @@ class BlobIndex:
         return dropped
 
     def merge(self) -> None:
-        """Bring the tables up to date."""
-        if self._recent or self._recent_unlisted:
-            self._dropped += self._tables.merge(
-                self._recent, self._recent_unlisted, self._position, self._shift
-            )
-            self._recent, self._recent_unlisted = {}, {}
+        """Bring the tables up to date, unless there is no room: what is recent stays in memory then (`crowded`).
+
+        Nor after `freeze`.
+        """
+        if self._frozen or not (self._recent or self._recent_unlisted or self._recent_promises):
+            return
+        try:
+            self._merge_at(self._position)
+        except NoRoom as error:
+            if not self.crowded:
+                log.warning("index_has_no_room", reason=str(error))
+            self.crowded = True
+        else:
+            self.crowded = False
+
+    def freeze(self) -> None:
+        """Write no more: on a file system that has become read-only that would end the process."""
+        self._frozen = True
+
+    def _merge_at(self, position: Position) -> None:
+        self._dropped += self._tables.merge(
+            self._recent, self._recent_unlisted, self._recent_promises, position, self._shift
+        )
+        self._recent, self._recent_unlisted, self._recent_promises = {}, {}, {}
 
     def forget_segment(self, segment: int) -> None:
         """Remove the bookkeeping of a segment that is dropped next: the tables need no record of it."""
         self.merge()
         self._tables.forget_segment(segment)
+        self._segments = None
 
     def digest(self, partition: int) -> bytes:
         """Return the digest of `partition`."""
@@ -178,6 +282,11 @@ class BlobIndex:
         self.merge()
         return self._tables.versions(start, end, limit)
 
+    def audit(self, bucket: int, limit: int) -> Audit:
+        """Look at whole buckets of keys from `bucket` on anew, until there are `limit` entries."""
+        self.merge()
+        return self._tables.audit(bucket, self._shift, limit)
+
     def unlisted(
         self, start: bytes, before_us: int, limit: int
     ) -> tuple[list[tuple[bytes, Timestamp]], bytes]:
@@ -187,6 +296,24 @@ class BlobIndex:
         """
         self.merge()
         return self._tables.unlisted(start, before_us, limit)
+
+    def tombstones(
+        self, start: bytes, before_us: int, limit: int
+    ) -> tuple[list[tuple[bytes, Timestamp]], bytes]:
+        """Return (key, timestamp) of tombstones older than `before_us`, oldest first, from `start` on.
+
+        Also return where to go on, b"": there are no more.
+        """
+        self.merge()
+        return self._tables.tombstones(start, before_us, limit)
+
+    def expired(self, start: bytes, now_s: int, limit: int) -> tuple[list[tuple[bytes, Timestamp]], bytes]:
+        """Return (key, timestamp) of versions that expire by `now_s`, those due first first, from `start` on.
+
+        Also return where to go on, b"": there are no more.
+        """
+        self.merge()
+        return self._tables.expired(start, now_s, limit)
 
     def is_listed(self, key: bytes, timestamp: Timestamp) -> bool:
         """Tell whether the row of this version needs nothing more."""
@@ -200,8 +327,7 @@ class BlobIndex:
     def finish(self, end: Position) -> None:
         """Say that nothing is missing before `end`, and sync. Blocking."""
         self._position = end
-        self._tables.merge(self._recent, self._recent_unlisted, end, self._shift)
-        self._recent, self._recent_unlisted = {}, {}
+        self._merge_at(end)
         self._tables.sync()
 
     def close(self) -> None:
@@ -217,15 +343,41 @@ class BlobIndex:
         if old is not None and old[:16] > timestamp:  # replayed, and the tables are ahead
             self._drop(data_id, entry.data_id_of(old))
             return
-        self._recent[key] = (
-            entry.encode(timestamp, type_, flags, 0, len(metadata), size, item.position) + data_id
-        )
+        position = item.position
+        shadow = NO_SHADOW if old is None else self._shadow(old, position)
+        due_s = expiry_of(record.object_metadata_of(metadata)) if EXPIRES in metadata else None
+        marks = 0 if due_s is None else HAS_DUE
+        fields = entry.encode(timestamp, type_, flags, marks, len(metadata), size, position, *shadow)
+        self._recent[key] = fields + entry.tail(data_id, due_s) if data_id or marks else fields
+        if self.promises and self.promises.get(key, _NEVER) <= timestamp:
+            self._end_promise(key)
         if recent is not None:  # what is in the tables is dropped when it is merged over
             self._drop(entry.data_id_of(recent), data_id)
         if not (flags & _UNLISTED or item.flags & record.LISTED):
             self._recent_unlisted[key] = timestamp
         elif old is not None:
             self._recent_unlisted[key] = _LISTED
+
+    def _shadow(self, old: bytes, position: Position) -> Shadow:
+        """Return where records may lie that the one at `position`, behind the entry `old`, makes dead."""
+        shadow = entry.shadow_of(old)
+        if shadow != NO_SHADOW and not self._may_exist(shadow):
+            shadow = NO_SHADOW
+        before = entry.place_of(old)[1]
+        if before == position:
+            return shadow  # the same record, replayed
+        segment = segment_of(before)
+        return entry.hull(shadow, (segment, segment))
+
+    def _may_exist(self, shadow: Shadow) -> bool:
+        """Tell whether a segment in the range may still be there."""
+        if self._segments is None:
+            self._segments = self._list_segments()
+        first, last = shadow
+        if not self._segments or last > self._segments[-1]:
+            return True
+        index = bisect_left(self._segments, first)
+        return self._segments[index] <= last
 
     def _drop(self, data_id: bytes, kept: bytes) -> None:
         if data_id and data_id != kept:

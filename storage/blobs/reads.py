@@ -1,20 +1,20 @@
 """Reads of versions: at once when the page cache has the record, else through a thread.
 
 Answers are either the value itself or something to await; which one depends on nothing but the
-page cache. What does not match its checksum is refused as CORRUPT and reported.
+page cache. What does not match its checksum is refused as CORRUPT and reported; so is a record that is whole, and not
+the one that the index names: a write that went to the wrong place.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
-from cluster.clock import Timestamp
 from cluster.threads import Waiters
 from cluster.wire import RemoteError
 from storage.blobs import record
 from storage.blobs.entry import Entry
 from storage.blobs.files import FileStore
 from storage.blobs.index import BlobIndex
+from storage.blobs.quarantine import Place, Quarantined
 from storage.blobs.reader import FileReader
 from storage.disk import Buffer, Disk
 from storage.log.interface import Log, Record, RecordDamaged
@@ -23,15 +23,6 @@ from storage.messages import BlobFlag, BlobGet, Refusal, Version
 _MANIFEST = int(BlobFlag.MANIFEST)
 
 GetAnswer = tuple[Version | None, Buffer | FileReader]
-
-
-@dataclass(frozen=True, slots=True)
-class Quarantined:
-    """A version that did not match its checksums when it was read. A replica has to give it back."""
-
-    key: bytes
-    timestamp: Timestamp
-    reason: str
 
 
 class Reads:
@@ -68,7 +59,7 @@ class Reads:
         except RecordDamaged as damage:
             raise self._corrupt(key, entry, damage.reason) from damage
         if isinstance(found, Record):
-            return entry.version(found.metadata)
+            return entry.version(self._own(key, entry, found).metadata)
         return self._head_later(key, entry, found)
 
     def get(self, message: BlobGet) -> GetAnswer | Awaitable[GetAnswer]:
@@ -86,20 +77,20 @@ class Reads:
         except RecordDamaged as damage:
             raise self._corrupt(key, entry, damage.reason) from damage
         if isinstance(found, Record) and entry.type != record.Type.FILE:
-            return _small_answer(entry, found, message)
+            return _small_answer(entry, self._own(key, entry, found), message)
         return self._get_later(entry, found, message)
 
     async def record(self, key: bytes, entry: Entry) -> Record:
         """Return the whole record of `entry`. CORRUPT."""
         try:
             found = self._log.read(entry.position, entry.record_length)
-            return found if isinstance(found, Record) else await found
+            return self._own(key, entry, found if isinstance(found, Record) else await found)
         except RecordDamaged as damage:
             raise self._corrupt(key, entry, damage.reason) from damage
 
     async def _head_later(self, key: bytes, entry: Entry, reading: asyncio.Future[Record]) -> Version:
         try:
-            return entry.version((await reading).metadata)
+            return entry.version(self._own(key, entry, await reading).metadata)
         except RecordDamaged as damage:
             raise self._corrupt(key, entry, damage.reason) from damage
 
@@ -111,13 +102,15 @@ class Reads:
                 found = await found
             except RecordDamaged as damage:
                 raise self._corrupt(message.key, entry, damage.reason) from damage
+        self._own(message.key, entry, found)
         if entry.type != record.Type.FILE:
             return _small_answer(entry, found, message)
         try:
             reader = await self._open(entry, found, message)
         except FileNotFoundError:
             if self._index.timestamp(message.key) == entry.timestamp:
-                raise self._corrupt(message.key, entry, "the file is missing") from None
+                data_id = record.data_id_of(found.metadata)
+                raise self._corrupt(message.key, entry, "the file is missing", data_id) from None
             again = self.get(message)  # it was superseded, and removed, meanwhile
             return again if isinstance(again, tuple) else await again
         return entry.version(found.metadata), reader
@@ -137,7 +130,7 @@ class Reads:
                 entry.size,
                 start,
                 end,
-                lambda reason: self._report(Quarantined(message.key, entry.timestamp, reason)),
+                lambda reason: self._report(Quarantined(message.key, entry.timestamp, reason, data_id)),
             )
             try:
                 reader.prefetch()
@@ -156,8 +149,14 @@ class Reads:
             opening.add_done_callback(_close_unwanted)
             raise
 
-    def _corrupt(self, key: bytes, entry: Entry, reason: str) -> RemoteError:
-        self._report(Quarantined(key, entry.timestamp, reason))
+    def _own(self, key: bytes, entry: Entry, found: Record) -> Record:
+        """Return `found` if it is the record that `entry` names. CORRUPT."""
+        if not record.is_version(found.metadata, entry.type, key, entry.timestamp):
+            raise self._corrupt(key, entry, "the record of another version")
+        return found
+
+    def _corrupt(self, key: bytes, entry: Entry, reason: str, place: Place | None = None) -> RemoteError:
+        self._report(Quarantined(key, entry.timestamp, reason, entry.position if place is None else place))
         return RemoteError(Refusal.CORRUPT, reason)
 
 

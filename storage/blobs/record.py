@@ -1,6 +1,6 @@
 """The metadata of a blob record in the log, values <-> bytes. Pure. Format: docs/blob-format.md.
 
-All of it but CONFIRM and FORGET starts with the version's identity; the object's own metadata, which only
+All of it but CONFIRM, FORGET and PROMISE starts with the version's identity; the object's own metadata, which only
 the proxy understands, follows to the end.
 """
 
@@ -19,7 +19,8 @@ _IDENTITY = struct.Struct(f"<BBH{KEY_SIZE}s{TIMESTAMP_SIZE}sQ")  # type, BlobFla
 IDENTITY_SIZE = _IDENTITY.size
 assert IDENTITY_SIZE == 44
 _TIMESTAMP_OFFSET = 4 + KEY_SIZE
-_CONFIRMED_SIZE = KEY_SIZE + TIMESTAMP_SIZE
+_TIMESTAMP_END = _TIMESTAMP_OFFSET + TIMESTAMP_SIZE
+NAME_SIZE = KEY_SIZE + TIMESTAMP_SIZE  # bytes of a version that a record names
 
 
 class Type(IntEnum):
@@ -29,10 +30,11 @@ class Type(IntEnum):
     FILE = 2  # the data id follows the identity; payload: crc32c of each block of the file
     TOMBSTONE = 3
     CONFIRM = 4  # no identity; after the type, (key, timestamp) of versions whose rows are on a quorum
-    FORGET = 5  # the same of versions that this device holds no more, because others hold them now
+    FORGET = 5  # the same of versions that this device holds no more, nor anything older of their keys
+    PROMISE = 6  # the same of names, with the timestamp below which nothing is taken for them any more
 
 
-NAMING = frozenset((int(Type.CONFIRM), int(Type.FORGET)))  # records that only name versions, and are none themselves
+NAMING = frozenset((int(Type.CONFIRM), int(Type.FORGET), int(Type.PROMISE)))  # records that only name versions
 
 
 class Identity(NamedTuple):
@@ -67,6 +69,11 @@ def encode_file(
 decode_identity = _IDENTITY.unpack_from
 
 
+def is_version(metadata: bytes, type_: int, key: bytes, timestamp: Timestamp) -> bool:
+    """Tell whether it is the record metadata of this version. Every read of an object asks that."""
+    return metadata[0] == type_ and metadata[4:_TIMESTAMP_END] == key + timestamp
+
+
 def timestamp_of(metadata: bytes) -> Timestamp:
     """Return the timestamp in the record metadata of anything that is a version."""
     return Timestamp(metadata[_TIMESTAMP_OFFSET : _TIMESTAMP_OFFSET + TIMESTAMP_SIZE])
@@ -84,13 +91,13 @@ def object_metadata_of(metadata: bytes) -> bytes:
 
 
 def encode_naming(type_: Type, versions: Iterable[tuple[bytes, Timestamp]]) -> bytes:
-    """Return the record metadata of a CONFIRM or a FORGET."""
+    """Return the record metadata of a CONFIRM, a FORGET or a PROMISE."""
     assert type_ in NAMING
     return bytes((type_,)) + b"".join([key + timestamp for key, timestamp in versions])
 
 
 def decode_naming(metadata: bytes) -> Iterator[tuple[bytes, Timestamp]]:
-    """Yield the versions of a CONFIRM or a FORGET."""
-    for start in range(1, len(metadata) - _CONFIRMED_SIZE + 1, _CONFIRMED_SIZE):
+    """Yield the versions of a CONFIRM, a FORGET or a PROMISE."""
+    for start in range(1, len(metadata) - NAME_SIZE + 1, NAME_SIZE):
         middle = start + KEY_SIZE
-        yield metadata[start:middle], Timestamp(metadata[middle : start + _CONFIRMED_SIZE])
+        yield metadata[start:middle], Timestamp(metadata[middle : start + NAME_SIZE])

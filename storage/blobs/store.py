@@ -8,9 +8,9 @@ Where a crash may fall, and what holds then:
   record it is a file that nothing refers to, which the sweep removes; then as above.
 - An overwrite or deletion of a file: the old file goes only after the newer record is durable. When
   the crash comes between the two, the sweep finds it.
-- Forgetting, when a partition has moved away: before the FORGET is synced the versions are here. After a power cut
-  the index is made from the log, and a FORGET may have been compacted away before what it names: then
-  small objects are here again, and are forgotten again; versions whose file is gone are not held.
+- Forgetting, when a partition has moved away or a tombstone is old: before the FORGET is synced the versions are here.
+  After a power cut the index is made from the log; nothing that was forgotten is back, for a FORGET stays as
+  long as older records of what it names do (`graves`). Versions whose file is gone are not held.
 - Compaction: copies are durable before the segment they came from is dropped; a copy is the same version,
   so until then both places are as good.
 """
@@ -25,11 +25,15 @@ from cluster.telemetry.log import get_logger
 from cluster.threads import Waiters, WaiterThreads
 from cluster.wire import RemoteError
 from storage.blobs import record
+from storage.blobs.areas import FileArea, LogArea
 from storage.blobs.commits import Commits
 from storage.blobs.compaction import Compaction
 from storage.blobs.files import FileStore
 from storage.blobs.install import Installs
-from storage.blobs.reads import Quarantined, Reads
+from storage.blobs.mend import Mending
+from storage.blobs.quarantine import Quarantine, Quarantined
+from storage.blobs.reads import Reads
+from storage.blobs.reclaim import Reclaims
 from storage.blobs.sweep import Sweep
 from storage.blobs.tables import Origin
 from storage.blobs.trust import IndexKeeper, current_boot_id
@@ -40,8 +44,8 @@ from storage.log.device import DeviceLog
 from storage.messages import (
     INLINE_LIMIT,
     BlobDelete,
+    BlobPromise,
     BlobPut,
-    BlobReserve,
     BlobUpdate,
     Refusal,
     Version,
@@ -49,9 +53,9 @@ from storage.messages import (
 
 FULL_RATIO = 0.95  # of the file system; beyond it only deletions are taken
 UPLOAD_TTL_S = 3600.0  # of one that nobody commits
+PROMISE_S = 3600.0  # then it is forgotten: far beyond the life of any write that relies on it
 _TICK_S = 1.0
 _SWEEP_PAUSE_S = 0.02  # between directories: a pass in a few seconds, without a burst
-_QUARANTINE_LIMIT = 10_000
 
 log = get_logger("storage.blobs")
 
@@ -82,6 +86,7 @@ class BlobStore:
         boot_id: str | None = None,
         new_id: Callable[[], bytes] = lambda: os.urandom(record.DATA_ID_SIZE),
         on_corrupt: Callable[[Quarantined], None] | None = None,
+        on_index_damaged: Callable[[], None] | None = None,
     ) -> None:
         """Open the store and bring its index up to date. Blocking: may read the whole log."""
         self._disk = disk or RealDisk()
@@ -92,8 +97,9 @@ class BlobStore:
         self._new_id = new_id
         self._wall_us = wall
         self._on_corrupt = on_corrupt
+        self._on_index_damaged = on_index_damaged
+        self.index_damaged = False  # it is served by what is there, and made anew by the next start
         self._log = target
-        self._quarantined: dict[tuple[bytes, Timestamp], Quarantined] = {}
         self._tasks: set[asyncio.Future[Any]] = set()
         self._disk.make_directories(directory)
         self._files = FileStore(self._disk, directory)
@@ -107,15 +113,20 @@ class BlobStore:
             self._forget_without_file()
         for data_id in self.index.take_dropped():
             self._files.remove(data_id)
-        self._commits = Commits(target, self.index, self._now, self._remove_files)
+        self.quarantine = Quarantine(self._disk, os.path.join(directory, "quarantine"), self.index)
+        self.quarantine.load()
+        self._commits = Commits(target, self.index, self._now, self._remove_files, wall)
         self._uploads = Uploads(
             self._disk, self._files, self._waiters, self._commits, self._new_id, self._now, upload_ttl_s
         )
-        self._reads = Reads(self._disk, target, self.index, self._files, self._waiters, self._quarantine)
+        self._reads = Reads(self._disk, target, self.index, self._files, self._waiters, self.report_damage)
         self._updates = Updates(self._files, self._waiters, self._commits, self.index, self._reads)
         self._installs = Installs(self._commits, self._uploads, self.index, self._new_id)
+        self.reclaims = Reclaims(self._disk, directory, self.index, self._commits, self._waiters, wall)
         self._timer: asyncio.TimerHandle | None = None
+        self._listing: asyncio.Future[None] | None = None  # what is quarantined, on its way to its file
         self.install = self._installs.install
+        self.begin_install = self._installs.begin
         self.stat = self._reads.stat
         self.head = self._reads.head
         self.get = self._reads.get
@@ -124,11 +135,10 @@ class BlobStore:
         self.commit = self._uploads.commit
         self.confirm_rows = self._commits.confirm
         self.forget = self._commits.forget
-        self.release = self._commits.reservations.release
-        self.release_all = self._commits.reservations.release_all
         self.pending = self._commits.pending
         self.settled = target.settled
-        self.compaction = Compaction(target, self.index, self._commits, self._waiters)
+        self.loss_is_known = self._keeper.loss_is_known
+        self.compaction = Compaction(target, self.index, self._commits, self._waiters, self.report_damage)
         self.sweep = Sweep(
             self._disk,
             self._files,
@@ -137,6 +147,22 @@ class BlobStore:
             self._waiters,
             self._uploads.data_ids,
             adopt=bool(target.damages),
+        )
+
+        self.mending = Mending(self._files, self.index, self._commits, self.sweep, self._waiters)
+        self.areas = (
+            LogArea(
+                target, self.index, self._reads, self._waiters, self.report_damage, self._commits.forget
+            ),
+            FileArea(
+                self._disk,
+                self._files,
+                self.index,
+                self._reads,
+                self._waiters,
+                self.report_damage,
+                self._distrust_index,
+            ),
         )
 
     def start(self) -> None:
@@ -154,6 +180,13 @@ class BlobStore:
         self._commits.flush_confirmed()
         await self._uploads.close()
 
+    def suspend(self) -> None:
+        """Write no more, for good: the disk has failed. What is durable can be read still."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._sweeping.cancel()
+        self.index.freeze()
+
     def close(self) -> None:
         """Leave the index so that the next start trusts it. After the log is closed. Blocking."""
         self._keeper.close(self.index, self._log)
@@ -163,8 +196,8 @@ class BlobStore:
 
     def put(self, message: BlobPut, payload: Buffer) -> asyncio.Future[Any]:
         """Store a small object. `payload` is not copied and must not change until the future resolves."""
-        key, timestamp, flags, metadata, token = message
-        here = self._commits.admit(key, timestamp, token)
+        key, timestamp, flags, metadata = message
+        here = self._commits.admit(key, timestamp)
         if here is not None:
             return here
         if len(payload) > INLINE_LIMIT:
@@ -176,8 +209,8 @@ class BlobStore:
 
     def delete(self, message: BlobDelete) -> asyncio.Future[Any]:
         """Store a tombstone."""
-        key, timestamp, flags, metadata, token = message
-        here = self._commits.admit(key, timestamp, token)
+        key, timestamp, flags, metadata = message
+        here = self._commits.admit(key, timestamp)
         if here is not None:
             return here
         return self._commits.append(key, record.encode_tombstone(key, timestamp, flags, metadata), b"")
@@ -186,20 +219,18 @@ class BlobStore:
         """Put new metadata over the data of the newest version."""
         return asyncio.get_running_loop().create_task(self._updates.update(message))
 
-    def reserve(
-        self, message: BlobReserve, client: object = None
-    ) -> Version | Awaitable[Version | None] | None:
-        """Hold a name, and return what is there; a commit that was on its way is waited for."""
-        key, token, ttl_s = message
-        refusal = self._commits.reservations.reserve(key, token, ttl_s, self._now(), client)
-        if refusal is not None:
-            raise RemoteError(refusal)
-        pending = self._commits.pending(key)
-        return self.stat(key) if pending is None else self._stat_after(pending, key)
+    def tell_promised(self, told: Callable[[bytes], None]) -> None:
+        """Have `told` called with names of which a promise has kept something out."""
+        self._commits.on_promised = told
 
-    async def _stat_after(self, pending: asyncio.Future[Any], key: bytes) -> Version | None:
-        await asyncio.wait([pending])  # whether it failed does not matter: what counts is what is there
-        return self.stat(key)
+    async def promise(self, message: BlobPromise) -> Version | None:
+        """Take nothing below a timestamp for a name any more; return what is there, with its metadata.
+
+        What was on its way before is durable by then too, for it comes before the promise in the log.
+        """
+        await self._commits.promise(*message)
+        found = self.head(message.key)
+        return await found if isinstance(found, Awaitable) else found
 
     # -- for replication
 
@@ -226,16 +257,29 @@ class BlobStore:
         """
         return self.index.unlisted(start, self._wall_us() - int(older_than_s * 1e6), limit)
 
+    def expired(self, start: bytes = b"", limit: int = 1000) -> tuple[list[tuple[bytes, Timestamp]], bytes]:
+        """Return versions that have expired, those due first first, and where to go on, b"": there are no more."""
+        return self.index.expired(start, self._wall_us() // 1_000_000, limit)
+
     def is_listed(self, key: bytes, timestamp: Timestamp) -> bool:
         """Tell whether the row of this version needs nothing more."""
         return self.index.is_listed(key, timestamp)
+
+    def raise_floor(self, floor: Timestamp) -> None:
+        """Admit no write below `floor` any more, copies aside: promises that were given here may be forgotten."""
+        self._commits.floor = max(self._commits.floor, floor)
 
     # -- state
 
     @property
     def quarantined(self) -> list[Quarantined]:
         """Versions that did not match their checksums, until a newer version or a repair replaces them."""
-        return list(self._quarantined.values())
+        return list(self.quarantine)
+
+    @property
+    def lost_data(self) -> str:
+        """Why this device does not know any more what it once had made durable; "" when it does."""
+        return self._keeper.lost
 
     def status(self) -> dict[str, Any]:
         """Return the state of the device in figures."""
@@ -243,17 +287,21 @@ class BlobStore:
         return {
             "blobs": self.index.entry_count,
             "unlisted": self.index.unlisted_count,
+            "tombstones": self.index.tombstone_count,
+            "expiring": self.index.expiry_count,
+            "graves": self.index.grave_count,
             "live_bytes": sum(self.index.live_bytes.values()),
             "segments": len(self._log.segments()),
             "uploads": len(self._uploads),
             "queued_bytes": self._log.queued_bytes,
-            "quarantined": len(self._quarantined),
+            "quarantined": len(self.quarantine),
             "log_damages": len(self._log.damages),
             "full": self._commits.full,
             "failed": str(self._log.failed.detail) if self._log.failed else "",
             "space_total": space.total,
             "space_free": space.free,
             "index_rebuilt": self._keeper.rebuilt,
+            "index_damaged": self.index_damaged,
             "swept": self.sweep.progress,
         }
 
@@ -262,20 +310,25 @@ class BlobStore:
             raise RemoteError(Refusal.BAD_REQUEST, f"digests are kept for part power {self._part_power}")
 
     def _forget_without_file(self) -> None:
-        """Hold no version whose file is gone: replication brings it again if it should be here."""
+        """Hold no version whose file is gone, and say so: a replica has to bring it again."""
         data_ids = {data_id for shard in self._files.shards() for data_id in self._files.data_ids(shard)}
-        lost_count = self.index.forget_without_file(data_ids)
-        if lost_count:
-            log.warning("files_missing", count=lost_count)
+        self.index.forget_without_file(data_ids, lambda count: self._keeper.note_loss(f"{count} files are missing"))
 
-    def _quarantine(self, found: Quarantined) -> None:
-        name = found.key, found.timestamp
-        if name in self._quarantined or len(self._quarantined) >= _QUARANTINE_LIMIT:
-            return
-        self._quarantined[name] = found
-        log.error("blob_corrupt", key=found.key, timestamp=found.timestamp, reason=found.reason)
-        if self._on_corrupt is not None:
-            self._on_corrupt(found)
+    def report_damage(self, found: Quarantined) -> None:
+        """List a version whose bytes here are not what was written."""
+        if self.quarantine.add(found):
+            log.error("blob_corrupt", key=found.key, timestamp=found.timestamp, reason=found.reason)
+            if self._on_corrupt is not None:
+                self._on_corrupt(found)
+
+    def _distrust_index(self, buckets: Sequence[int]) -> None:
+        """Have the index, which does not add up, made anew from the log by the next start."""
+        if not self.index_damaged:
+            log.error("index_damaged", directory=self._directory, buckets=len(buckets), first=buckets[0])
+            self.index_damaged = True
+            self._keeper.distrust()
+            if self._on_index_damaged is not None:
+                self._on_index_damaged()
 
     # -- housekeeping
 
@@ -289,13 +342,22 @@ class BlobStore:
         self._commits.flush_confirmed()
         self.index.merge()
         self._commits.remove_dropped()
-        self._commits.reservations.expire(self._now())
+        if self.index.promises:
+            self.index.lapse(self._now(), PROMISE_S)
         self._uploads.expire()
         space = self._disk.space(self._directory)
         self._commits.full = space.free < space.total * (1 - self._full_ratio)
-        for key, timestamp in list(self._quarantined):
-            if self.index.timestamp(key) != timestamp:
-                del self._quarantined[key, timestamp]
+        self.settle_quarantine()
+
+    def settle_quarantine(self) -> None:
+        """Take off the list what was made good, and write down what is left on it."""
+        self.quarantine.settle()
+        if self._listing is not None and not self._listing.done():
+            return
+        content = self.quarantine.save()
+        if content is not None:
+            self._listing = self._waiters.run(self.quarantine.write, content)
+            self._keep(self._listing)
 
     async def _sweep_all(self) -> None:
         try:

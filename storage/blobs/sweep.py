@@ -93,7 +93,7 @@ class Sweep:
             self._index.timestamp(key) is not None and self._index.timestamp(key) >= timestamp
         ):
             await self._remove(data_id)
-        elif await self._waiters.run(self._is_whole, data_id, identity):
+        elif await self._waiters.run(self.is_whole, data_id, identity):
             await self._take(key, data_id, identity)
 
     async def _remove(self, data_id: bytes) -> None:
@@ -111,8 +111,8 @@ class Sweep:
         except RemoteError as refusal:
             log.info("orphan_left", data_id=data_id, reason=refusal)
 
-    def _is_whole(self, data_id: bytes, identity: FileIdentity) -> bool:
-        """Verify every block. In a thread."""
+    def is_whole(self, data_id: bytes, identity: FileIdentity) -> bool:
+        """Verify every block. Blocking."""
         size = record.decode_identity(identity.metadata)[5]
         if len(identity.checksums) != checksums_size(size):
             return False

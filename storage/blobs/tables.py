@@ -1,8 +1,8 @@
 """The LMDB tables of a device's blobs: what the durable records of the log add up to.
 
 One write transaction holds all that a part of the log changes: the entries, the digests, the list of
-versions whose rows are not confirmed, the live bytes of each segment, and the log position up to
-which all this is true. So whatever state a killed process leaves, it is the state at that position.
+versions whose rows are not confirmed, tombstones by age and objects by expiry, the live bytes of each segment, and the
+log position up to which all this is true. So whatever state a killed process leaves, it is the state at that position.
 
 LMDB runs without fsync and with a writable map: after a power cut its files mean nothing (`trust`
 decides, and rebuilds). All calls come from one thread, so there is no lock file either, and the one
@@ -16,14 +16,17 @@ from typing import Any, NamedTuple, TypeVar
 import lmdb
 
 from cluster.clock import Timestamp, microseconds_of
-from storage.blobs import digest, entry, record
+from storage.blobs import digest, entry, graves, mapping, record
 from storage.log.interface import START, Position, segment_of
+from storage.messages import KEY_SIZE
 
-_MAP_SIZE = 4 << 20  # bytes to begin with; doubled when full
-_FORMAT = b"1"
+_MAP_SIZE = 4 << 20  # bytes to begin with
+_FORMAT = b"3"
 _U32 = struct.Struct(">I")
 _U64 = struct.Struct(">Q")
-_TYPE_INDEX = 16  # of an entry's type byte, behind its timestamp
+_HERE = b"\1"  # where only the key counts
+
+MayExist = Callable[[entry.Shadow], bool]  # whether any segment from one to another may still be there
 
 T = TypeVar("T")
 
@@ -39,26 +42,45 @@ class Origin(NamedTuple):
         return _FORMAT + bytes((self.part_power,)) + self.log_id
 
 
+class Audit(NamedTuple):
+    """Some buckets, looked at anew."""
+
+    entries: list[tuple[bytes, bytes]]  # (key, packed entry) of them all, in order
+    wrong: list[int]  # buckets whose digest is not that of their entries: the tables are damaged
+    end: int  # the bucket after them
+    bucket_count: int  # in all
+
+
 class Tables:
     """The tables, and a transaction to read them with."""
 
     def __init__(self, path: str, map_size: int = _MAP_SIZE) -> None:
-        """Open or create the tables in directory `path`. lmdb.Error when that holds something else."""
+        """Open or create the tables in directory `path`. lmdb.Error when that holds something else, NoRoom."""
+        self._path = path
         self._environment = lmdb.open(
             path,
             map_size=map_size,
-            max_dbs=8,
+            max_dbs=16,
             writemap=True,
             sync=False,
             metasync=False,
             lock=False,
             mode=0o600,
         )
+        try:
+            mapping.reserve(path)
+        except BaseException:
+            self._environment.close()
+            raise
         self._entries = self._environment.open_db(b"entries")  # key -> Entry
         self._partition_digests: dict[int, bytes] = {}  # of those asked for since they changed
         self._digests = self._environment.open_db(b"digests")  # bucket -> digest
         self._unlisted = self._environment.open_db(b"unlisted")  # key -> timestamp
         self._segments = self._environment.open_db(b"segments")  # segment -> live bytes
+        self._promises = self._environment.open_db(b"promises")  # key -> timestamp; see promises()
+        self._tombstones = self._environment.open_db(b"tombstones")  # timestamp, key: oldest first
+        self._expiries = self._environment.open_db(b"expiries")  # second, key -> timestamp: first due first
+        self._graves = self._environment.open_db(b"graves")  # key -> Grave
         self._meta = self._environment.open_db(b"meta")
         self._reader = self._environment.begin(db=self._entries)
         self.live_bytes = {
@@ -82,6 +104,21 @@ class Tables:
         """How many versions have no confirmed row."""
         return int(self._reader.stat(self._unlisted)["entries"])
 
+    @property
+    def tombstone_count(self) -> int:
+        """How many of the entries are tombstones."""
+        return int(self._reader.stat(self._tombstones)["entries"])
+
+    @property
+    def expiry_count(self) -> int:
+        """How many objects will expire."""
+        return int(self._reader.stat(self._expiries)["entries"])
+
+    @property
+    def grave_count(self) -> int:
+        """How many forgotten versions are remembered still."""
+        return int(self._reader.stat(self._graves)["entries"])
+
     def is_of(self, origin: Origin) -> bool:
         """Tell whether the tables were made from `origin`."""
         return bool(self._reader.get(b"origin", db=self._meta) == origin.encode())
@@ -100,25 +137,72 @@ class Tables:
         value: bytes | None = self._reader.get(key, db=self._unlisted)
         return value
 
+    def promises(self) -> dict[bytes, Timestamp]:
+        """Return, by key, below which timestamp nothing is taken, of names whose newest version is older."""
+        return {key: Timestamp(value) for key, value in self._reader.cursor(self._promises).iternext()}
+
     def merge(
-        self, entries: Mapping[bytes, bytes], unlisted: Mapping[bytes, bytes], end: Position, shift: int
+        self,
+        entries: Mapping[bytes, bytes],
+        unlisted: Mapping[bytes, bytes],
+        promises: Mapping[bytes, bytes],
+        end: Position,
+        shift: int,
     ) -> list[bytes]:
         """Make these entries the newest of their keys. Return the data ids that nothing refers to now.
 
-        `unlisted` gives timestamps, b"" for what is listed now; `shift` see `digest.bucket_shift`.
+        `unlisted` gives timestamps, b"" for what is listed now, `promises` likewise; `shift` see `digest.bucket_shift`.
         """
-        change, live = self._write(lambda txn: self._merge(txn, entries, unlisted, end, shift))
+        change, live = self._write(lambda txn: self._merge(txn, entries, unlisted, promises, end, shift))
         self._account_for(change, live)
         return change.dropped
 
-    def forget(self, versions: Iterable[tuple[bytes, Timestamp]], shift: int) -> list[bytes]:
-        """Remove `versions` that are the newest of their keys; return the data ids that nothing refers to now.
+    def forget(
+        self, versions: Iterable[tuple[bytes, Timestamp]], shift: int, segment: int, may_exist: MayExist
+    ) -> list[bytes]:
+        """Hold nothing of these keys up to those timestamps; return the data ids that nothing refers to now.
 
-        The position stays: doing it again, after a crash, changes nothing.
+        So says a FORGET in `segment`. The position stays: doing it again, after a crash, changes nothing.
         """
-        change, live = self._write(lambda txn: self._forget(txn, versions, shift))
+        change, live = self._write(lambda txn: self._forget(txn, versions, shift, segment, may_exist))
         self._account_for(change, live)
         return change.dropped
+
+    def remove(self, versions: Iterable[tuple[bytes, Timestamp]], shift: int) -> None:
+        """Remove `versions` that are the newest of their keys, though no record says so."""
+        change, live = self._write(lambda txn: self._remove(txn, versions, shift))
+        self._account_for(change, live)
+
+    def grave(self, key: bytes) -> graves.Grave | None:
+        """Return what is remembered of a forgotten version of `key`."""
+        value = self._reader.get(key, db=self._graves)
+        return None if value is None else graves.decode(value)
+
+    def graves_in(self, segment: int) -> list[tuple[bytes, Timestamp]]:
+        """Return key and timestamp of the graves whose FORGET is in a segment. Looks at all graves."""
+        found = ((key, graves.decode(value)) for key, value in self._reader.cursor(self._graves).iternext())
+        return [(key, grave.timestamp) for key, grave in found if grave.segment == segment]
+
+    def clear_graves(self, start: bytes, limit: int, may_exist: MayExist) -> bytes:
+        """Look at `limit` graves from key `start` on, and clear those without a reason; return where to go on.
+
+        That is b"" at the end.
+        """
+        found: list[tuple[bytes, graves.Grave]] = []
+        following = b""
+        cursor = self._reader.cursor(self._graves)
+        if cursor.set_range(start):
+            for index, (key, value) in enumerate(cursor.iternext()):
+                if index == limit:
+                    following = key
+                    break
+                grave = graves.decode(value)
+                if not may_exist(grave.shadow):
+                    found.append((key, grave))
+        if found:
+            change, live = self._write(lambda txn: self._clear(txn, found))
+            self._account_for(change, live)
+        return following
 
     def without_file(self, data_ids: Collection[bytes]) -> list[tuple[bytes, Timestamp]]:
         """Return the versions that are kept in a file, and in none of `data_ids`."""
@@ -161,11 +245,40 @@ class Tables:
             for key, value in cursor.iternext():
                 if end is not None and key >= end:
                     break
-                tombstone = value[_TYPE_INDEX] == record.Type.TOMBSTONE
+                tombstone = entry.is_tombstone(value)
                 found.append((key, entry.timestamp_of(value), tombstone))
                 if len(found) == limit:
                     break
         return found
+
+    def audit(self, bucket: int, shift: int, limit: int) -> "Audit":
+        """Read whole buckets from `bucket` on, until there are `limit` entries, and sum them up anew."""
+        found: list[tuple[bytes, bytes]] = []
+        sums: dict[int, int] = {}
+        end = 1 << 32 - shift
+        cursor = self._reader.cursor(self._entries)
+        if cursor.set_range((bucket << shift).to_bytes(4, "big")):
+            for key, value in cursor.iternext():
+                of = int.from_bytes(key[:4], "big") >> shift
+                if len(found) >= limit and of not in sums:
+                    end = of
+                    break
+                sums[of] = sums.get(of, 0) + digest.hash_of(key, entry.timestamp_of(value))
+                found.append((key, value))
+        stored = self._reader.cursor(self._digests)
+        wrong = {of for of, total in sums.items() if digest.encode(total) != self._digest_of(of)}
+        if stored.set_range(_U32.pack(bucket)):
+            for name, value in stored.iternext():
+                of = _U32.unpack(name)[0]
+                if of >= end:
+                    break
+                if of not in sums and any(value):
+                    wrong.add(of)
+        return Audit(found, sorted(wrong), end, 1 << 32 - shift)
+
+    def _digest_of(self, bucket: int) -> bytes:
+        value: bytes | None = self._reader.get(_U32.pack(bucket), db=self._digests)
+        return bytes(digest.DIGEST_SIZE) if value is None else value
 
     def unlisted(
         self, start: bytes, before_us: int, limit: int
@@ -184,12 +297,56 @@ class Tables:
                     found.append((key, Timestamp(timestamp)))
         return found, b""
 
+    def tombstones(
+        self, start: bytes, before_us: int, limit: int
+    ) -> tuple[list[tuple[bytes, Timestamp]], bytes]:
+        """Return (key, timestamp) of tombstones older than `before_us`, oldest first, from `start` on.
+
+        Also return where to go on, b"": there are no more.
+        """
+        found: list[tuple[bytes, Timestamp]] = []
+        cursor = self._reader.cursor(self._tombstones)
+        if cursor.set_range(start):
+            for name in cursor.iternext(values=False):
+                timestamp = Timestamp(name[:-KEY_SIZE])
+                if microseconds_of(timestamp) >= before_us:
+                    break
+                if len(found) == limit:
+                    return found, name
+                found.append((name[-KEY_SIZE:], timestamp))
+        return found, b""
+
+    def expired(self, start: bytes, now_s: int, limit: int) -> tuple[list[tuple[bytes, Timestamp]], bytes]:
+        """Return (key, timestamp) of versions that expire by `now_s`, those due first first, from `start` on.
+
+        Also return where to go on, b"": there are no more.
+        """
+        found: list[tuple[bytes, Timestamp]] = []
+        cursor = self._reader.cursor(self._expiries)
+        if cursor.set_range(start):
+            for name, timestamp in cursor.iternext():
+                if int.from_bytes(name[:-KEY_SIZE], "big") > now_s:
+                    break
+                if len(found) == limit:
+                    return found, name
+                found.append((name[-KEY_SIZE:], Timestamp(timestamp)))
+        return found, b""
+
     def dump(self) -> dict[str, dict[bytes, bytes]]:
         """Return everything, for comparisons. An empty digest is none."""
-        tables = ("entries", self._entries), ("digests", self._digests), ("unlisted", self._unlisted)
+        tables = {
+            "entries": self._entries,
+            "digests": self._digests,
+            "unlisted": self._unlisted,
+            "promises": self._promises,
+            "tombstones": self._tombstones,
+            "expiries": self._expiries,
+            "graves": self._graves,
+            "segments": self._segments,
+        }
         return {
             name: {key: value for key, value in self._reader.cursor(table).iternext() if any(value)}
-            for name, table in (*tables, ("segments", self._segments))
+            for name, table in tables.items()
         }
 
     def sync(self) -> None:
@@ -206,32 +363,113 @@ class Tables:
         txn: Any,
         entries: Mapping[bytes, bytes],
         unlisted: Mapping[bytes, bytes],
+        promises: Mapping[bytes, bytes],
         end: Position,
         shift: int,
     ) -> "tuple[_Change, dict[int, int]]":
         change = _Change(shift)
+        any_graves = txn.stat(self._graves)["entries"] > 0
         for key in sorted(entries):  # neighbours share pages
-            value = entries[key]
-            change.add(key, value, txn.get(key, None, self._entries))
+            value, old_value = entries[key], txn.get(key, None, self._entries)
+            if old_value is None and any_graves:
+                value = self._rise(txn, change, key, value)
+            change.add(key, value, old_value)
             txn.put(key, value, db=self._entries)
-        for key in sorted(unlisted):
-            if unlisted[key]:
-                txn.put(key, unlisted[key], db=self._unlisted)
-            else:
-                txn.delete(key, db=self._unlisted)
+            if old_value is not None:
+                self._undate(txn, key, old_value)
+            self._date(txn, key, value)
+        for table, changes in ((self._unlisted, unlisted), (self._promises, promises)):
+            for key in sorted(changes):
+                if changes[key]:
+                    txn.put(key, changes[key], db=table)
+                else:
+                    txn.delete(key, db=table)
         txn.put(b"position", _U64.pack(end), db=self._meta)
         return change, self._sum_up(txn, change)
 
+    def _date(self, txn: Any, key: bytes, value: bytes) -> None:
+        """Note when something is to be done about an entry."""
+        if entry.is_tombstone(value):
+            txn.put(entry.timestamp_of(value) + key, _HERE, db=self._tombstones)
+        due = entry.due_of(value)
+        if due:
+            txn.put(due + key, entry.timestamp_of(value), db=self._expiries)
+
+    def _undate(self, txn: Any, key: bytes, value: bytes) -> None:
+        if entry.is_tombstone(value):
+            txn.delete(entry.timestamp_of(value) + key, db=self._tombstones)
+        due = entry.due_of(value)
+        if due:
+            txn.delete(due + key, db=self._expiries)
+
     def _forget(
+        self,
+        txn: Any,
+        versions: Iterable[tuple[bytes, Timestamp]],
+        shift: int,
+        segment: int,
+        may_exist: MayExist,
+    ) -> "tuple[_Change, dict[int, int]]":
+        change = _Change(shift)
+        for key, timestamp in versions:
+            value = txn.get(key, None, self._entries)
+            if value is None:
+                self._move_grave(txn, change, key, timestamp, segment)
+                continue
+            newest = entry.timestamp_of(value)
+            if newest > timestamp:
+                continue
+            shadow = entry.shadow_of(value)
+            if newest < timestamp:  # what was forgotten is not in the log any more, but this is
+                own = segment_of(entry.place_of(value)[1])
+                shadow = entry.hull(shadow, (own, own))
+            self._take_out(txn, change, key, value)
+            if shadow != entry.NO_SHADOW and may_exist(shadow):
+                txn.put(key, graves.Grave(timestamp, segment, shadow).encode(), db=self._graves)
+                change.count_grave(segment, 1)
+        return change, self._sum_up(txn, change)
+
+    def _remove(
         self, txn: Any, versions: Iterable[tuple[bytes, Timestamp]], shift: int
     ) -> "tuple[_Change, dict[int, int]]":
         change = _Change(shift)
         for key, timestamp in versions:
             value = txn.get(key, None, self._entries)
             if value is not None and entry.timestamp_of(value) == timestamp:
-                change.remove(key, value)
-                txn.delete(key, db=self._entries)
-                txn.delete(key, db=self._unlisted)
+                self._take_out(txn, change, key, value)
+        return change, self._sum_up(txn, change)
+
+    def _take_out(self, txn: Any, change: "_Change", key: bytes, value: bytes) -> None:
+        change.remove(key, value)
+        txn.delete(key, db=self._entries)
+        txn.delete(key, db=self._unlisted)
+        self._undate(txn, key, value)
+
+    def _move_grave(self, txn: Any, change: "_Change", key: bytes, timestamp: Timestamp, segment: int) -> None:
+        """Have a grave named by the newer of two FORGETs: the older one goes with its segment."""
+        value = txn.get(key, None, self._graves)
+        grave = None if value is None else graves.decode(value)
+        if grave is not None and grave.timestamp <= timestamp and grave.segment != segment:
+            change.count_grave(grave.segment, -1)
+            change.count_grave(segment, 1)
+            txn.put(key, graves.Grave(timestamp, segment, grave.shadow).encode(), db=self._graves)
+
+    def _rise(self, txn: Any, change: "_Change", key: bytes, value: bytes) -> bytes:
+        """Return the entry of a key that is here again; it takes over what its grave knew."""
+        packed = txn.pop(key, self._graves)
+        if packed is None:
+            return value
+        grave = graves.decode(packed)
+        change.count_grave(grave.segment, -1)
+        return entry.with_shadow(value, entry.hull(entry.shadow_of(value), grave.shadow))
+
+    def _clear(
+        self, txn: Any, found: Iterable[tuple[bytes, graves.Grave]]
+    ) -> "tuple[_Change, dict[int, int]]":
+        change = _Change(0)
+        for key, grave in found:
+            if txn.delete(key, db=self._graves):
+                change.count_grave(grave.segment, -1)
         return change, self._sum_up(txn, change)
 
     def _sum_up(self, txn: Any, change: "_Change") -> dict[int, int]:
@@ -256,7 +494,7 @@ class Tables:
             self._partition_digests.pop(bucket >> digest.SUBDIVISION_BITS, None)
 
     def _write(self, work: Callable[[Any], T]) -> T:
-        """Run `work` in a write transaction, again with a larger map when the map is full."""
+        """Run `work` in a write transaction, again with a larger map when the map is full. NoRoom."""
         self._reader.abort()  # without a lock file, nobody may read pages that a writer may reuse
         try:
             while True:
@@ -264,7 +502,9 @@ class Tables:
                     with self._environment.begin(write=True) as txn:
                         return work(txn)
                 except lmdb.MapFullError:
-                    self._environment.set_mapsize(2 * self._environment.info()["map_size"])
+                    size = mapping.grown(self._environment.info()["map_size"])
+                    mapping.reserve(self._path, size)
+                    self._environment.set_mapsize(size)
         finally:
             self._reader = self._environment.begin(db=self._entries)
 
@@ -300,6 +540,10 @@ class _Change:
         data_id = entry.data_id_of(value)
         if data_id:
             self.dropped.append(data_id)
+
+    def count_grave(self, segment: int, added: int) -> None:
+        """Count what a FORGET names as needed, or no longer."""
+        self.live[segment] = self.live.get(segment, 0) + added * record.NAME_SIZE
 
     def _sum(self, key: bytes, added: int) -> None:
         bucket = int.from_bytes(key[:4], "big") >> self._shift

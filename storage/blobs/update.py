@@ -33,9 +33,9 @@ class Updates:
         self._reads = reads
 
     async def update(self, message: BlobUpdate) -> None:
-        """Do it; durable when it returns. NOT_FOUND, SUPERSEDED, RESERVED, NOT_HELD."""
+        """Do it; durable when it returns. NOT_FOUND, SUPERSEDED, PROMISED."""
         key = message.key
-        here = self._commits.admit(key, message.timestamp, message.token)
+        here = self._commits.admit(key, message.timestamp)
         if here is not None:
             await here
             return
@@ -46,7 +46,7 @@ class Updates:
         base = self._base(message)
         old = await self._reads.record(key, base)
         metadata, payload = await self._renewed(message, base, old)
-        here = self._commits.admit(key, message.timestamp, message.token)
+        here = self._commits.admit(key, message.timestamp)
         if here is None:
             if self._commits.pending(key) is not None:
                 raise RemoteError(Refusal.NOT_FOUND, "the version was superseded meanwhile")

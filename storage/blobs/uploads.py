@@ -97,7 +97,7 @@ class Uploads:
 
     def commit(self, message: BlobCommit) -> asyncio.Future[Any]:
         """Make an upload a version. When refused, the upload stays: it may be committed again."""
-        here = self._commits.admit(message.key, message.timestamp, message.token)
+        here = self._commits.admit(message.key, message.timestamp)
         upload = self._uploads.get(message.upload_id)
         if here is not None:
             self.abort(message.upload_id)
@@ -165,7 +165,7 @@ class Uploads:
             future = await self.append(
                 message.upload_id,
                 version,
-                lambda: self._commits.admit(message.key, message.timestamp, message.token),
+                lambda: self._commits.admit(message.key, message.timestamp),
             )
         finally:
             upload.busy = False

@@ -1,30 +1,29 @@
 """Compares a device's objects with a peer's, partition by partition, and fetches what is newer there.
 
 One digest a partition, then of those that differ 256 digests, then of those the versions themselves; what is
-newer there is fetched whole and committed under its own timestamp. Doing it again changes nothing.
+newer there is fetched whole and committed under its own timestamp, many at a time (storage.copying). Doing it
+again changes nothing.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from cluster.clock import Timestamp, microseconds_of, wall_us
+from cluster.clock import Timestamp, is_recent, wall_us
 from cluster.telemetry.log import get_logger
-from cluster.wire import Peer, RemoteError, Reply
+from cluster.wire import Peer, Reply
+from storage.copying import KEYS, UNLIMITED, VERSION_COST, Budget, Fetched, Listed
 from storage.housekeeping.keyrange import partition_range, subdivision_range
-from storage.housekeeping.throttle import VERSION_COST, Throttle
-from storage.messages import Operation, Refusal, Version
+from storage.messages import Operation, Version
 
 PARTITIONS_PER_MESSAGE = 64  # each takes a few hundred reads of the index on either side
-WIDTH = 4  # versions fetched at a time
+WIDTH = 4  # partitions pulled at a time
+BATCHES = 2  # of versions of one partition that are fetched at a time
 PAGE = 1000  # versions listed at a time
 TIMEOUT_S = 30.0
 _MANY = 16  # differing parts of a partition from which on it is listed as a whole
 _log = get_logger("storage")
-
-Listed = tuple[bytes, Timestamp, bool]  # key, version, deleted
-
 
 class Objects(Protocol):
     """What is compared and filled: this device's objects (storage.blobs.store)."""
@@ -42,8 +41,14 @@ class Objects(Protocol):
         """Return the newest version of a key, without metadata."""
 
 
-Fetch = Callable[[bytes, Timestamp, int], Awaitable[None]]
-# copies a version of a key, or a newer one, from a device; raises RemoteError, PeerUnavailable
+class Fetching(Protocol):
+    """Copies versions from devices (storage.copying)."""
+
+    async def fetch(self, key: bytes, timestamp: Timestamp, source: int) -> None:
+        """Copy a version of a key, or a newer one, from a device. RemoteError, PeerUnavailable."""
+
+    async def fetch_many(self, versions: Sequence[Listed], source: int) -> Fetched:
+        """The same for several. PeerUnavailable."""
 
 
 def lacking(mine: Iterable[Listed], theirs: Iterable[Listed]) -> list[Listed]:
@@ -101,20 +106,24 @@ class ObjectPull:
     """Pulls objects to one device."""
 
     def __init__(
-        self, objects: Objects, fetch: Fetch, throttle: Throttle | None = None, wall: Callable[[], int] = wall_us
+        self,
+        objects: Objects,
+        copies: Fetching,
+        budget: Budget = UNLIMITED,
+        wall: Callable[[], int] = wall_us,
     ) -> None:
         self._wall_us = wall
         self._objects = objects
-        self._fetch = fetch
-        self._throttle = throttle
+        self._copies = copies
+        self._budget = budget
 
     async def differing(self, source: Source, part_power: int, partitions: Sequence[int]) -> list[int]:
-        """Return which of up to PARTITIONS_PER_MESSAGE partitions are not the same there."""
+        """Return of which of up to PARTITIONS_PER_MESSAGE partitions there is something there that may be newer."""
         asked = tuple(partitions)
         reply = await source.ask(Operation.BLOB_DIGESTS, (part_power, asked))
         mine = self._objects.digests(part_power, asked)
         compared = zip(asked, mine, reply.metadata, strict=True)
-        return [partition for partition, our, their in compared if our != their]
+        return [partition for partition, our, their in compared if our != their and any(their)]  # all 0: nothing there
 
     async def pull(self, source: Source, part_power: int, partition: int, grace_s: float = 0.0) -> Pulled:
         """Fetch what is newer there of a partition, but leave versions younger than `grace_s` for another time.
@@ -141,32 +150,28 @@ class ObjectPull:
             last = theirs[-1][0] + b"\0" if len(theirs) == PAGE else end
             mine = self._objects.versions(start, last, PAGE + 1)
             wanted = lacking(mine, theirs)
-            oldest_us = self._wall_us() - grace_s * 1e6
-            ripe = [listed for listed in wanted if not grace_s or microseconds_of(listed[1]) < oldest_us]
+            now_us = self._wall_us()
+            ripe = [listed for listed in wanted if not is_recent(listed[1], now_us, grace_s)]
             pulled.left_count += len(wanted) - len(ripe)
-            for first in range(0, len(ripe), WIDTH):
-                some = ripe[first : first + WIDTH]
-                await asyncio.gather(*(self._pull_version(source.device_id, listed, pulled) for listed in some))
+            await self._pull_versions(source, ripe, pulled)
             if len(theirs) < PAGE:
                 return
             assert last is not None
             start = last
 
-    async def _pull_version(self, device_id: int, listed: Listed, pulled: Pulled) -> None:
-        key, timestamp, _deleted = listed
-        try:
-            await self._fetch(key, timestamp, device_id)
-        except RemoteError as error:
-            if error.code in (Refusal.NOT_FOUND, Refusal.SUPERSEDED):
-                pulled.overtaken_count += 1
-                return
-            pulled.failed_count += 1
+    async def _pull_versions(self, source: Source, wanted: Sequence[Listed], pulled: Pulled) -> None:
+        batches = [wanted[first : first + KEYS] for first in range(0, len(wanted), KEYS)]
+        for turn in range(0, len(batches), BATCHES):
+            some = batches[turn : turn + BATCHES]
+            await asyncio.gather(*(self._pull_batch(source.device_id, batch, pulled) for batch in some))
+
+    async def _pull_batch(self, device_id: int, batch: Sequence[Listed], pulled: Pulled) -> None:
+        fetched = await self._copies.fetch_many(batch, device_id)
+        pulled.fetched_count += fetched.count
+        pulled.fetched_bytes += fetched.byte_count
+        pulled.overtaken_count += fetched.overtaken_count
+        pulled.failed_count += len(fetched.failures)
+        for key, error in fetched.failures:
             pulled.failure = f"device {device_id}: {error}"
             _log.warning("fetch_failed", peer=device_id, key=key.hex(), error=str(error))
-            return
-        version = self._objects.stat(key)
-        size = 0 if version is None else version.size
-        pulled.fetched_count += 1
-        pulled.fetched_bytes += size
-        if self._throttle is not None:
-            await self._throttle.took(size + VERSION_COST)
+        await self._budget.took(fetched.byte_count + fetched.count * VERSION_COST)

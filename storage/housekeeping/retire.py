@@ -9,13 +9,16 @@ nobody reads or writes here any more what it is about to drop. Of each partition
 - databases: every primary is shown to have the same digest, or is made to pull what is here. Then the
   database is forgotten (storage.indexes).
 
+Handing back is the same: what this device held while it stood in for a primary that was away (stand_in) is here and
+should not be, once that primary is back.
+
 Invariant: what is forgotten was durable on all primaries under the version of the rings by which it is
 forgotten. A new change does not harm that: what it makes this device hold again is copied from them (join). A crash
 leaves some of it done; the next start looks again at everything that is here. Compaction gives the space back.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from cluster.clock import Timestamp, microseconds_of, wall_us
@@ -24,14 +27,14 @@ from cluster.wire import Peer, PeerUnavailable, RemoteError
 from ring.hashing import partition_of
 from ring.lookup import Ring
 from storage.client import Rings, ring_name
+from storage.copying import LISTED_AFTER_S, VERSION_COST, Budget, Listed
+from storage.housekeeping.backlog import Item
 from storage.housekeeping.keyrange import partition_range
-from storage.housekeeping.pull import PAGE, WIDTH, Listed, Objects, Source, lacking
+from storage.housekeeping.pull import PAGE, WIDTH, Objects, Source, lacking
 from storage.housekeeping.synchronize import Databases, Inventory
-from storage.housekeeping.throttle import VERSION_COST, Throttle
 from storage.messages import BlobFetch, DatabaseKind, IndexInfo, Info, Operation, parse
 from storage.rings.document import OBJECT, Stage
 from storage.rings.moves import held_partitions
-from storage.service import LISTED_AFTER_S
 
 RETRY_S = 5.0  # when something cannot be dropped just now
 IDLE_S = 3600.0  # while everything is where it should be; new rings wake us
@@ -73,7 +76,7 @@ class Retire:
         peers: Mapping[int, Peer],
         objects: RetiringObjects,
         databases: RetiringDatabases,
-        throttle: Throttle,
+        budget: Budget,
         on_dropped: Callable[[], None] = lambda: None,
         wall: Callable[[], int] = wall_us,
     ) -> None:
@@ -83,11 +86,13 @@ class Retire:
         self._peers = peers
         self._objects = objects
         self._databases = databases
-        self._throttle = throttle
+        self._budget = budget
         self._on_dropped = on_dropped
         self._wall_us = wall
         self._version = 0  # of the rings by which `_todo` was found
-        self._todo: list[tuple[str, int]] | None = None  # (ring name, partition); None: not looked yet
+        self._todo: list[Item] | None = None  # None: not looked yet
+        self.paused: Callable[[], bool] = lambda: False  # while what is here may have been deleted long ago (rebuild)
+        self.kept: Callable[[], Collection[Item]] = tuple  # partitions that are here for a primary that is away
         self._failed_in_a_row = 0
         self.waiting = ""  # why something stays, in words
         self.forgotten_objects = self.forgotten_databases = 0
@@ -97,18 +102,23 @@ class Retire:
         """How many partitions are here that should not be; None while that is not known."""
         return None if self._todo is None else len(self._todo)
 
+    def look_again(self) -> None:
+        """Look for what is misplaced at the next step: what this device keeps for others has changed."""
+        self._todo = None
+
     async def step(self) -> float:
         """Look for what is misplaced, or drop one partition of it."""
         rings = self._rings()
         version = rings.version
-        if rings.stage is not Stage.STABLE or rings.floor < version - 1:
+        if rings.stage is not Stage.STABLE or rings.floor < version - 1 or self.paused():
             self._todo, self.waiting = None, ""
             return IDLE_S
         current = rings.current
         del rings  # who holds old ones counts as using them
         if self._todo is None or self._version != version:
             self._version, self._failed_in_a_row = version, 0
-            self._todo = await self._survey(current)
+            found, kept = await self._survey(current), frozenset(self.kept())
+            self._todo = [item for item in found if item not in kept]
             if self._todo:
                 _log.info("retiring_begins", partitions=len(self._todo))
         if not self._todo:
@@ -125,6 +135,8 @@ class Retire:
         assert self._todo
         todo = self._todo
         name, partition = todo.pop(0)
+        if (name, partition) in self.kept():
+            return
         try:
             if name == OBJECT:
                 await self._drop_objects(current[name], version, partition)
@@ -158,7 +170,7 @@ class Retire:
 
     # looking
 
-    async def _survey(self, current: Mapping[str, Ring]) -> list[tuple[str, int]]:
+    async def _survey(self, current: Mapping[str, Ring]) -> list[Item]:
         """Return the partitions, by ring, of which something is here and should not be."""
         found = [(OBJECT, partition) for partition in await self._misplaced_objects(current[OBJECT])]
         for kind in DatabaseKind:
@@ -203,7 +215,7 @@ class Retire:
                 return
             after = mine[-1][0] + b"\0"
             await self._bring(primaries, mine, start, after)
-            await self._throttle.took(len(mine) * FORGET_COST)
+            await self._budget.took(len(mine) * FORGET_COST)
             self._expect(version)
             free = [(key, timestamp) for key, timestamp, _deleted in mine if self._may_forget(key, timestamp)]
             await self._objects.forget(free)
@@ -250,7 +262,7 @@ class Retire:
         holder = holders[0] if holders else self._device_id
         await source.ask(Operation.BLOB_FETCH, BlobFetch(key, timestamp, holder))
         version = self._objects.stat(key)
-        await self._throttle.took(VERSION_COST + (0 if version is None else version.size))
+        await self._budget.took(VERSION_COST + (0 if version is None else version.size))
 
     # databases
 
@@ -280,4 +292,4 @@ class Retire:
         reply = await source.ask(Operation.INDEX_INFO, IndexInfo(kind, key, "", "", self._device_id))
         if reply.metadata is None:
             raise NotEverywhere(f"device {source.device_id} did not take database {key.hex()}")
-        await self._throttle.took(VERSION_COST)
+        await self._budget.took(VERSION_COST)

@@ -12,19 +12,20 @@ container of the same name that is made later.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
 from cluster.clock import ZERO, Timestamp, just_after, microseconds_of, wall_us
 from cluster.telemetry.log import get_logger
 from cluster.wire import RemoteError, Reply
 from storage import metadata as stored
-from storage.client import Placement, Replicas
+from storage.asking import ask, refusals_of, replies_of
+from storage.client import Placement
 from storage.messages import (
     BlobDelete,
     BlobFlag,
     DatabaseKind,
     IndexInfo,
-    IndexRows,
+    IndexMove,
     Info,
     Operation,
     Refusal,
@@ -34,13 +35,15 @@ from storage.messages import (
 )
 from storage.metadata import row_of
 from storage.quorum import Quorum
+from storage.ranges.decision import Named
+from storage.ranges.pointers import RANGES, owner_of
+from storage.ranges.sending import NotTaken, send_rows
 from storage.rings.document import OBJECT
 
 PATIENCE_S = 15.0  # in which a proxy must confirm; the second holder waits twice as long, and so on
 BATCH = 200
 INTERVAL_S = 5.0
 REPORT_INTERVAL_S = 1.0
-TIMEOUT_S = 10.0
 _log = get_logger("storage")
 
 
@@ -93,23 +96,6 @@ class Reports(Protocol):
         """Take back what could not be sent."""
 
 
-Answers = Mapping[int, Reply | BaseException]  # by device id
-
-
-async def ask(
-    placement: Placement, replicas: Replicas, members: Iterable[tuple[int, Any]], operation: Operation, message: Any
-) -> Answers:
-    """Return what `members` of `replicas` answer. When one has newer rings, they are taken over for the next time."""
-    calls = {
-        device_id: peer.call(operation, message, b"", TIMEOUT_S, replicas.version) for device_id, peer in members
-    }
-    answers = dict(zip(calls, await asyncio.gather(*calls.values(), return_exceptions=True), strict=True))
-    for answer in answers.values():
-        if isinstance(answer, RemoteError) and answer.code == Refusal.STALE_RINGS:
-            placement.refresh(answer.detail)
-    return answers
-
-
 class RowSender:
     """Brings rows to a quorum of a database's primaries."""
 
@@ -119,14 +105,25 @@ class RowSender:
     async def send(
         self, kind: DatabaseKind, account: str, container: str, put_timestamp: Timestamp, rows: list[Row]
     ) -> bool:
-        """Tell whether a quorum has taken `rows`."""
-        key = self._placement.names.key(account, container)
-        message = IndexRows(kind, key, account, container, put_timestamp, rows)
-        replicas = self._placement.replicas(kind, key)
-        answers = await ask(self._placement, replicas, replicas.members, Operation.INDEX_ROWS, message)
-        return replicas.writers.reached(
-            [device_id for device_id, answer in answers.items() if not isinstance(answer, BaseException)]
-        )
+        """Tell whether a quorum has taken `rows`, wherever those of the container are."""
+        try:
+            await send_rows(self._placement, kind, Named(account, container), put_timestamp, rows)
+        except NotTaken as error:
+            _log.info("rows_not_taken", account=account, container=container, reason=str(error))
+            return False
+        return True
+
+    async def count(self, database: str, row: Row) -> bool:
+        """Tell the root of a container what one of its range databases holds; tell whether a quorum has heard it."""
+        root = Named(RANGES, database).root
+        range_id = owner_of(RANGES, database).range_id
+        key = self._placement.names.key(*root)
+        replicas = self._placement.replicas(DatabaseKind.CONTAINER, key)
+        counts = {range_id: (row.stats_timestamp or ZERO, row.object_count, row.size)}
+        message = IndexMove(DatabaseKind.CONTAINER, key, *root, ZERO, ZERO, [], counts, ZERO)
+        answers = await ask(self._placement, replicas, replicas.members, Operation.INDEX_MOVE, message)
+        done = (replies_of(answers), refusals_of(answers, Refusal.NOT_FOUND))  # the container is gone
+        return any(replicas.writers.reached(devices) for devices in done)
 
     async def listed_since(self, account: str, container: str, version: Timestamp) -> Timestamp | None:
         """Return since when the container exists that lists `version`; None: it was deleted. Raise Undecided."""
@@ -208,7 +205,8 @@ class AddRows:
 
         All holders write the same one, so it does no harm that several may.
         """
-        message = BlobDelete(key, just_after(version.timestamp), BlobFlag.UNLISTED, version.metadata)
+        metadata = stored.pack(stored.unpack(version.metadata))  # its lineage is not the tombstone's
+        message = BlobDelete(key, just_after(version.timestamp), BlobFlag.UNLISTED, metadata)
         replicas = self._placement.replicas(OBJECT, key)
         answers = await ask(self._placement, replicas, replicas.members, Operation.BLOB_DELETE, message)
         return replicas.writers.reached([device_id for device_id, answer in answers.items() if _has_left(answer)])
@@ -230,7 +228,7 @@ def _has_left(answer: Reply | BaseException) -> bool:
 
 
 class Report:
-    """The housekeeping task that tells accounts what their containers hold."""
+    """The housekeeping task that tells accounts what their containers hold, and roots what their ranges hold."""
 
     name = "report counters"
 
@@ -244,6 +242,9 @@ class Report:
         by_account: dict[str, dict[bytes, tuple[str, Row]]] = {}
         for key, report in reports.items():
             by_account.setdefault(report[0], {})[key] = report
+        ranges = by_account.pop(RANGES, {})
+        heard = await asyncio.gather(*(self._sender.count(row.name, row) for _account, row in ranges.values()))
+        self._reports.put_back_reports({key: ranges[key] for key, told in zip(ranges, heard, strict=True) if not told})
         for account, own in by_account.items():
             rows = [row for _account, row in own.values()]
             oldest = min(row.timestamp for row in rows)

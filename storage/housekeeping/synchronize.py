@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from cluster.clock import Timestamp, microseconds_of, wall_us
+from cluster.clock import Timestamp, is_recent, wall_us
 from cluster.telemetry.log import get_logger
 from cluster.wire import Peer, PeerUnavailable, RemoteError
 from ring.hashing import partition_of
@@ -57,6 +57,7 @@ class Synchronize:
         peers: Mapping[int, Peer],
         interval_s: float,
         wall: Callable[[], int] = wall_us,
+        votes: Callable[[int], bool] = lambda _device_id: True,
     ) -> None:
         self._wall_us = wall
         self.name = f"synchronize {kind.name.lower()}s"
@@ -67,16 +68,24 @@ class Synchronize:
         self._peers = peers
         self._interval_s = interval_s
         self._shares = Shares(self._ring_name, device_id)
+        self._device_id = device_id
+        self._votes = votes
         self.pulled_count = 0
         self.lacking_count: int | None = None  # databases that the last comparison found behind; None: not all compared
 
     async def step(self) -> float:
         """Compare with every peer once; soon again when something was missing."""
+        if not self._votes(self._device_id):  # it is being rebuilt, which is the same and more
+            self.lacking_count = None
+            return self._interval_s
         lacking_count, compared = 0, True
         for device_id, partitions in self._shares.of(self._rings()).items():
             peer = self._peers.get(device_id)
             if peer is None:
                 continue  # the rings have changed since; we are woken for the new ones
+            if not self._votes(device_id):
+                compared = False
+                continue
             try:
                 lacking_count += await self._compare(device_id, peer, frozenset(partitions))
             except (PeerUnavailable, RemoteError) as error:
@@ -100,7 +109,7 @@ class Synchronize:
                 if mine.get(key) != digest and partition_of(key, part_power) in partitions:
                     oldest = await self._databases.synchronize(self._kind, key, "", "", device_id)
                     self.pulled_count += 1
-                    lacking_count += oldest is not None and microseconds_of(oldest) < self._wall_us() - GRACE_S * 1e6
+                    lacking_count += oldest is not None and not is_recent(oldest, self._wall_us(), GRACE_S)
                     await asyncio.sleep(0)
             if end is None:
                 return lacking_count

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 _BURST_S = 0.1  # what was not used for longer than this is not made up for
-VERSION_COST = 64 << 10  # bytes, on top of its own, that a small object counts for: it costs time, not bytes
 
 
 class Throttle:

@@ -3,13 +3,21 @@
 A SQLite file of its own, `catalog.db`. It is written by checkpoints only, in one transaction that is then
 synced, so it names exactly the databases whose files are known to be whole. Digests that changed since
 are kept in memory over it: `inventory` reads both.
+
+What it names is believed: a database that it does not name is deleted at start, and records before its position are not
+replayed. So each digest and the position have a checksum behind them; a catalog that does not match is made anew
+from the databases themselves (`Shelf.open`).
 """
 
 import sqlite3
+import struct
 from collections.abc import Iterable
 from pathlib import Path
 
 from storage.indexes import schema
+from storage.indexes.digest import DIGEST_SIZE
+from storage.indexes.errors import Damaged
+from storage.log.checksum import crc32c
 from storage.log.interface import START, Position
 
 _TABLES = """
@@ -25,7 +33,9 @@ CREATE TABLE IF NOT EXISTS journal (
     position INTEGER NOT NULL
 );
 """
-VERSION = 1
+VERSION = 2  # since there are checksums
+_CHECKSUM_SIZE = 4
+_POSITION = struct.Struct(">Q")
 _END = b"\xff" * 17  # behind every key
 
 
@@ -36,7 +46,7 @@ class Catalog:
         self._connection = schema.connect(path)
         self._connection.execute("PRAGMA journal_mode = WAL")
         (version,) = self._connection.execute("PRAGMA user_version").fetchone()
-        if version not in (0, VERSION):
+        if version not in (0, 1, VERSION):
             raise schema.UnknownVersion(f"catalog of version {version}; this program knows {VERSION}")
         self._connection.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {VERSION}; COMMIT;")
         self._changed: dict[tuple[int, bytes], bytes] = {}  # (kind, key) -> digest, since the last commit
@@ -45,14 +55,38 @@ class Catalog:
         """Close the file."""
         self._connection.close()
 
+    def verify(self) -> None:
+        """Read all of it. Damaged, sqlite3.Error."""
+        (line,) = self._connection.execute("PRAGMA quick_check(1)").fetchone()
+        if line != "ok":
+            raise Damaged(line)
+        for values in self._connection.execute("SELECT kind, key, digest, unreported FROM databases"):
+            _unsealed(*values)
+        self.position()
+
     def position(self) -> Position:
-        """Return from where on records are to be replayed."""
+        """Return from where on records are to be replayed. Damaged."""
         found = self._connection.execute("SELECT position FROM journal").fetchone()
-        return Position(found[0]) if found else START
+        if found is None:
+            return START
+        if isinstance(found[0], int):
+            return Position(found[0])  # of version 1
+        position, checksum = found[0][: _POSITION.size], found[0][_POSITION.size :]
+        if crc32c(position).to_bytes(_CHECKSUM_SIZE, "big") != checksum:
+            raise Damaged("the position does not match its checksum")
+        return Position(_POSITION.unpack(position)[0])
 
     def keys(self) -> set[bytes]:
         """Return the keys of all databases whose files were whole at the last commit."""
         return {key for (key,) in self._connection.execute("SELECT key FROM databases")}
+
+    def kind_of(self, key: bytes) -> int:
+        """Return the kind of a database, 0 when it is not known."""
+        found = [kind for kind, other in self._changed if other == key]
+        found += [
+            kind for (kind,) in self._connection.execute("SELECT kind FROM databases WHERE key = ?", (key,))
+        ]
+        return found[0] if found else 0
 
     def unreported(self) -> list[bytes]:
         """Return the containers that had statistics to report at the last commit."""
@@ -66,10 +100,11 @@ class Catalog:
         """Return up to `limit` (key, digest) with `start` <= key < `end`, ordered."""
         end = _END if end is None else end
         stored = self._connection.execute(
-            "SELECT key, digest FROM databases WHERE kind = ? AND key >= ? AND key < ? ORDER BY key LIMIT ?",
+            "SELECT kind, key, digest, unreported FROM databases WHERE kind = ? AND key >= ? AND key < ? "
+            "ORDER BY key LIMIT ?",
             (kind, start, end, limit),
         )
-        found: dict[bytes, bytes] = dict(stored.fetchall())
+        found = {values[1]: _unsealed(*values) for values in stored.fetchall()}
         if len(found) == limit:
             end = max(found, default=end)
         for (of_kind, key), digest in self._changed.items():
@@ -101,9 +136,11 @@ class Catalog:
         try:
             connection.executemany(
                 "INSERT OR REPLACE INTO databases VALUES (?, ?, ?, ?)",
-                [(kind, key, self._changed[kind, key], key in unreported) for kind, key in written],
+                [_sealed(kind, key, self._changed[kind, key], key in unreported) for kind, key in written],
             )
-            connection.execute("INSERT OR REPLACE INTO journal VALUES (1, ?)", (position,))
+            packed = _POSITION.pack(position)
+            sealed = packed + crc32c(packed).to_bytes(_CHECKSUM_SIZE, "big")
+            connection.execute("INSERT OR REPLACE INTO journal VALUES (1, ?)", (sealed,))
             connection.execute("COMMIT")
         except BaseException:
             if connection.in_transaction:
@@ -118,3 +155,19 @@ class Catalog:
         busy, _frames, _copied = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         if busy:
             raise sqlite3.OperationalError("catalog.db: checkpoint blocked by another connection")
+
+
+def _sealed(kind: int, key: bytes, digest: bytes, unreported: bool) -> tuple[int, bytes, bytes, int]:
+    """Return the columns of a database, its digest with a checksum of them all behind it."""
+    checksum = crc32c(b"%c%c%b%b" % (kind, unreported, key, digest))
+    return kind, key, digest + checksum.to_bytes(_CHECKSUM_SIZE, "big"), int(unreported)
+
+
+def _unsealed(kind: int, key: bytes, sealed: bytes, unreported: int) -> bytes:
+    """Return the digest of a database. Damaged."""
+    if len(sealed) == DIGEST_SIZE:
+        return sealed  # of version 1
+    digest = sealed[:-_CHECKSUM_SIZE]
+    if _sealed(kind, key, digest, bool(unreported))[2] != sealed:
+        raise Damaged("a database does not match its checksum")
+    return digest

@@ -14,7 +14,8 @@ from typing import Any
 
 from cluster.clock import ZERO, Timestamp, is_timestamp, microseconds_of
 from storage.indexes.errors import bad_request
-from storage.messages import KEY_SIZE, Changes, DatabaseKind, IndexCreate, IndexRows, Info, Row
+from storage.messages import KEY_SIZE, Changes, DatabaseKind, IndexCreate, IndexMove, IndexRows, Info, Row
+from storage.ranges.state import ACCEPTED, COUNT, MOVED, check, shared
 
 Metadata = dict[str, tuple[Any, Timestamp]]  # value None: removed
 
@@ -97,11 +98,18 @@ def surviving(row: Row, delete_timestamp: Timestamp) -> Row | None:
 
 
 def join_metadata(into: Metadata, other: Metadata) -> None:
-    """Merge `other` into `into`; of equal timestamps, what is there stays."""
+    """Merge `other` into `into`; of equal timestamps, what is there stays.
+
+    But of counters the larger: two replicas of a range database may report different ones, while one lacks rows.
+    """
     for name, (value, timestamp) in other.items():
         known = into.get(name)
-        if known is None or timestamp > known[1]:
+        if known is None or timestamp > known[1] or (timestamp == known[1] and _counts_more(name, value, known[0])):
             into[name] = (value, timestamp)
+
+
+def _counts_more(name: str, value: Any, known: Any) -> bool:
+    return name.startswith(COUNT) and list(value) > list(known)
 
 
 def join_created_us(
@@ -166,11 +174,34 @@ def change_of_create(message: IndexCreate) -> Change:
     return change
 
 
+def change_of_move(message: IndexMove) -> Change:
+    """Return what INDEX_MOVE asks for, checked."""
+    metadata: dict[str, Any] = {}
+    for range_id, (timestamp, objects, size) in message.counts.items():
+        metadata[COUNT + range_id] = ((objects, size), timestamp)
+    if message.token is not None:
+        metadata[ACCEPTED] = ((message.base, message.put_timestamp, message.pointers), message.timestamp)
+    elif message.pointers:
+        metadata[MOVED] = (message.pointers, message.timestamp)
+    change = Change(
+        message.kind,
+        message.key,
+        message.account,
+        message.container,
+        message.put_timestamp,
+        message.timestamp if message.deleted and message.token is None else ZERO,
+        metadata=checked_metadata(metadata),
+    )
+    _check(change)
+    change.created_us = microseconds_of(message.put_timestamp)
+    return change
+
+
 def change_of_page(kind: int, key: bytes, page: Changes) -> Change:
     """Return what a peer's page of changes adds, checked."""
     info = page.info if isinstance(page.info, Info) else Info(*page.info)
     rows = {row.name: row for row in map(checked_row, page.rows)}
-    metadata = checked_metadata(info.metadata)
+    metadata = shared(checked_metadata(info.metadata))
     change = Change(
         kind,
         key,
@@ -215,6 +246,7 @@ def checked_metadata(metadata: Any) -> Metadata:
             if not (isinstance(name, str) and is_timestamp(timestamp)):
                 raise bad_request(f"metadata {name!r:.100} is not a name with a version")
             checked[name] = (value, timestamp)
+        check(checked)
     except (AttributeError, TypeError, ValueError) as error:
         raise bad_request(f"metadata of a database: {error}") from None
     return checked

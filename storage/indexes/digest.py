@@ -13,6 +13,7 @@ import msgpack
 
 from cluster.clock import ZERO, Timestamp
 from storage.messages import Row
+from storage.ranges.state import COUNT, shared
 
 DIGEST_SIZE = 16
 _MASK = (1 << 8 * DIGEST_SIZE) - 1
@@ -60,9 +61,13 @@ def of_database(
     metadata: dict[str, tuple[Any, Timestamp]],
 ) -> bytes:
     """Return the digest of a whole database: of its rows, and of what is known of itself."""
-    if put_timestamp == ZERO and delete_timestamp == ZERO and not metadata:
+    if put_timestamp == ZERO and delete_timestamp == ZERO and not shared(metadata):
         return to_bytes(rows)
-    names = sorted((name, timestamp) for name, (_value, timestamp) in metadata.items())
+    names = sorted(
+        # counters of range databases are made by several under one timestamp, and the larger count (`join_metadata`)
+        (name, timestamp, *value) if name.startswith(COUNT) else (name, timestamp)
+        for name, (value, timestamp) in shared(metadata).items()
+    )
     text = msgpack.packb((put_timestamp, delete_timestamp, created_us, names))
     own = int.from_bytes(blake2b(text, digest_size=DIGEST_SIZE).digest(), "big")
     return to_bytes((rows + own) & _MASK)

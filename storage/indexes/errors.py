@@ -15,6 +15,12 @@ _REFUSALS = {
 _PRIMARY_CODE = 0xFF  # extended result codes keep the primary one in their low byte
 
 
+class Damaged(sqlite3.DatabaseError):
+    """What a database holds is not what was written. SQLite has no checksums, so we have our own."""
+
+    sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+
+
 def bad_request(detail: str) -> RemoteError:
     """Return the refusal of a message that should never have been sent."""
     return RemoteError(Refusal.BAD_REQUEST, detail)

@@ -5,10 +5,14 @@ from typing import Any
 
 import msgpack
 
-from cluster.clock import ZERO, Timestamp
+from cluster.clock import TIMESTAMP_SIZE, ZERO, Timestamp
 from storage.indexes import digest
 from storage.indexes.change import Change, Metadata, join_created_us, join_metadata, newest_of
+from storage.indexes.errors import Damaged
+from storage.log.checksum import crc32c
 from storage.messages import DatabaseKind, Info, Row
+from storage.ranges.pointers import Pointer
+from storage.ranges.state import counts_of, moved_of, settle
 
 COLUMNS = (
     "kind",
@@ -27,11 +31,15 @@ COLUMNS = (
     "digest",
     "sequence",
 )
+_METADATA = COLUMNS.index("metadata")
 
 
 @dataclass(slots=True)
 class Header:
-    """State of one database. Counters and `rows_digest` always agree with the table `rows`."""
+    """State of one database. Counters and `rows_digest` always agree with the table `rows`.
+
+    Unless it is moved (storage.ranges): then they are zero, and what is left in the table counts for nothing.
+    """
 
     kind: int
     key: bytes
@@ -53,6 +61,19 @@ class Header:
     def exists(self) -> bool:
         """Whether it was created, and not deleted since."""
         return self.put_timestamp > self.delete_timestamp
+
+    @property
+    def moved(self) -> tuple[Timestamp, list[Pointer]] | None:
+        """Since when its rows are elsewhere, and where."""
+        return moved_of(self.metadata)
+
+    @property
+    def counters(self) -> tuple[int, int]:
+        """Objects and bytes, also of the databases that it points to."""
+        if self.kind != DatabaseKind.CONTAINER or self.moved is None:
+            return self.object_count, self.bytes_used
+        counts = counts_of(self.metadata).values()
+        return sum(objects for _, objects, _ in counts), sum(size for _, _, size in counts)
 
     @property
     def empty(self) -> bool:
@@ -96,9 +117,11 @@ class Header:
         gone = [name for name, (_, timestamp) in self.metadata.items() if timestamp <= self.delete_timestamp]
         for name in gone:
             del self.metadata[name]
+        settle(self.metadata, self.delete_timestamp)
 
     def info(self) -> Info:
         """Return what peers and proxies are told."""
+        object_count, bytes_used = self.counters
         return Info(
             self.account,
             self.container,
@@ -106,8 +129,8 @@ class Header:
             self.delete_timestamp,
             self.created_us,
             self.metadata,
-            self.object_count,
-            self.bytes_used,
+            object_count,
+            bytes_used,
             self.container_count,
             self.digest(),
         )
@@ -122,21 +145,27 @@ class Header:
         """Return the row with which this container reports to its account.
 
         The version of the statistics is the newest thing that they count. A container that was made
-        anew counts too: it may be the first to say that nothing is left of the one before.
+        anew counts too: it may be the first to say that nothing is left of the one before. One whose rows
+        are elsewhere has as many versions as there are counters: their mean grows when any of them does.
         """
+        object_count, bytes_used = self.counters
+        newest = max(self.newest, self.put_timestamp)
+        counts = counts_of(self.metadata)
+        if counts:
+            newest = max(newest, _mean([timestamp for timestamp, _, _ in counts.values()]))
         return Row(
             self.container,
             self.put_timestamp,
             False,
-            self.bytes_used,
+            bytes_used,
             modified_us=self.created_us,
-            object_count=self.object_count,
-            stats_timestamp=max(self.newest, self.put_timestamp),
+            object_count=object_count,
+            stats_timestamp=newest,
         )
 
     def to_columns(self) -> tuple[Any, ...]:
-        """Return the values of COLUMNS."""
-        return (
+        """Return the values of COLUMNS; a checksum of them all is behind the metadata."""
+        values: tuple[Any, ...] = (
             self.kind,
             self.key,
             self.account,
@@ -153,12 +182,44 @@ class Header:
             digest.to_bytes(self.rows_digest),
             self.sequence,
         )
+        return (*values[:_METADATA], sealed(values, values[_METADATA]), *values[_METADATA + 1 :])
 
 
-def from_columns(values: tuple[Any, ...]) -> Header:
-    """Return what `to_columns` made of a header."""
+def _mean(timestamps: list[Timestamp]) -> Timestamp:
+    total = sum(int.from_bytes(timestamp, "big") for timestamp in timestamps)
+    return Timestamp((total // len(timestamps)).to_bytes(TIMESTAMP_SIZE, "big"))
+
+
+def sealed(values: tuple[Any, ...], metadata: bytes) -> bytes:
+    """Return packed `metadata` with the checksum of all `values` behind it, as one more msgpack object."""
+    return metadata + b"\xce" + crc32c(msgpack.packb(values)).to_bytes(4, "big")
+
+
+def _unsealed(values: tuple[Any, ...]) -> Metadata:
+    """Return the metadata of a header whose checksum, if it has one, matches. Damaged."""
+    data = values[_METADATA]
+    try:
+        unpacker = msgpack.Unpacker(max_buffer_size=max(1, len(data)))
+        unpacker.feed(data)
+        found, end = unpacker.unpack(), unpacker.tell()
+        metadata = {name: (value, timestamp) for name, (value, timestamp) in found.items()}
+    except (ValueError, TypeError, AttributeError, msgpack.UnpackException) as error:
+        raise Damaged(f"the header cannot be decoded: {error!r}") from None
+    if end == len(data):
+        return metadata  # of version 1
+    covered = (*values[:_METADATA], data[:end], *values[_METADATA + 1 :])
+    if sealed(covered, data[:end]) != data:
+        raise Damaged("the header does not match its checksum")
+    return metadata
+
+
+def from_columns(values: tuple[Any, ...] | None) -> Header:
+    """Return what `to_columns` made of a header. Damaged."""
+    if values is None:
+        raise Damaged("there is no header")
     kind, key, account, container, incarnation, put_timestamp, delete_timestamp, created_us = values[:8]
-    metadata, object_count, bytes_used, container_count, newest, rows_digest, sequence = values[8:]
+    metadata = _unsealed(values)
+    _, object_count, bytes_used, container_count, newest, rows_digest, sequence = values[8:]
     return Header(
         kind,
         key,
@@ -168,7 +229,7 @@ def from_columns(values: tuple[Any, ...]) -> Header:
         put_timestamp,
         delete_timestamp,
         created_us,
-        {name: (value, timestamp) for name, (value, timestamp) in msgpack.unpackb(metadata).items()},
+        metadata,
         object_count,
         bytes_used,
         container_count,

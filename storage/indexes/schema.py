@@ -15,7 +15,8 @@ from cluster.clock import Timestamp
 from storage.indexes.header import COLUMNS, Header, from_columns
 
 APPLICATION_ID = 0x484F4C44  # "HOLD"
-VERSION = 1
+VERSION = 2  # since rows and header have checksums
+VERSIONS = (1, VERSION)  # that are read; what is written into one of version 1 has checksums, too
 
 _WAL_PAGES = 4096  # 16 MiB: SQLite checkpoints by itself then, so that a WAL never grows far beyond
 _CACHE_KIB = 1024  # of pages per open database, at most; the kernel caches the rest
@@ -104,8 +105,10 @@ def create(connection: sqlite3.Connection, header: Header) -> None:
 def read_header(connection: sqlite3.Connection) -> Header:
     """Return what the database knows of itself. Raise UnknownVersion for another program's file."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version != VERSION:
+    if version not in VERSIONS:
         raise UnknownVersion(f"index database of version {version}; this program knows {VERSION}")
+    if version != VERSION:
+        connection.execute(f"PRAGMA user_version = {VERSION}")
     return from_columns(connection.execute(_READ_INFO).fetchone())
 
 

@@ -7,33 +7,47 @@ for its database: so a later read of it merges it, or fails too, and never answe
 
 import contextlib
 import os
+import sqlite3
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
+from cluster.telemetry.log import get_logger
 from cluster.wire import RemoteError
-from storage.indexes import record
+from storage.indexes import record, schema
+from storage.indexes.aside import Aside
 from storage.indexes.catalog import Catalog
 from storage.indexes.change import Change
+from storage.indexes.check import Check
 from storage.indexes.database import Database, create_for, open_existing
-from storage.indexes.errors import bad_request, translated
+from storage.indexes.errors import Damaged, bad_request, translated
 from storage.indexes.header import Header
 from storage.indexes.reports import Reports
-from storage.log.interface import Position, Record
+from storage.indexes.unsettled import Unsettled
+from storage.log.interface import START, Position, Record
 from storage.messages import DatabaseKind, Refusal
+from storage.ranges.pointers import RANGES
 
 _SUFFIX = ".db"
+_CATALOG = "catalog.db"
+_SAMPLED = 16  # directories that are looked at to estimate the size of all
 _REPLAY_ROWS = 20_000  # gathered in memory before they are merged
 
 ResultT = TypeVar("ResultT")
+
+log = get_logger("storage.indexes")
 
 
 class Shelf:
     """The databases under `directory`, of which at most `handle_count` are open."""
 
     def __init__(
-        self, directory: Path, handle_count: int, entropy: Callable[[int], bytes] = os.urandom
+        self,
+        directory: Path,
+        handle_count: int,
+        entropy: Callable[[int], bytes] = os.urandom,
+        split_rows: int = 0,
     ) -> None:
         self._directory = directory
         self._entropy = entropy
@@ -43,7 +57,12 @@ class Shelf:
         self._unmerged: dict[bytes, Change] = {}
         self._dirty: dict[bytes, int] = {}  # key -> kind: merged into since the last checkpoint
         self._unsynced_directories: set[Path] = set()
+        self.aside = Aside(directory)
         self.reports = Reports()
+        self.unsettled = Unsettled(split_rows)
+        self.roots: set[bytes] = set()  # of split containers, as far as they are known
+        self.ranges: set[bytes] = set()  # range databases, the same
+        self._purging: dict[bytes, None] = {}  # moved databases that have rows still
         self.failures: dict[bytes, RemoteError] = {}  # key -> why what is unmerged could not be merged
 
     def __repr__(self) -> str:
@@ -57,9 +76,46 @@ class Shelf:
             databases = self._directory / "databases"
             databases.mkdir(parents=True, exist_ok=True)
             self._unsynced_directories |= {databases, self._directory}
-            self._catalog = Catalog(self._directory / "catalog.db")
+            self.aside.open()
+            try:
+                self._catalog = Catalog(self._directory / _CATALOG)
+                self._catalog.verify()
+            except schema.UnknownVersion:
+                raise
+            except sqlite3.DatabaseError as error:
+                self._make_catalog_anew(databases, str(error))
+                return START
             self._delete_unknown(databases, self._catalog.keys())
             return self._catalog.position()
+
+    def _make_catalog_anew(self, databases: Path, reason: str) -> None:
+        """Do without a catalog that is damaged.
+
+        Nobody vouches for any file then: all databases are made anew from peers, but begin with what they have; and all
+        that the log has is replayed.
+        """
+        if self._catalog is not None:
+            self._catalog.close()
+        path = self._directory / _CATALOG
+        log.error("catalog_damaged", directory=str(self._directory), reason=reason)
+        for directory in databases.iterdir():
+            for file in directory.glob("*" + _SUFFIX):
+                with contextlib.suppress(ValueError):
+                    self.aside.suspect(bytes.fromhex(file.stem))
+        for suffix in ("", "-wal"):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
+        self._catalog = Catalog(path)
+        for key in list(self.aside.waiting):
+            self._adopt(key)
+
+    def _adopt(self, key: bytes) -> None:
+        """Take in a file that nobody vouches for, if it can be read."""
+        with contextlib.suppress(RemoteError):
+            header = self.query(key, None, lambda database: database.header)
+            if header is not None:
+                self._dirty[key] = header.kind
+                self.aside.know(key, header.kind)
+                self._catalog_open().note(header.kind, key, header.digest())
 
     def _delete_unknown(self, databases: Path, known: set[bytes]) -> None:
         names = {key.hex() for key in known}
@@ -112,6 +168,7 @@ class Shelf:
             if not isinstance(error, RemoteError):
                 error = RemoteError(Refusal.DEVICE_FAILED, repr(error))
             self.failures[key] = error
+            self._set_aside_if_damaged(key, error)
             raise error from None
         self.failures.pop(key, None)
         self._dirty[key] = change.kind
@@ -136,9 +193,13 @@ class Shelf:
             self.merge(change)
         elif key in self._unmerged:
             self.merge(self._unmerged.pop(key))
-        with translated():
-            database = self._database(key)
-            return None if database is None else question(database)
+        try:
+            with translated():
+                database = self._database(key)
+                return None if database is None else question(database)
+        except RemoteError as error:
+            self._set_aside_if_damaged(key, error)
+            raise
 
     def header(self, key: bytes) -> Header | None:
         """Return what the database knows of itself."""
@@ -154,12 +215,27 @@ class Shelf:
 
     def _report(self, database: Database) -> None:
         header = database.header
-        if header.kind != DatabaseKind.CONTAINER:
+        if header.kind != DatabaseKind.CONTAINER or header.key in self.aside.waiting:
             return
-        if header.exists:
+        is_range, moved = header.account == RANGES, header.moved is not None
+        if header.exists and not (is_range and moved):
             self.reports.put(header.key, (header.account, header.report()))
         else:
             self.reports.drop(header.key)
+        self.unsettled.look_at(header)
+        if is_range or moved:
+            (self.ranges if is_range else self.roots).add(header.key)
+        if moved and database.purging:
+            self._purging[header.key] = None
+
+    def purge(self, limit: int) -> bool:
+        """Drop up to `limit` rows that are elsewhere; tell whether there are more."""
+        with translated():
+            for key in list(self._purging):
+                if not self.query(key, None, lambda database: database.purge(limit)):
+                    self._purging.pop(key, None)
+                return bool(self._purging)
+        return False
 
     # ── checkpoints ─────────────────────────────────────────────────────────────
 
@@ -182,10 +258,15 @@ class Shelf:
 
     def checkpoint(self, key: bytes) -> None:
         """Make what was merged into one database durable in its file."""
-        with translated():
-            database = self._database(key)
-            assert database is not None, "a dirty database has a file"
-            database.checkpoint()
+        try:
+            with translated():
+                database = self._database(key)
+                assert database is not None or key in self.aside.waiting, "a dirty database has a file"
+                if database is not None:
+                    database.checkpoint()
+        except RemoteError as error:
+            self._set_aside_if_damaged(key, error)
+            raise
 
     def end_checkpoint(self, done: dict[bytes, int], position: Position) -> None:
         """Record that the files of `done` are whole, and that records before `position` are in them."""
@@ -194,7 +275,8 @@ class Shelf:
                 _sync(directory, os.O_RDONLY | os.O_DIRECTORY)
             self._unsynced_directories.clear()
             whole = ((kind, key) for key, kind in done.items())
-            self._catalog_open().commit(whole, self.reports.keys(), position)
+            attended = self.reports.keys() | set(self.unsettled.take()) | self._purging.keys()
+            self._catalog_open().commit(whole, attended, position)
 
     # ── databases that have moved away ──────────────────────────────────────────
 
@@ -221,11 +303,70 @@ class Shelf:
 
     def _delete(self, key: bytes) -> None:
         self._open.pop(key).close()
-        self.reports.drop(key)
-        self.failures.pop(key, None)
+        self._forget_about(key)
         path = self._path(key)
         for suffix in ("", "-wal", "-shm"):
             path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+    # ── damage ──────────────────────────────────────────────────────────────────
+
+    def _set_aside_if_damaged(self, key: bytes, error: RemoteError) -> None:
+        if error.code == Refusal.CORRUPT:
+            with translated():
+                self._set_aside(key, str(error.detail))
+
+    def _set_aside(self, key: bytes, reason: str) -> None:
+        """Put a damaged database where it does no harm. What is known of it in memory and in the log stays."""
+        kind = self._dirty.pop(key, 0)
+        database = self._open.pop(key, None)
+        if database is not None:
+            kind = database.header.kind
+            with contextlib.suppress(sqlite3.Error):
+                database.close()
+        catalog = self._catalog_open()
+        kind = kind or self.aside.waiting.get(key, 0) or catalog.kind_of(key)
+        self.aside.put(key, kind, self._path(key), reason)
+        catalog.forget([(kind, key)])
+        self._forget_about(key)
+
+    def check(self, key: bytes, check: Check) -> tuple[int, bool]:
+        """Read on in a database; set it aside when it is damaged. Return the bytes, and whether all was read."""
+        if check.after is None and key in self._open and key not in self._dirty:
+            self._open.pop(key).close()  # what is read next comes from the file
+        with contextlib.suppress(RemoteError):
+            found = self.query(key, None, check.step)
+            return (0, True) if found is None else found
+        return 0, True
+
+    def stored_bytes(self) -> int:
+        """Return about how many bytes the databases have, from some of their directories. Any thread may ask."""
+        directories = list((self._directory / "databases").iterdir())
+        looked_at = directories[:_SAMPLED]
+        total = 0
+        for directory in looked_at:
+            for path in directory.iterdir():
+                with contextlib.suppress(FileNotFoundError):
+                    total += path.stat().st_size
+        return total * len(directories) // max(1, len(looked_at))
+
+    def check_catalog(self) -> None:
+        """Read the whole catalog. RemoteError CORRUPT: only a new start helps."""
+        with translated():
+            self._catalog_open().verify()
+
+    def made_anew(self, key: bytes) -> None:
+        """Take a database that was made anew, and is durable, for whole."""
+        self.aside.remove(key)
+        self.query(key, None, self._report)
+
+    def _forget_about(self, key: bytes) -> None:
+        """Forget what was noted of a database that is not there any more."""
+        self.reports.drop(key)
+        self.unsettled.drop(key)
+        self.roots.discard(key)
+        self.ranges.discard(key)
+        self._purging.pop(key, None)
+        self.failures.pop(key, None)
 
     def close(self) -> None:
         """Close all files."""
@@ -249,6 +390,9 @@ class Shelf:
             if not path.exists():
                 return None
             database = open_existing(path)
+            if database.header.key != key:
+                database.close()
+                raise Damaged("the database of another name")
             self._shelve(key, database)
         else:
             self._open.move_to_end(key)

@@ -9,9 +9,10 @@ from typing import Any
 
 from cluster.clock import ZERO, Timestamp
 from cluster.wire import RemoteError
-from storage.indexes.change import Change, newest_of
+from storage.indexes.change import Change, Metadata, join_metadata, newest_of
 from storage.indexes.header import Header
-from storage.messages import Refusal
+from storage.messages import Frozen, Refusal
+from storage.ranges.state import ACCEPTED, MOVED, Accepted, Refused, accepted_of, moved_of, refusal_of, settle
 
 
 @dataclass(slots=True, eq=False)
@@ -34,6 +35,10 @@ class State:
     pending_rows: int = 0
     appending: int = 0  # records on their way into the log
     appended: asyncio.Future[Any] | None = None  # of the newest of them
+    split: Metadata = field(default_factory=dict)  # of the metadata what says where rows are
+    moved: Timestamp = ZERO  # since when its rows are elsewhere (storage.ranges)
+    refused: Refused | None = None  # why rows are refused: they are elsewhere, or may be
+    accepted: Accepted | None = None
     freeze_token: bytes | None = None
     frozen_until: float = 0.0  # loop time
     synchronizing: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -55,10 +60,35 @@ class State:
         if change.delete_timestamp > self.delete_timestamp:
             self.delete_timestamp = change.delete_timestamp
         self.pending_rows += len(change.rows)
+        if change.metadata or change.delete_timestamp != ZERO:
+            self._absorb_split(change)
         if self.pending is None:
             self.pending = change
         else:
             self.pending.join(change)
+
+    def _absorb_split(self, change: Change) -> None:
+        """Keep up with what is durable of the split, as the header will (`Header.join`)."""
+        split = self.split
+        join_metadata(split, {name: pair for name, pair in change.metadata.items() if name in (MOVED, ACCEPTED)})
+        for name in [name for name, (_, timestamp) in split.items() if timestamp <= self.delete_timestamp]:
+            del split[name]
+        settle(split, self.delete_timestamp)
+        self.load_split(split)
+
+    def load_split(self, metadata: Metadata) -> None:
+        """Take in what the database knows of its split."""
+        self.split = {name: pair for name, pair in metadata.items() if name in (MOVED, ACCEPTED)}
+        moved = moved_of(self.split)
+        self.moved = ZERO if moved is None else moved[0]
+        self.accepted = accepted_of(self.split)
+        self.refused = refusal_of(self.split)
+
+    def frozen_state(self) -> Frozen:
+        """Return what whoever froze it must know."""
+        moved = moved_of(self.split)
+        pointers: list[Any] = [] if moved is None else list(moved[1])
+        return Frozen(self.put_timestamp, self.moved, pointers, self.accepted)
 
     def take(self) -> Taken | None:
         """Return what is pending, which is the caller's from now on."""
@@ -79,11 +109,13 @@ class State:
             raise RemoteError(Refusal.NOT_FOUND, "deleted")
         if not (self.exists or change.put_timestamp > deleted):
             raise RemoteError(Refusal.NOT_FOUND, "never created")
+        if self.refused is not None:
+            raise RemoteError(Refusal.SPLIT, self.refused)
         if self.frozen(now):
-            raise RemoteError(Refusal.FROZEN, "a deletion is being decided")
+            raise RemoteError(Refusal.FROZEN, "a deletion or a split is being decided")
 
     def frozen(self, now: float) -> bool:
-        """Whether a deletion is being decided."""
+        """Whether a deletion or a split is being decided."""
         return self.freeze_token is not None and now < self.frozen_until
 
     def freeze(self, token: bytes, until: float) -> None:
@@ -105,4 +137,6 @@ def state_of(key: bytes, header: Header | None) -> State:
     """Return the state of a database that was read from its file, or has none."""
     if header is None:
         return State(key)
-    return State(key, header.kind, header.put_timestamp, header.delete_timestamp)
+    state = State(key, header.kind, header.put_timestamp, header.delete_timestamp)
+    state.load_split(header.metadata)
+    return state

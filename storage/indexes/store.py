@@ -12,15 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from cluster.clock import ZERO, Timestamp, is_timestamp
+from cluster.clock import ZERO, Timestamp, is_far_ahead, is_timestamp, microseconds_of
 from cluster.environment import REAL, Environment
 from cluster.telemetry.log import get_logger
 from cluster.threads import UNBOUNDED
 from cluster.wire import PeerUnavailable, RemoteError
 from storage.indexes import record
-from storage.indexes.change import Change, change_of_create, change_of_page, change_of_rows
+from storage.indexes.change import Change, change_of_create, change_of_move, change_of_page, change_of_rows
+from storage.indexes.check import Check
 from storage.indexes.database import Database
 from storage.indexes.errors import bad_request
+from storage.indexes.header import Header
 from storage.indexes.interfaces import Pull
 from storage.indexes.reports import Report
 from storage.indexes.shelf import Shelf
@@ -31,19 +33,23 @@ from storage.messages import (
     ROWS_LIMIT,
     Changes,
     DatabaseKind,
+    Frozen,
     IndexChanges,
     IndexCreate,
     IndexDelete,
     IndexFreeze,
     IndexInfo,
     IndexList,
+    IndexMove,
     IndexRows,
     Info,
     Listing,
     Refusal,
 )
+from storage.ranges.state import ACCEPTED
 
 HOLD_OWNER = "indexes"
+PURGE_ROWS = 1000  # that are dropped at once: some milliseconds, in which no other database is read
 _UNTIL_DECIDED = float("inf")
 _FORGOTTEN_PART = 8  # of the idle states are forgotten at once: looking for them costs a walk over all
 _PAGES_LIMIT = 100_000  # of one synchronization
@@ -56,6 +62,8 @@ log = get_logger("storage.indexes")
 @dataclass(frozen=True, slots=True)
 class Tuning:
     """Bounds and rhythms of one device's index store."""
+
+    split_rows: int = 0  # live rows of a container, or of a range of it, beyond which it is split; 0: never
 
     merge_rows: int = 1000  # pending rows of a database that are merged at once; more: larger, cheaper batches
     merge_delay_s: float = 0.5  # the oldest pending row is merged after this; reads never wait for it
@@ -85,9 +93,13 @@ class IndexStore:
         self._log = log
         self._pull = pull
         self._tuning = tuning
-        self._shelf = Shelf(directory, tuning.handles, environment.entropy)
+        self._wall_us = environment.wall_us
+        self._shelf = Shelf(directory, tuning.handles, environment.entropy, tuning.split_rows)
         self._thread = environment.threads(1, f"indexes {directory.name}", UNBOUNDED)  # `jobs` bounds it
         self._syncing = environment.threads(1, f"sync {directory.name}")
+        self.on_catalog_damaged: Callable[[], None] = lambda: None  # called when only a new start helps
+        self.on_damage: Callable[[], None] = lambda: None  # called when a database has to be made anew
+        self._told_count = 0  # of those
         self._job_count = 0
         self._states: OrderedDict[bytes, State] = OrderedDict()  # least recently used first
         self._loading: dict[bytes, asyncio.Task[State]] = {}
@@ -145,6 +157,7 @@ class IndexStore:
 
         Raise a refusal at once where it is known at once.
         """
+        self._refuse_incomplete(message.key)
         state = self._states.get(message.key)
         if state is None:
             return asyncio.ensure_future(self._rows_of_unloaded(message))
@@ -162,32 +175,97 @@ class IndexStore:
 
     async def create(self, message: IndexCreate) -> None:
         """Create the database, bring it back, or change its metadata."""
+        self._refuse_incomplete(message.key)
         change = change_of_create(message)
         if change.put_timestamp == ZERO:
             raise bad_request("a database is created at a timestamp")
-        await self._append(await self._state(message.key), change)
+        state = await self._state(message.key)
+        self._refuse_far_ahead(state, change.put_timestamp)
+        await self._append(state, change)
 
-    async def freeze(self, message: IndexFreeze) -> None:
-        """Refuse rows for a while, if no live row is there."""
+    def _refuse_far_ahead(self, state: State, timestamp: Timestamp) -> None:
+        """Raise CLOCK_AHEAD for what only a broken clock can have made (storage.blobs.commits)."""
+        now_us = self._wall_us()
+        known = max(state.put_timestamp, state.delete_timestamp)
+        if is_far_ahead(timestamp, now_us) and is_far_ahead(timestamp, microseconds_of(known)):
+            raise RemoteError(Refusal.CLOCK_AHEAD, now_us)
+
+    async def freeze(self, message: IndexFreeze) -> Frozen:
+        """Refuse rows for a while; for a deletion only if no live row is there. Return what is known of its split."""
+        self._refuse_incomplete(message.key)
         state = await self._state(message.key)
         loop = asyncio.get_running_loop()
         _expect(state.exists, Refusal.NOT_FOUND)
+        if message.empty and state.refused is not None:
+            raise RemoteError(Refusal.SPLIT, state.refused)
         if state.frozen(loop.time()) and state.freeze_token != message.token:
-            raise RemoteError(Refusal.FROZEN, "another deletion is being decided")
+            raise RemoteError(Refusal.FROZEN, "another deletion or split is being decided")
         state.freeze(message.token, loop.time() + message.ttl_s)
-        await self._thaw_unless_empty(state, message.token)
+        if message.empty:
+            await self._thaw_unless_empty(state, message.token)
+        else:
+            await state.settled()
+        return state.frozen_state()
+
+    async def move(self, message: IndexMove) -> None:
+        """Take in where rows are: what is decided, or, under a freeze that still holds, what this replica accepts."""
+        self._refuse_incomplete(message.key)
+        state = await self._state(message.key)
+        change = change_of_move(message)
+        if message.token is None:
+            if not message.pointers:  # counters, or a deletion, of something that must be here
+                _expect(state.exists, Refusal.NOT_FOUND)
+            await self._append(state, change)
+            return
+        _expect(state.exists, Refusal.NOT_FOUND)
+        frozen = state.frozen(asyncio.get_running_loop().time()) and state.freeze_token == message.token
+        _expect(frozen and state.moved == message.base, Refusal.NOT_HELD)
+        _expect(state.accepted is None or state.accepted.ballot < message.timestamp, Refusal.NOT_HELD)
+        state.freeze(message.token, _UNTIL_DECIDED)  # no row may come into the log behind the acceptance
+        try:
+            await self._append(state, change)
+        finally:
+            state.thaw(message.token)
+
+    async def sample(self, key: bytes, count: int) -> Sequence[str] | None:
+        """Return the names of about `count` live rows, picked at random, in order; None without a database."""
+        self._refuse_incomplete(key)
+        return await self._query(key, lambda database: database.sample(min(count, ROWS_LIMIT)))
+
+    def take_unsettled(self) -> list[bytes]:
+        """Return the keys of databases that have to be split or merged, or in which that is not decided."""
+        return self._shelf.unsettled.take()
+
+    @property
+    def split_counts(self) -> tuple[int, int]:
+        """How many roots of split containers, and how many range databases, were merged into since the start."""
+        return len(self._shelf.roots), len(self._shelf.ranges)
+
+    def note_settled(self, key: bytes) -> None:
+        """Ask no more for anything to be done about a database, until it changes."""
+        self._shelf.unsettled.drop(key)
+
+    async def purge(self) -> bool:
+        """Drop some rows that are elsewhere; tell whether there are more."""
+        return await self._run(self._shelf.purge, PURGE_ROWS)
+
+    async def header(self, key: bytes) -> Header | None:
+        """Return what a database knows of itself."""
+        return await self._query(key, lambda database: database.header)
 
     async def delete(self, message: IndexDelete) -> None:
         """Delete the database at a timestamp, under a freeze that still holds; or only end the freeze."""
+        self._refuse_incomplete(message.key)
         state = await self._state(message.key)
         if message.timestamp is None:
             state.thaw(message.token)
             return
         if not is_timestamp(message.timestamp):
             raise bad_request("deletion without a timestamp")
+        self._refuse_far_ahead(state, message.timestamp)
         _expect(state.exists, Refusal.NOT_FOUND)
         frozen = state.frozen(asyncio.get_running_loop().time()) and state.freeze_token == message.token
-        _expect(frozen, Refusal.NOT_HELD)
+        _expect(frozen and state.accepted is None, Refusal.NOT_HELD)
         state.freeze(message.token, _UNTIL_DECIDED)
         await self._thaw_unless_empty(state, message.token)
         try:
@@ -276,12 +354,14 @@ class IndexStore:
 
     async def info(self, message: IndexInfo) -> Info | None:
         """Return the state of a database; None when this device has none."""
+        self._refuse_incomplete(message.key)
         if message.sync_from is not None:
             await self._pull_from(message, message.sync_from)
         return await self._query(message.key, Database.info)
 
     async def list(self, message: IndexList) -> Listing | None:
         """Return a page of live rows; None when this device has no such database."""
+        self._refuse_incomplete(message.key)
         if message.sync_from is not None:
             await self._pull_from(message, message.sync_from)
         try:
@@ -291,6 +371,7 @@ class IndexStore:
 
     async def changes(self, message: IndexChanges) -> Changes | None:
         """Return a page of rows in the order of their changes; None when there is no such database."""
+        self._refuse_incomplete(message.key)
         return await self._query(message.key, lambda database: database.changes(message))
 
     async def inventory(
@@ -303,6 +384,9 @@ class IndexStore:
         changes = [item.change for item in taken]
         try:
             return await self._run(self._shelf.inventory, changes, kind, start, end, limit)
+        except RemoteError as error:
+            self._tell_of_damage(error)
+            raise
         finally:
             self._handled(taken)
 
@@ -335,10 +419,18 @@ class IndexStore:
     async def synchronize(
         self, kind: DatabaseKind, key: bytes, account: str, container: str, device_id: int
     ) -> Timestamp | None:
-        """Bring over, durably, what device `device_id` has of a database and we lack; return the oldest of it."""
-        return await self._pull_from(IndexInfo(kind, key, account, container), device_id)
+        """Bring over, durably, what device `device_id` has of a database and we lack; return the oldest of it.
 
-    async def _pull_from(self, message: IndexInfo | IndexList, device_id: int) -> Timestamp | None:
+        Raise BUSY when the device has accepted a split and does not know whether that was decided: what it answered for
+        cannot be taken over then, and who wants to count as a replica must wait (storage.ranges).
+        """
+        oldest, undecided = await self._pull_from(IndexInfo(kind, key, account, container), device_id)
+        if undecided:
+            raise RemoteError(Refusal.BUSY, f"a split of database {key.hex()} is being decided")
+        return oldest
+
+    async def _pull_from(self, message: IndexInfo | IndexList, device_id: int) -> tuple[Timestamp | None, bool]:
+        """Pull; return the oldest that was lacking, and whether a split is undecided there."""
         oldest: Timestamp | None = None
         kind, key = DatabaseKind(message.kind), message.key
         state = await self._state(key)
@@ -349,7 +441,7 @@ class IndexStore:
                 ask = IndexChanges(kind, key, incarnation, sequence, self._tuning.sync_rows)
                 page = await self._pulled(device_id, ask, kind)
                 if page is None:
-                    return oldest
+                    return oldest, False
                 newer = await self._merge_page(state, change_of_page(kind, key, page))
                 if newer is not None:
                     oldest = newer.oldest() if oldest is None else min(oldest, newer.oldest())
@@ -357,7 +449,8 @@ class IndexStore:
                     incarnation, sequence = page.incarnation, page.sequence
                     await self._remember(key, device_id, incarnation, sequence)
                 if not page.more:
-                    return oldest
+                    info = page.info if isinstance(page.info, Info) else Info(*page.info)
+                    return oldest, ACCEPTED in info.metadata
             raise RemoteError(Refusal.BUSY, f"device {device_id} has changes without end")
 
     async def _pulled(self, device_id: int, ask: IndexChanges, kind: DatabaseKind) -> Changes | None:
@@ -369,8 +462,9 @@ class IndexStore:
     async def _merge_page(self, state: State, change: Change) -> Change | None:
         """Make durable what is newer in `change` than here, and return it."""
         newer: Change | None
-        if state.kind != 0:
-            newer = await self._query(state.key, lambda database: database.difference(change))
+        found = await self._query(state.key, lambda database: (database.difference(change),))
+        if found is not None:
+            (newer,) = found
         elif change.put_timestamp != ZERO or change.delete_timestamp != ZERO:
             newer = change
         else:
@@ -382,6 +476,54 @@ class IndexStore:
     async def _remember(self, key: bytes, device_id: int, incarnation: bytes, sequence: int) -> None:
         """Store a cursor. What lies before it is durable in the log, and merged by the same job."""
         await self._query(key, lambda database: database.remember(device_id, incarnation, sequence))
+
+    # ── damage ──────────────────────────────────────────────────────────────────
+
+    @property
+    def incomplete(self) -> Mapping[bytes, int]:
+        """Databases, key -> kind, that were found damaged and are being made anew: they answer nobody."""
+        return self._shelf.aside.waiting
+
+    @property
+    def damage_counts(self) -> tuple[int, int]:
+        """How many databases were found damaged, and how many made anew, since the start."""
+        return self._shelf.aside.found_count, self._shelf.aside.healed_count
+
+    def _refuse_incomplete(self, key: bytes) -> None:
+        """Raise CORRUPT for a database that does not know any more all that it once acknowledged."""
+        if key in self._shelf.aside.waiting:
+            raise RemoteError(Refusal.CORRUPT, "the database was damaged, and is being made anew")
+
+    def begin_anew(self, key: bytes) -> bool:
+        """Forget what is known of a damaged database; tell whether nothing of it is under way, so it can be filled."""
+        return self._forget_state(key)
+
+    async def made_anew(self, key: bytes) -> None:
+        """Have a database that enough peers have filled durable in its file, and answer again."""
+        await self.checkpoint()
+        await self._run(self._shelf.made_anew, key)
+
+    async def check_catalog(self) -> None:
+        """Read the whole catalog, for damage; say so when there is some."""
+        try:
+            await self._run(self._shelf.check_catalog)
+        except RemoteError as error:
+            self._tell_of_damage(error)
+            raise
+
+    def _tell_of_damage(self, error: RemoteError) -> None:
+        if error.code == Refusal.CORRUPT:
+            log.error("catalog_damaged", store=repr(self), reason=str(error.detail))
+            self.on_catalog_damaged()
+
+    async def stored_bytes(self) -> int:
+        """Return about how many bytes the databases have."""
+        return await self._syncing.run(self._shelf.stored_bytes)
+
+    async def check(self, key: bytes, check: Check) -> tuple[int, bool]:
+        """Read on in a database, for damage; return the bytes, and whether all was read."""
+        self._refuse_when_busy()
+        return await self._run(self._shelf.check, key, check)
 
     async def forget(self, digests: Mapping[bytes, bytes]) -> Sequence[bytes]:
         """Hold databases (key -> digest) no more, as if they had never been here; return the keys of those that went.
@@ -501,6 +643,9 @@ class IndexStore:
 
     def _job_done(self, future: asyncio.Future[Any]) -> None:
         self._job_count -= 1
+        if self._shelf.aside.found_count != self._told_count:
+            self._told_count = self._shelf.aside.found_count
+            self.on_damage()
         if not future.cancelled():
             future.exception()  # seen, also when the one who asked has gone
 

@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import msgpack
 import sqlite_utils
 
 from storage.indexes import digest, schema
 from storage.indexes.header import COLUMNS, Header, from_columns
+from storage.indexes.rows import unpack_all
 from storage.messages import Row
 
 
@@ -30,7 +30,7 @@ def opened(path: Path) -> sqlite_utils.Database:
     database = sqlite_utils.Database(path)
     (application,) = database.execute("PRAGMA application_id").fetchone()
     (version,) = database.execute("PRAGMA user_version").fetchone()
-    if (application, version) != (schema.APPLICATION_ID, schema.VERSION):
+    if application != schema.APPLICATION_ID or version not in schema.VERSIONS:
         raise NotAnIndex(f"{path}: application id {application:#x}, version {version}")
     database.register_function(unpacked, deterministic=True)
     return database
@@ -38,7 +38,7 @@ def opened(path: Path) -> sqlite_utils.Database:
 
 def unpacked(row: bytes) -> str:
     """Return a packed row as JSON, timestamps in hexadecimal."""
-    return json.dumps(Row(*msgpack.unpackb(row))._asdict(), default=_hexadecimal)
+    return json.dumps(Row(*unpack_all(row)[0])._asdict(), default=_hexadecimal)
 
 
 def header_of(database: sqlite_utils.Database) -> Header:
@@ -50,7 +50,7 @@ def header_of(database: sqlite_utils.Database) -> Header:
 def rows_of(database: sqlite_utils.Database) -> Iterator[Row]:
     """Yield every row, tombstones included, in listing order."""
     for stored in database["rows"].rows_where(order_by="name, version"):
-        yield Row(*msgpack.unpackb(stored["row"]))
+        yield Row(*unpack_all(stored["row"])[0])
 
 
 def disagreements(database: sqlite_utils.Database) -> list[str]:

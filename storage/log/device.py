@@ -15,21 +15,24 @@ from cluster.threads import Waiters, WaiterThreads
 from storage.disk import Buffer, Disk, RealDisk, read_small_file, replace_small_file
 from storage.log import record as records
 from storage.log.committer import Batch, Committer, Committing
+from storage.log.inspection import Inspection
 from storage.log.interface import (
     Appended,
     Apply,
     Damage,
     DeviceFailed,
+    DeviceFull,
     LogBusy,
     LogRefusal,
     Position,
     Record,
     SegmentInfo,
+    offset_of,
     segment_of,
 )
 from storage.log.reader import RecordReader
 from storage.log.recovery import Recovery
-from storage.log.segment import LOG_ID_SIZE
+from storage.log.segment import HEADER_SIZE, LOG_ID_SIZE
 from storage.log.segments import SegmentFiles
 from storage.log.writer import SegmentWriter
 
@@ -66,7 +69,9 @@ class DeviceLog:
         self._failed: LogRefusal | None = None
         self._gathered: Batch = []
         self._queued = 0  # bytes
-        self._appended_count = self._completed_count = 0  # records
+        self._appended_count = self._handed_count = self._completed_count = 0  # records
+        self._batch_since_s: float | None = None
+        self._is_full = False
         self._settling: list[asyncio.Future[None]] = []  # of those who wait for a batch to be completed
         self._loop: asyncio.AbstractEventLoop | None = None
         self._committer: Committing | None = None
@@ -155,6 +160,16 @@ class DeviceLog:
         return self._failed
 
     @property
+    def batch_since_s(self) -> float | None:
+        """Since when (loop time) the disk has not answered what was handed to it; None: nothing is at the disk."""
+        return self._batch_since_s
+
+    @property
+    def is_full(self) -> bool:
+        """Tell whether the last batch found no space."""
+        return self._is_full
+
+    @property
     def queued_bytes(self) -> int:
         """Bytes appended that are not durable yet."""
         return self._queued
@@ -162,6 +177,10 @@ class DeviceLog:
     def _hand_over(self) -> None:
         if self._gathered and self._committer is not None:
             batch, self._gathered = self._gathered, []
+            self._handed_count += len(batch)
+            if self._batch_since_s is None:
+                assert self._loop is not None
+                self._batch_since_s = self._loop.time()
             self._committer.submit(batch)
 
     def _complete(self, batch: Batch, durable: int, refusal: LogRefusal | None) -> None:
@@ -183,6 +202,9 @@ class DeviceLog:
         if refusal is not None:
             self._refuse(batch[durable:], refusal)
         self._completed_count += len(batch)
+        assert self._loop is not None
+        self._batch_since_s = self._loop.time() if self._completed_count < self._handed_count else None
+        self._is_full = isinstance(refusal, DeviceFull)
         settling, self._settling = self._settling, []
         for waiter in settling:
             if not waiter.done():
@@ -213,7 +235,18 @@ class DeviceLog:
         return self._reader.read_head(position, length)
 
     def scan(self, start: Position, kind: int | None = None, payloads: bool = False) -> Iterator[Record]:
-        return self._recovery.scan(start, self._end, kind, payloads)
+        return self._recovery.scan(start, self._end, kind, payloads, recovering=self._loop is None)
+
+    def inspect(self, segment: int) -> Inspection:
+        """Return what reads a segment anew, every byte of it as it is on the device. Blocking. OSError."""
+        end = self._end
+        sealed = segment < segment_of(end)
+        limit = None if sealed else offset_of(end) if segment == segment_of(end) else HEADER_SIZE
+        return Inspection(self._disk, self._files.path(segment), segment, self.log_id, limit, sealed)
+
+    def mend_header(self, segment: int, first_sequence: int) -> None:
+        """Write the header of a sealed segment anew. Blocking."""
+        self._recovery.mend_header(segment, first_sequence)
 
     @property
     def end(self) -> Position:
@@ -222,6 +255,11 @@ class DeviceLog:
     @property
     def damages(self) -> Sequence[Damage]:
         return self._recovery.damages
+
+    @property
+    def lost(self) -> Sequence[Damage]:
+        """Damage that recovery had to pass over: records that were durable, and of which nothing is known."""
+        return self._recovery.lost
 
     # -- segments
 
@@ -239,6 +277,7 @@ class DeviceLog:
         assert self.may_drop(segment), f"segment {segment} is needed"
         self._files.remove(segment)
         self._reader.forget(segment)
+        self._recovery.forget(segment)
 
     def _own_id(self) -> bytes:
         path = os.path.join(self._directory, _ID_FILE)

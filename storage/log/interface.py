@@ -190,6 +190,11 @@ class Log(Protocol):
     def damages(self) -> Sequence[Damage]:
         """What reads and scans found not to be what was written."""
 
+    @property
+    def lost(self) -> Sequence[Damage]:
+        """Damage in what had to be read since the log was opened and before it was started, to make a state from it:
+        records that were durable, and of which nothing is known any more."""
+
     def segments(self) -> Sequence[SegmentInfo]:
         """Return the segments, oldest first; the last one is being written."""
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from cluster.telemetry.log import get_logger
-from storage.disk import Buffer, Disk, read_fully
+from storage.disk import Buffer, Disk, read_fully, write_fully
 from storage.log import segment as segments
 from storage.log.interface import START, Damage, Position, Record, offset_of, position_of, segment_of
 from storage.log.segments import SegmentFiles
@@ -38,6 +38,7 @@ class Recovery:
         self._files = files
         self._log_id = log_id
         self._damages: dict[Position, Damage] = {}
+        self.lost: list[Damage] = []  # of it, stretches that recovery needed: what they held is not known any more
 
     @property
     def damages(self) -> list[Damage]:
@@ -70,18 +71,27 @@ class Recovery:
             gap, sealed = _SEQUENCE_GAP, True
         return End(START if end is None else end, gap)
 
-    def scan(self, start: Position, end: Position, kind: int | None, payloads: bool) -> Iterator[Record]:
-        """Yield the records of [start, end), in order. May run in any thread, one at a time."""
+    def scan(
+        self, start: Position, end: Position, kind: int | None, payloads: bool, recovering: bool = False
+    ) -> Iterator[Record]:
+        """Yield the records of [start, end), in order. May run in any thread, one at a time.
+
+        `recovering`: what is damaged there is lost to whoever makes his state from it.
+        """
         for segment in list(self._files.ids):
             if not segment_of(start) <= segment <= segment_of(end):
                 continue
-            self._check_joint(segment)
+            cut_off = self._check_joint(segment)
+            if recovering and cut_off is not None and cut_off.end > start:
+                self._lose(cut_off)
             offset = max(segments.HEADER_SIZE, offset_of(start) if segment == segment_of(start) else 0)
             with self._opened(segment) as fd:
                 limit = offset_of(end) if segment == segment_of(end) else self._disk.size(fd)
                 for found in self._walk(fd, segment, offset, limit, payloads=payloads):
                     if isinstance(found, Damage):
                         self._report(found)
+                        if recovering:
+                            self._lose(found)
                     elif kind is None or found.kind == kind:
                         yield found
 
@@ -131,21 +141,46 @@ class Recovery:
                 self._disk.truncate(fd, size)
             self._disk.fsync(fd)
 
-    def _check_joint(self, segment: int) -> None:
-        """Report a damaged segment header, and a segment before this one that is shorter than it was."""
+    def _check_joint(self, segment: int) -> Damage | None:
+        """Report a damaged segment header, and a segment before this one that is shorter than it was; return that."""
         header = self._header(segment)
         if header is None:
             self._report_header(segment)
-            return
+            return None
         before = segment_of(header.previous_end)
-        if before in self._files.ids:
-            end = position_of(before, self._size(before))
-            if end < header.previous_end:
-                self._report(Damage(end, header.previous_end, "cut off"))
+        if before not in self._files.ids:
+            return None
+        end = position_of(before, self._size(before))
+        if end >= header.previous_end:
+            return None
+        damage = Damage(end, header.previous_end, "cut off")
+        self._report(damage)
+        return damage
 
     def _report_header(self, segment: int) -> None:
         begin = position_of(segment, 0)
         self._report(Damage(begin, position_of(segment, segments.HEADER_SIZE), "segment header"))
+
+    def header_is_whole(self, segment: int) -> bool:
+        """Tell whether a segment says of itself what it should."""
+        return self._header(segment) is not None
+
+    def mend_header(self, segment: int, first_sequence: int) -> None:
+        """Write the header of a sealed segment anew, durably: all of it follows from what is around it."""
+        before = [other for other in self._files.ids if other < segment]
+        previous_end = position_of(before[-1], self._size(before[-1])) if before else START
+        header = segments.SegmentHeader(self._log_id, segment, previous_end, first_sequence)
+        with self._opened(segment) as fd:
+            write_fully(self._disk, fd, [segments.encode_header(header)], 0)
+            self._disk.fsync(fd)
+
+    def forget(self, segment: int) -> None:
+        """Forget the damage in a segment that was dropped."""
+        self._damages = {at: damage for at, damage in self._damages.items() if segment_of(at) != segment}
+
+    def _lose(self, damage: Damage) -> None:
+        if damage not in self.lost:
+            self.lost.append(damage)
 
     def _report(self, damage: Damage) -> None:
         if damage.position not in self._damages:

@@ -4,6 +4,7 @@ A file descriptor that a thread reads from is not closed under it: `lease` count
 dropped segment's file is closed by the last of them. Only the loop's thread calls anything but `add`.
 """
 
+import contextlib
 import os
 from collections import OrderedDict
 
@@ -68,7 +69,8 @@ class SegmentFiles:
 
     def remove(self, segment: int) -> None:
         """Delete the file of `segment`."""
-        self._disk.unlink(self.path(segment))
+        with contextlib.suppress(FileNotFoundError):
+            self._disk.unlink(self.path(segment))
         self.ids.remove(segment)
         found = self._open.pop(segment, None)
         if found is not None:
@@ -76,10 +78,13 @@ class SegmentFiles:
 
     def infos(self, active: int | None) -> list[SegmentInfo]:
         """Describe all segments, oldest first."""
-        return [
-            SegmentInfo(segment, self._disk.size(self.get(segment).fd), segment != active)
-            for segment in list(self.ids)
-        ]
+        return [SegmentInfo(segment, self._size(segment), segment != active) for segment in list(self.ids)]
+
+    def _size(self, segment: int) -> int:
+        try:
+            return self._disk.size(self.get(segment).fd)
+        except OSError:  # somebody has taken it away: what was in it is found missing when it is read
+            return 0
 
     def close(self) -> None:
         """Close every file that no thread uses; the others as soon as they are given back."""

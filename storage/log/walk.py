@@ -8,6 +8,9 @@ written only after everything before it was durable. So bytes that fail are
 - damage, when a valid record behind them belongs to a batch that began behind them;
 - the torn tail otherwise. Nothing from there on counts, even if single records behind it are whole:
   nothing behind a gap comes back.
+
+Sequences have no gaps within a segment, and a batch does not begin behind its records. So a record of this very
+segment that was written to the wrong place (a misdirected write, a stale sector) does not pass there.
 """
 
 from collections.abc import Callable, Iterator
@@ -52,6 +55,7 @@ class Walk:
     payloads: bool = False  # verify and return payloads
     offset: int = SEGMENT_HEADER_SIZE  # after the walk: where the records end
     sequence: int = -1  # of the last valid record; -1: none yet
+    _unknown: int = 0  # sequences that may lie in the damage before `offset`
 
     def __iter__(self) -> Iterator[Record | Damage]:
         """Yield what is found, in order."""
@@ -59,6 +63,7 @@ class Walk:
             found = self._record_at(self.offset)
             if isinstance(found, Record):
                 self.sequence = found.sequence
+                self._unknown = 0
                 self.offset += records.size_of(len(found.metadata), found.payload_length)
                 yield found
                 continue
@@ -67,7 +72,12 @@ class Walk:
                 return
             damaged_to = self.limit if resumed is None else resumed
             yield Damage(self._position(self.offset), self._position(damaged_to), found)
+            self._unknown = self._sequences_in(damaged_to)
             self.offset = damaged_to
+
+    def _sequences_in(self, end: int) -> int:
+        """Return how many records there can be from `offset` to `end`, beside those that may be there already."""
+        return self._unknown + (end - self.offset) // records.HEADER_SIZE
 
     def _position(self, offset: int) -> Position:
         return position_of(self.segment, offset)
@@ -93,8 +103,8 @@ class Walk:
         if isinstance(found, str):
             return found
         header, head = found
-        if header.sequence <= self.sequence:
-            return "sequence runs backwards"
+        if not self._fits(header, offset, self._unknown):
+            return "a record of another place"
         payload: Buffer = b""
         metadata = bytes(head[records.HEADER_SIZE :])
         if header.payload_length and (self.last or self.payloads):
@@ -113,6 +123,12 @@ class Walk:
             payload,
             header.payload_length,
         )
+
+    def _fits(self, header: records.Header, offset: int, unknown: int) -> bool:
+        """Tell whether a record may be the next at `offset`, with up to `unknown` sequences damaged before it."""
+        if header.batch_offset > offset:
+            return False
+        return self.sequence < 0 or self.sequence < header.sequence <= self.sequence + 1 + unknown
 
     def _next_record_after(self, offset: int) -> int | None:
         """Return where the next record begins that shows the bytes at `offset` to be damaged, not torn."""
@@ -136,4 +152,6 @@ class Walk:
         if isinstance(head, str):
             return False
         header, _ = head
-        return header.sequence > self.sequence and (not self.last or header.batch_offset > damaged)
+        if not self._fits(header, candidate, self._sequences_in(candidate)):
+            return False
+        return not self.last or header.batch_offset > damaged

@@ -139,6 +139,7 @@ class Conductor:
         self._process = process
         self._now_us = now_us
         self._lease: Lease | None = None
+        self._seen: tuple[int, int] | None = None  # a version of the document, and when we first saw it
         self._moves: tuple[frozenset[str], int, Moves] | None = None  # of these files, as of that version
 
     async def step(self) -> float:
@@ -165,7 +166,8 @@ class Conductor:
 
     def _move_on(self, store: RingStore, at: int, document: RingDocument) -> None:
         moves = self._moves_of(store, document)
-        due = next_document(Situation(document, moves, store.uses(), store.progress(), self._now_us()))
+        now_us = max(self._now_us(), document.since_us + self._known_for_us(document.version))
+        due = next_document(Situation(document, moves, store.uses(), store.progress(), now_us))
         if due is None or not store.advance(at, due):
             return
         _log.info(
@@ -173,6 +175,17 @@ class Conductor:
         )
         if due.settled:
             self._clean_up(store, due)
+
+    def _known_for_us(self, version: int) -> int:
+        """Return how long we have known a version, whatever the clock of whoever published it says.
+
+        If that is minutes ahead of ours, the change does not wait for ours to get there. When our own clock is set
+        back, it counts from then on; whoever takes over as conductor counts anew, too.
+        """
+        now_us = self._now_us()
+        if self._seen is None or self._seen[0] != version or self._seen[1] > now_us:
+            self._seen = version, now_us
+        return now_us - self._seen[1]
 
     def _moves_of(self, store: RingStore, document: RingDocument) -> Moves:
         known = self._moves

@@ -11,6 +11,7 @@ within ROW_PATIENCE_S, `check_everything` and `check_listing` do not look at it,
 """
 
 import contextlib
+import itertools
 import random
 import threading
 import time
@@ -21,6 +22,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError, IncompleteReadError, ResponseStreamingError
 
 from tests.cluster import Cluster
+from tests.faults.conditions import APPENDERS, HOLDERS, Conditions
 
 KiB = 1 << 10
 DOWNLOAD_TRIES = 5  # s3transfer's
@@ -101,7 +103,10 @@ class PacedBody:
 
 
 class Load:
-    """Writers, readers, a stream of large objects and a user of buckets, each a thread."""
+    """Writers, readers, games of conditional writes, a stream of large objects and a user of buckets, each a thread.
+
+    The clients use the endpoints of the cluster in turn.
+    """
 
     def __init__(self, cluster: Cluster, bucket: str, writers: int = 6, readers: int = 2, keys: int = 12) -> None:
         self.bucket = bucket
@@ -114,14 +119,27 @@ class Load:
         self.counts: dict[str, int] = {}
         self._stop = threading.Event()
         self._lock = threading.Lock()
+        self._endpoints = itertools.cycle(cluster.endpoints)
         self.states = {
             f"w{writer}/k{index}": KeyState() for writer in range(writers) for index in range(keys)
         }
         self._threads = [
             threading.Thread(target=self._guard, args=(self._write, index), daemon=True) for index in range(writers)
         ] + [threading.Thread(target=self._guard, args=(self._read, index), daemon=True) for index in range(readers)]
-        for work in (self._stream, self._buckets):
-            self._threads.append(threading.Thread(target=self._guard, args=(work, 0), daemon=True))
+        self._conditions = Conditions(bucket, lambda: self.client(attempts=1), self._stop, self.violations)
+        for work, count in (
+            (self._stream, 1),
+            (self._buckets, 1),
+            (self._conditions.append, APPENDERS),
+            (self._conditions.hold, HOLDERS),
+        ):
+            for index in range(count):
+                self._threads.append(threading.Thread(target=self._guard, args=(work, index), daemon=True))
+
+    def go_on_from(self, earlier: "Load") -> None:
+        """Know what an earlier load of the same bucket knew at its end: what was acknowledged then must still be so."""
+        self.states = earlier.states
+        self._conditions.go_on_from(earlier._conditions)
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
@@ -139,10 +157,14 @@ class Load:
             thread.join(timeout=60)
             assert not thread.is_alive(), "a request hangs"
 
-    def client(self, attempts: int = 5) -> Any:
-        """Return an S3 client with the retries that SDKs make by themselves."""
-        client = self._cluster.s3(retries={"max_attempts": attempts}, connect_timeout=5, read_timeout=20)
-        client.meta.events.register("needs-retry.s3", self._note_attempt)
+    def client(self, attempts: int = 6) -> Any:
+        """Return an S3 client with about the retries that SDKs make by themselves."""
+        with self._lock:
+            endpoint = next(self._endpoints)
+        retries = {"total_max_attempts": attempts}
+        client = self._cluster.s3(endpoint=endpoint, retries=retries, connect_timeout=5, read_timeout=20)
+        if attempts > 1:
+            client.meta.events.register("needs-retry.s3", self._note_attempt)
         return client
 
     def _note_attempt(self, response: Any, caught_exception: Exception | None, **about: Any) -> None:
@@ -378,6 +400,7 @@ class Load:
         in_doubt = {key for key, state in self.states.items() if state.row_in_doubt}
         for problem in self._wrong_rows(client, besides=in_doubt):
             self.violations.append(problem)
+        self._conditions.check()
 
     def check_rows(self) -> None:
         """With nothing going on: in the end the listing is exact, also of what nobody has acknowledged."""
@@ -401,8 +424,13 @@ class Load:
             *(f"{key}: listed, and not there" for key in sorted(listed - present - besides)),
         ]
 
+    @property
+    def sent_bytes(self) -> int:
+        """About how much was written: nearly all of it in streams."""
+        return self.counts.get("upload", 0) * _STREAM_BYTES + self.counts.get("put", 0) * _LARGE // 23
+
     def report(self) -> str:
         """Return what was done and seen, for a failing test's message."""
         seen = {"retried": self.retried, "failures": self.failures, "violations": self.violations}
         found = "; ".join(f"{len(what)} {name}: {what[:4]}" for name, what in seen.items())
-        return f"{self.counts}; slowest {self.slowest_s:.2f} s ({self.slowest}); {found}"
+        return f"{self.counts}; {self._conditions.report()}; slowest {self.slowest_s:.2f} s ({self.slowest}); {found}"

@@ -9,17 +9,17 @@ from tests.faults.load import Load
 
 ROUNDS = int(os.environ.get("HOLDFAST_TEST_ROUNDS", "4"))  # 50 take ten minutes: pytest -o timeout=1500
 LOAD_S = 1.5
-START_LIMIT_S = 5.0  # of a cluster that was not stopped cleanly
+START_LIMIT_S = 30.0  # of a cluster that was not stopped cleanly: 3 s, unless the machine has other things to do
 
 
 def test_what_was_acknowledged_survives_the_death_of_everything(cluster: Cluster) -> None:
     cluster.s3().create_bucket(Bucket="all-die")
-    states = None
+    earlier: Load | None = None
     starts_s = []
     for round_number in range(ROUNDS):
         load = Load(cluster, "all-die")
-        if states is not None:
-            load.states = states
+        if earlier is not None:
+            load.go_on_from(earlier)
         with load.running():
             time.sleep(LOAD_S)
             cluster.kill_everything()
@@ -30,9 +30,9 @@ def test_what_was_acknowledged_survives_the_death_of_everything(cluster: Cluster
         load.check_everything()
         assert not load.violations, f"round {round_number}: {load.report()}"
         assert not load.failures, f"round {round_number}: {load.report()}"
-        states = load.states
+        earlier = load
     print(f"started in {min(starts_s):.1f} to {max(starts_s):.1f} s")
-    assert min(starts_s) < START_LIMIT_S  # the best: this machine may have other things to do
+    assert min(starts_s) < START_LIMIT_S
     load.check_rows()
     assert not load.violations, load.report()
     _no_temporary_data_is_left(cluster)

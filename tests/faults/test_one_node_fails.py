@@ -10,7 +10,7 @@ from tests.cluster import Cluster
 from tests.faults.load import Load
 
 LOAD_S = float(os.environ.get("HOLDFAST_TEST_LOAD_S", "4"))  # before, during and after the fault, each
-PAUSE_LIMIT_S = 2.0  # of any request, the SDK's own tries included; between pieces of a stream
+PAUSE_LIMIT_S = 2.0  # of any request, the SDK's own tries included; between pieces of a stream; on an idle machine
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stopped"])
@@ -20,6 +20,7 @@ def test_a_node_fails_under_load_and_catches_up(cluster: Cluster, number: int) -
     load = Load(cluster, bucket)
     with load.running():
         time.sleep(LOAD_S)
+        quiet_s = load.slowest_s  # a busy machine is slow without any fault
         if number == signal.SIGKILL:
             cluster.holdfast("node", "kill", "1")
         else:
@@ -34,7 +35,7 @@ def test_a_node_fails_under_load_and_catches_up(cluster: Cluster, number: int) -
     print(load.report())
     assert not load.violations, load.report()
     assert not load.failures, load.report()
-    assert load.slowest_s < PAUSE_LIMIT_S, load.report()
+    assert load.slowest_s < PAUSE_LIMIT_S + 2 * quiet_s, load.report()
 
 
 def test_a_node_that_was_away_catches_up_what_it_missed(cluster: Cluster) -> None:

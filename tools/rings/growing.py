@@ -60,7 +60,7 @@ def node_devices(
     if name is not None and not _is_fit(name):
         raise OperatorError(f"{name!r} is no name for a node: use letters, digits, - and _")
     node = _next_number(nodes) if name is None else name
-    host = _free_host({device.host for device in config.devices})
+    host = config.node(node).host or _free_host({device.host for device in config.devices})
     own_zone = zone or 1 + max((device.zone for device in config.devices if device.region == region), default=0)
     return [
         DeviceConfig(

@@ -5,6 +5,8 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from storage.membership.record import State
+from storage.membership.store import read_all
 from tools.data_directory import Cluster
 from tools.rings import survey
 from tools.rings.session import Session
@@ -24,9 +26,11 @@ def facts(session: Session) -> list[dict[str, Any]]:
     shares = survey.shares(session.store, session.store.document())
     configured = {device.id: device for device in session.devices.config.devices}
     health = session.devices.health()
+    members = read_all(session.coordination)
     found = []
     for device_id in sorted(configured.keys() | shares.keys()):
         share, device, answer = shares.get(device_id), configured.get(device_id), health.get(device_id)
+        member = members.get(device_id)
         found.append(
             {
                 "id": device_id,
@@ -41,6 +45,10 @@ def facts(session: Session) -> list[dict[str, Any]]:
                 "coming_ratio": round(share.coming_ratio, 6) if share else 0.0,
                 "serves": answer is not None and answer.serves,
                 "live_bytes": answer.details.get("live_bytes") if answer else None,
+                "data": member.state.value if member else None,
+                "lost": member.reason if member and not member.votes else "",
+                "membership": answer.details.get("membership") if answer else None,
+                "standing_in": answer.details.get("standing_in") if answer else None,
             }
         )
     return found
@@ -52,7 +60,7 @@ def lines(devices: Sequence[dict[str, Any]]) -> Iterator[str]:
     for device in devices:
         weight = "" if device["weight"] is None else f"{device['weight']:g}"
         held = "" if device["live_bytes"] is None else bytes_shown(device["live_bytes"])
-        state = device["role"] if device["serves"] else f"{device['role']}, down"
+        state = ", ".join([device["role"], *([] if device["serves"] else ["down"]), *_marks(device)])
         place = f"{device['node'] or '-':<8} {device['region'] or '-':>6} {device['zone'] or '-':>4}"
         ratios = f"{device['wanted_ratio']:>7.1%} {device['held_ratio']:>7.1%}"
         yield f"{device['id']:>4} {place} {weight:>8} {ratios} {held:>9}  {state}"
@@ -60,6 +68,28 @@ def lines(devices: Sequence[dict[str, Any]]) -> Iterator[str]:
         advice = _ADVICE.get(device["role"])
         if advice:
             yield f"Device {device['id']} is {advice.format(id=device['id'])}."
+        yield from _sentences(device)
+
+
+def _marks(device: dict[str, Any]) -> Iterator[str]:
+    """Yield what the state of a device says besides."""
+    membership, standing_in = device["membership"] or {}, device["standing_in"]
+    if device["data"] == State.REBUILDING.value:
+        total = membership.get("partitions_total", 0)
+        yield f"rebuilding {membership['partitions_done'] / total:.0%}" if total else "rebuilding"
+    if standing_in:
+        yield f"standing in for {', '.join(map(str, standing_in['for']))}"
+
+
+def _sentences(device: dict[str, Any]) -> Iterator[str]:
+    """Yield what is to be told about the data of a device."""
+    membership = device["membership"] or {}
+    if device["data"] == State.REBUILDING.value:
+        left = membership.get("eta_s")
+        pace = f", about {left:.0f} s to go" if left is not None else ""
+        waiting = f"; {membership['waiting']}" if membership.get("waiting") else pace
+        down = "" if device["serves"] else "; it is down"
+        yield f"Device {device['id']} is being rebuilt, and others answer reads: {device['lost']}{waiting}{down}."
 
 
 _ADVICE = {

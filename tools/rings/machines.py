@@ -44,11 +44,13 @@ class Devices:
 
     def health(self) -> dict[int, Health | None]:
         """Return what each device says of itself; None: it does not answer."""
-        listen = self.config.ports
+        config = self.config
         with ThreadPoolExecutor(max_workers=16) as pool:
             asked = {
-                device.id: pool.submit(health, listen.admin_listen, listen.storage_admin_port(device.id))
-                for device in self.config.devices
+                device.id: pool.submit(
+                    health, config.storage_admin_listen(device.id), config.ports.storage_admin_port(device.id)
+                )
+                for device in config.devices
             }
             return {device_id: future.result() for device_id, future in asked.items()}
 

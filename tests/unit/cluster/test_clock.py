@@ -1,13 +1,17 @@
 """The order of versions: cluster/clock.py."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cluster.clock import (
+    MAX_AHEAD_US,
     TIMESTAMP_SIZE,
     ZERO,
     HybridClock,
     Timestamp,
+    deviation_s,
+    is_recent,
     is_timestamp,
     just_after,
     microseconds_of,
@@ -40,10 +44,14 @@ def test_a_clock_is_monotone_whatever_the_wall_clock_shows(walls: list[int]) -> 
 def test_now_is_larger_than_all_that_was_returned_and_observed(
     steps: list[tuple[int, tuple[int, int, int] | None]],
 ) -> None:
-    """Kulkarni et al., section 3: e happened before f implies l.e < l.f."""
-    clock = clock_with([wall for wall, observed in steps if observed is None or observed[1] < 2**31])
+    """Kulkarni et al., section 3: e happened before f implies l.e < l.f. What is far ahead is another matter."""
+    walls = [0]
+    clock = HybridClock(1, lambda: walls[0])
     newest = ZERO
-    for _wall, observed in steps:
+    for wall, observed in steps:
+        walls[0] = wall
+        if observed is not None and observed[0] > wall + MAX_AHEAD_US:
+            continue
         if observed is not None and observed[1] >= 2**31:
             continue  # nobody counts that far within a microsecond; the clock asserts it
         if observed is not None:
@@ -93,6 +101,60 @@ def test_only_bytes_of_the_right_size_are_timestamps() -> None:
     assert not is_timestamp(ZERO + b"\0")
     assert not is_timestamp("0" * TIMESTAMP_SIZE)
     assert not is_timestamp(None)
+
+
+@pytest.mark.parametrize(
+    ("offsets_s", "deviation"),
+    [
+        ([], None),
+        ([300.0, None], None),  # ours may be right as well as theirs
+        ([0.0, 0.0], 0.0),
+        ([300.0, 301.0, 0.1], -300.0),  # we are behind most others
+        ([-300.0, 0.0, 0.1], 0.0),  # one other is behind
+        ([10.0, 20.0, None], -15.0),
+    ],
+)
+def test_a_clock_is_off_by_its_distance_from_the_median_of_others(
+    offsets_s: list[float | None], deviation: float | None
+) -> None:
+    found = deviation_s(offsets_s)
+    assert found == deviation if deviation is None else found == pytest.approx(deviation)
+
+
+def test_a_timestamp_far_ahead_is_not_recent_any_more_than_one_far_behind() -> None:
+    now_us = 1_700_000_000_000_000
+    for age_s, expected in ((0, True), (9, True), (-9, True), (11, False), (-11, False), (-300, False)):
+        assert is_recent(pack(now_us - age_s * 1_000_000, 0, 0), now_us, within_s=10.0) is expected
+
+
+DAY_US = 24 * 3600 * 1_000_000
+
+
+def test_what_is_far_ahead_moves_no_clock_and_what_is_less_far_does() -> None:
+    now_us = 1_700_000_000_000_000
+    clock = HybridClock(1, lambda: now_us)
+    clock.observe(pack(now_us + 3 * DAY_US, 0, 2))
+    assert microseconds_of(clock.now()) == now_us
+    clock.observe(pack(now_us + DAY_US - 1, 0, 2))
+    assert microseconds_of(clock.now()) == now_us + DAY_US - 1
+
+
+def test_after_what_is_far_ahead_comes_something_larger_that_nobody_else_gives() -> None:
+    """Two processes may go beyond the same version of a name, and one process twice."""
+    now_us = 1_700_000_000_000_000
+    far = pack(now_us + 9 * DAY_US, 7, 99)
+    clocks = [HybridClock(node, lambda: now_us) for node in (1, 2)]
+    given = [clock.after(far) for clock in clocks for _ in range(3)]
+    assert len(set(given)) == len(given)
+    assert min(given) > far
+    assert all(microseconds_of(clock.now()) == now_us for clock in clocks)
+    assert clocks[0].after(max(given)) > max(given)
+
+
+def test_after_what_is_not_far_ahead_comes_now() -> None:
+    clock = HybridClock(1, lambda: 1000)
+    assert clock.after(ZERO) == pack(1000, 0, 1)
+    assert clock.after(pack(5000, 3, 9)) == pack(5000, 4, 1)
 
 
 def test_the_wall_clock_is_in_microseconds_since_1970() -> None:

@@ -14,6 +14,7 @@ from cluster.config import (
     Config,
     DeviceConfig,
     LogConfig,
+    NodeConfig,
     PortsConfig,
     ProxyConfig,
     RingConfig,
@@ -181,6 +182,27 @@ def test_there_is_a_worker_per_core_up_to_four_unless_set() -> None:
     assert Config(cluster=fresh_cluster(), proxy=ProxyConfig(workers=9)).worker_count(2) == 9
 
 
+def test_a_node_may_have_addresses_of_its_own() -> None:
+    nodes = (NodeConfig(name="a", listen="10.0.0.1", proxies=1), NodeConfig(name="b", listen="10.0.0.2", proxies=2))
+    devices = (device(0, node="b"), device(1, node="c"))
+    config = Config(cluster=fresh_cluster(), proxy=ProxyConfig(workers=9), devices=devices, nodes=nodes)
+    assert parse(render(config)) == config
+    assert config.worker_count(2) == 3
+    assert [config.proxy_listen(worker) for worker in range(3)] == ["10.0.0.1", "10.0.0.2", "10.0.0.2"]
+    assert config.proxy_admin_listen(2) == config.storage_admin_listen(0) == "10.0.0.2"
+    assert config.storage_admin_listen(1) == "127.0.0.1"
+
+
+def test_proxies_that_no_node_has_listen_as_the_ports_say() -> None:
+    config = Config(cluster=fresh_cluster(), ports=PortsConfig(listen="0.0.0.0"), nodes=(NodeConfig(name="a"),))
+    assert (config.proxy_listen(0), config.proxy_admin_listen(0)) == ("0.0.0.0", "127.0.0.1")
+
+
+def test_a_node_has_one_table() -> None:
+    assert refusal('[[node]]\nname = "a"\n' * 2) == "two [[node]] tables have the name a: one node has one"
+    assert "each node is a table of its own" in refusal('[node]\nname = "a"\n')
+
+
 def test_an_unknown_device_is_an_error() -> None:
     config = Config(cluster=fresh_cluster(), devices=(device(4),))
     assert config.device(4).id == 4
@@ -212,9 +234,11 @@ def test_errors_name_the_file(tmp_path: Path) -> None:
 
 def test_the_documentation_tells_of_every_setting_with_its_default() -> None:
     lines = DOCUMENTATION.read_text().splitlines()
-    sections = {field.name: field.type for field in dataclasses.fields(Config) if field.name != "devices"}
-    for name, section in {**sections, "device": DeviceConfig}.items():
-        table = lines[lines.index(f"## [{name}]" if name != "device" else "## [[device]]") :]
+    tables = {"device": DeviceConfig, "node": NodeConfig}
+    fields = [field for field in dataclasses.fields(Config) if field.name not in ("devices", "nodes")]
+    sections = {field.name: field.type for field in fields}
+    for name, section in {**sections, **tables}.items():
+        table = lines[lines.index(f"## [[{name}]]" if name in tables else f"## [{name}]") :]
         for setting in settings_of(section):  # type: ignore[arg-type]
             required = setting.default is dataclasses.MISSING
             default = "required" if required else f"`{render_value(setting.default)}`"

@@ -6,6 +6,8 @@ from cluster.supervision.child import (
     FIRST_DELAY_S,
     LONGEST_DELAY_S,
     SETTLED_S,
+    START_AGAIN,
+    STEADY_S,
     Child,
     State,
     describe_exit,
@@ -77,3 +79,14 @@ def test_stopping_what_is_stopped_changes_nothing() -> None:
 def test_how_it_ended_is_told_in_words() -> None:
     assert describe_exit(3 << 8) == "exited with status 3"
     assert describe_exit(signal.SIGKILL) == "killed by SIGKILL"
+
+
+def test_one_that_asks_to_be_started_again_has_not_died() -> None:
+    """storage.daemon, when its disk is well again."""
+    asked = exited(RUNNING, START_AGAIN << 8, now_s=100.0 + STEADY_S)
+    assert asked.deaths == 0
+    assert asked.due_s == 100.0 + STEADY_S + FIRST_DELAY_S
+    child = RUNNING
+    for _ in range(3):  # over and over, at once: something is wrong with it
+        child = started(exited(child, START_AGAIN << 8, now_s=100.1), pid=8, now_s=100.0)
+    assert child.delays == 3

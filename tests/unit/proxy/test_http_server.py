@@ -13,7 +13,7 @@ from proxy.http import server as server_module
 from proxy.http.errors import BadRequest, BodyTruncated
 from proxy.http.limits import Limits
 from proxy.http.message import Buffer, Request, Response
-from proxy.http.server import Application, ErrorRenderer, HttpServer, plain_error
+from proxy.http.server import Application, ErrorRenderer, FailureRenderer, HttpServer, plain_error
 
 MIB = 1 << 20
 QUICK = Limits(head_s=0.2, body_s=0.2, write_s=0.3, idle_s=0.3, linger_s=0.3)
@@ -77,11 +77,16 @@ def run(
     application: Application,
     limits: Limits | None = None,
     on_error: ErrorRenderer = plain_error,
+    on_failure: FailureRenderer = lambda _request, _error: None,
 ) -> None:
     async def main() -> None:
         log = io.StringIO()
         server = HttpServer(
-            application, limits=limits, on_error=on_error, log=Logger(Sink(Level.DEBUG, stream=log), {})
+            application,
+            limits=limits,
+            on_error=on_error,
+            on_failure=on_failure,
+            log=Logger(Sink(Level.DEBUG, stream=log), {}),
         )
         world = World(server, await server.listen("127.0.0.1", 0), log)
         try:
@@ -431,6 +436,21 @@ def test_a_body_that_fails_at_once_is_an_internal_error() -> None:
         assert (await world.ask(request("GET")))[0] == 500
 
     run(test, application)
+
+
+def test_what_an_application_expects_of_a_body_is_told_in_its_words_and_not_logged() -> None:
+    async def application(request: Request) -> Response:
+        return Response(200, [], pieces_of(error=TimeoutError("too few replicas")), 10)
+
+    def told(request: Request, error: Exception) -> Response | None:
+        return Response(503, [], str(error).encode()) if isinstance(error, TimeoutError) else None
+
+    async def test(world: World) -> None:
+        status, _fields, body = await world.ask(request("GET"))
+        assert (status, body) == (503, b"too few replicas")
+        assert "request_failed" not in world.log.getvalue()
+
+    run(test, application, on_failure=told)
 
 
 def test_an_iterator_is_closed_when_the_client_goes_away() -> None:

@@ -13,10 +13,9 @@ from dataclasses import dataclass, field
 import pytest
 
 from cluster.clock import ZERO, Timestamp, wall_us
-from proxy.objects.errors import NoSuchObject, Unavailable
+from proxy.objects.errors import NameContended, NoSuchObject, Unavailable
 from proxy.objects.model import CommonPrefix, ListingQuery, ObjectName
 from proxy.objects.register import Register
-from proxy.objects.rounds import Refused
 from storage import metadata
 from storage.messages import DatabaseKind, Operation, Version
 from storage.metadata import ObjectMetadata
@@ -176,8 +175,6 @@ class Clients:
         except Unavailable:
             self.unavailable_count += 1
             return
-        except Refused:  # an update of what is the newest no more
-            return
         if timestamp is not None:
             wrote = act not in (self._get, self._head)
             history.events.append(Event(began, asyncio.get_running_loop().time(), timestamp, wrote))
@@ -189,13 +186,12 @@ class Clients:
         return value
 
     @staticmethod
-    def _packed(value: bytes) -> bytes:
-        fields = ObjectMetadata("a", "c", "o", 0, value.decode(), "", 0, {}, {}, {}, {})
-        return metadata.pack(fields)
+    def _about(value: bytes) -> ObjectMetadata:
+        return ObjectMetadata("a", "c", "o", 0, value.decode(), "", 0, {}, {}, {}, {})
 
     async def _put(self, register: Register, key: bytes, history: History) -> Timestamp:
         value = self._value(history)
-        timestamp, _previous = await register.put(key, 0, self._packed(value), value)
+        timestamp, _previous = await register.put(key, 0, self._about(value), value)
         history.means(timestamp, value)
         return timestamp
 
@@ -205,7 +201,7 @@ class Clients:
         try:
             await upload.send(value)
             await upload.finish()
-            timestamp, _previous = await register.commit(key, upload, 0, self._packed(value))
+            timestamp, _previous = await register.commit(key, upload, 0, self._about(value))
         except BaseException:
             upload.abort()
             raise
@@ -214,17 +210,22 @@ class Clients:
 
     async def _delete(self, register: Register, key: bytes, history: History) -> Timestamp:
         value = self._value(history)
-        timestamp, _previous = await register.delete(key, 0, self._packed(value))
+        timestamp, _previous = await register.delete(key, 0, self._about(value))
         history.means(timestamp, b"")
         return timestamp
 
     async def _update(self, register: Register, key: bytes, history: History) -> Timestamp | None:
         """Change metadata only; the value is then the metadata's, over some older data."""
-        base = await register.head(key)
-        if base is None or base.deleted:
-            return None
+
+        def there(current: Version | None) -> None:
+            if current is None or current.deleted:
+                raise NoSuchObject
+
         value = self._value(history)
-        timestamp = await register.update(key, base, base.flags, self._packed(value))
+        try:
+            timestamp, _previous = await register.update(key, lambda _old: self._about(value), there)
+        except (NoSuchObject, NameContended):  # or it can't be told whether it was, between plain writes
+            return None
         history.means(timestamp, value)
         return timestamp
 

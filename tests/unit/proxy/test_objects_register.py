@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from cluster.clock import wall_us
+from cluster.clock import pack, wall_us
 from proxy.objects import upload
 from proxy.objects.errors import NoSuchObject, RangeNotSatisfiable, Unavailable
 from proxy.objects.model import ListingQuery, ObjectInfo, ObjectName
-from storage.messages import Operation, Row
+from storage.messages import BlobPromise, Operation, Row
 from tests.loopback import (
     TEXT,
     LoopbackCluster,
@@ -229,20 +229,25 @@ async def test_a_read_does_without_a_refused_write_that_cannot_be_copied_from_it
     assert [await get(reader.service, NAME) for _ in range(6)] == [b"old"] * 6
 
 
-@in_cluster
-async def test_a_reservation_that_one_replica_has_not_seen_the_end_of_holds_nobody_up(
-    cluster: LoopbackCluster,
-) -> None:
+@pytest.mark.parametrize("promises", [1, 2, 3])
+def test_a_promise_that_nobody_will_keep_holds_nobody_up(promises: int) -> None:
     """A replica that was halted may take a request out of its socket long after its sender has gone."""
-    stale, service = cluster.proxy(), cluster.proxy().service
-    await service.create_container("AUTH_a", "c", {})
-    key = key_of(cluster)
-    await stale.peers[cluster.holders(key)[0].id].call(Operation.BLOB_RESERVE, (key, bytes(16), 10.0))
-    began = asyncio.get_running_loop().time()
-    await put(service, NAME, b"plain")
-    await put(service, NAME, b"conditional", replace(TEXT, condition=lambda _current: None))
-    assert asyncio.get_running_loop().time() - began < 1.0
-    assert await get(service, NAME) == b"conditional"
+
+    @in_cluster
+    async def scenario(cluster: LoopbackCluster) -> None:
+        stale, service = cluster.proxy(), cluster.proxy().service
+        await service.create_container("AUTH_a", "c", {})
+        key = key_of(cluster)
+        ahead = pack(wall_us() + 200_000, 0, 1)
+        for device in cluster.holders(key)[:promises]:
+            await stale.peers[device.id].call(Operation.BLOB_PROMISE, BlobPromise(key, ahead))
+        began = asyncio.get_running_loop().time()
+        await put(service, NAME, b"plain")
+        await put(service, NAME, b"conditional", replace(TEXT, condition=lambda _current: None))
+        assert asyncio.get_running_loop().time() - began < 1.0
+        assert await get(service, NAME) == b"conditional"
+
+    scenario()
 
 
 @in_cluster
@@ -344,21 +349,22 @@ async def test_compare_and_swap_loses_no_increment(cluster: LoopbackCluster) -> 
 
 
 @in_cluster
-async def test_a_plain_write_waits_for_a_conditional_one(cluster: LoopbackCluster) -> None:
+async def test_a_plain_write_between_the_phases_of_a_conditional_one_is_not_lost(cluster: LoopbackCluster) -> None:
     one, other = cluster.proxy(), cluster.proxy()
     await one.service.create_container("AUTH_a", "c", {})
     for peer in one.peers.values():
         peer.faults.delay_s = 0.01
     conditional = asyncio.create_task(put(one.service, NAME, b"created", replace(TEXT, condition=absent)))
-    await until(lambda: all(Operation.BLOB_RESERVE in one.peers[d.id].sent for d in cluster.holders(key_of(cluster))))
+    await until(lambda: all(Operation.BLOB_PROMISE in one.peers[d.id].sent for d in cluster.holders(key_of(cluster))))
     await asyncio.sleep(0.02)
     await put(other.service, NAME, b"plain")
-    assert (await conditional).metadata.size == 7
+    (outcome,) = await asyncio.gather(conditional, return_exceptions=True)
+    assert isinstance(outcome, ObjectInfo | Refused)
     assert await get(one.service, NAME) == b"plain"
 
 
 @in_cluster
-async def test_a_proxy_that_dies_with_a_reservation_holds_nobody_up(cluster: LoopbackCluster) -> None:
+async def test_a_proxy_that_dies_between_the_phases_of_a_write_holds_nobody_up(cluster: LoopbackCluster) -> None:
     dying, other = cluster.proxy(), cluster.proxy()
     await dying.service.create_container("AUTH_a", "c", {})
     for peer in dying.peers.values():
@@ -368,21 +374,21 @@ async def test_a_proxy_that_dies_with_a_reservation_holds_nobody_up(cluster: Loo
         for peer in dying.peers.values():
             peer.disconnect()
 
-    holding = replace(TEXT, condition=lambda current: die(current) if reserved(dying) else None)
+    deciding = replace(TEXT, condition=lambda current: die(current) if promised(dying) else None)
     with pytest.raises(Unavailable):
-        await put(dying.service, NAME, b"never", holding)
+        await put(dying.service, NAME, b"never", deciding)
     began = asyncio.get_running_loop().time()
     await put(other.service, NAME, b"data")
     assert asyncio.get_running_loop().time() - began < 1.0
 
 
-def reserved(proxy: LoopbackProxy) -> bool:
-    """Tell whether a proxy has made reservations."""
-    return any(Operation.BLOB_RESERVE in peer.sent for peer in proxy.peers.values())
+def promised(proxy: LoopbackProxy) -> bool:
+    """Tell whether a proxy has begun to decide."""
+    return any(Operation.BLOB_PROMISE in peer.sent for peer in proxy.peers.values())
 
 
 @in_cluster
-async def test_a_reservation_that_a_restarted_replica_forgot_does_not_let_two_creators_win(
+async def test_restarts_between_the_phases_do_not_let_two_creators_win(
     cluster: LoopbackCluster,
 ) -> None:
     one, other = cluster.proxy(), cluster.proxy()
@@ -392,7 +398,7 @@ async def test_a_reservation_that_a_restarted_replica_forgot_does_not_let_two_cr
     for peer in one.peers.values():
         peer.faults.delay_s = 0.03
     first = asyncio.create_task(put(one.service, NAME, b"first", replace(TEXT, condition=absent)))
-    await until(lambda: all(Operation.BLOB_RESERVE in one.peers[device.id].sent for device in holders))
+    await until(lambda: all(Operation.BLOB_PROMISE in one.peers[device.id].sent for device in holders))
     await asyncio.sleep(0.05)
     for device in holders[:2]:
         await device.crash()

@@ -91,6 +91,18 @@ def test_every_answer_names_its_request() -> None:
         assert fields["x-amz-id-2"]
 
 
+def test_a_body_that_finds_too_few_replicas_is_answered_503_as_the_request_would_be() -> None:
+    """A manifest's segments are looked for when the first of its bytes is sent."""
+    told = application().failed(request("GET", "/bucket/key"), Unavailable("1 of 3"))
+    assert told is not None
+    assert code(told) == (503, "ServiceUnavailable")
+    assert dict(told.headers)["x-amz-request-id"] == "REQUEST-1"
+
+
+def test_a_body_that_fails_by_a_mistake_of_ours_is_left_to_the_server() -> None:
+    assert application().failed(request("GET", "/bucket/key"), KeyError("bug")) is None
+
+
 def test_nobody_in_particular_may_do_nothing() -> None:
     assert code(ask(request("GET", "/", sign=False))) == (403, "AccessDenied")
     assert code(ask(request("GET", "/bucket", sign=False))) == (403, "AccessDenied")

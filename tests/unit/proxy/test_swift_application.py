@@ -5,7 +5,7 @@ import pytest
 from proxy.http.errors import BodyTimeout, BodyTruncated
 from proxy.http.message import Headers, Request
 from proxy.objects import errors
-from proxy.swift.application import protocol_error
+from proxy.swift.application import failed, protocol_error
 from tests.unit.proxy.memory_service import BytesBody
 from tests.unit.proxy.swift_cluster import Cluster, answered, run
 
@@ -19,6 +19,16 @@ def test_every_answer_has_the_transaction_id() -> None:
             assert answer.headers["x-trans-id"].startswith("tx")
 
     run(test())
+
+
+def test_a_body_that_finds_too_few_replicas_is_answered_503_as_the_request_would_be() -> None:
+    """A manifest's segments are looked for when the first of its bytes is sent."""
+    request = Request("GET", "/v1/AUTH_a/c/o", "", Headers([]), BytesBody(b""), "tx1")
+    told = failed(request, errors.Unavailable("1 of 3"))
+    assert told is not None
+    assert told.status == 503
+    assert ("X-Trans-Id", "tx1") in told.headers
+    assert failed(request, KeyError("bug")) is None
 
 
 def test_health_and_capabilities_need_no_token() -> None:

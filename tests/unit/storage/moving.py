@@ -102,7 +102,7 @@ class MovingCluster(LoopbackCluster):
             lambda: placement.rings,
             placement.peers,
             device.blobs,
-            device.service.fetch,
+            device.service.copies,
             device.indexes,
             self.reports,
             Throttle(0),

@@ -1,21 +1,18 @@
-"""storage.blobs.record, blocks, digest, reservations, and a stored sample of the formats."""
+"""storage.blobs.record, blocks, digest, and a stored sample of the formats."""
 
 import asyncio
 import shutil
 from pathlib import Path
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cluster.clock import Timestamp, pack
 from storage.blobs import digest, record
 from storage.blobs.blocks import BLOCK_SIZE, BlockSummer, checksums_size, first_mismatch
-from storage.blobs.reservations import Reservations
 from storage.log.checksum import crc32c
 from storage.log.device import DeviceLog
 from storage.log.interface import START
-from storage.messages import Refusal
 
 SAMPLE = Path(__file__).parent / "samples" / "version-1.segment"
 
@@ -111,29 +108,3 @@ def test_digests_of_parts_make_the_digest_of_the_whole() -> None:
     whole = digest.hash_of(b"a", b"1") + digest.hash_of(b"b", b"2")
     parts = [digest.encode(digest.hash_of(b"a", b"1")), digest.encode(digest.hash_of(b"b", b"2"))]
     assert digest.combined(parts) == digest.encode(whole)
-
-
-def test_a_reservation_ends_when_it_is_released_or_runs_out() -> None:
-    held = Reservations()
-    assert held.reserve(b"k", b"t", 5.0, now_s=10.0) is None
-    assert held.refusal(b"k", b"t", 14.9) is None
-    assert held.refusal(b"k", None, 14.9) is Refusal.RESERVED
-    assert held.refusal(b"k", b"u", 14.9) is Refusal.NOT_HELD
-    assert held.reserve(b"k", b"u", 5.0, 14.9) is Refusal.RESERVED
-    assert held.refusal(b"k", None, 15.0) is None
-    assert held.refusal(b"k", b"t", 15.0) is Refusal.NOT_HELD
-    assert held.reserve(b"k", b"u", 5.0, 15.0) is None
-    held.release(b"k", b"t")
-    assert held.refusal(b"k", b"u", 16.0) is None
-    held.release(b"k", b"u")
-    assert held.refusal(b"k", None, 16.0) is None
-
-
-def test_reservations_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("storage.blobs.reservations._LIMIT", 2)
-    held = Reservations()
-    assert held.reserve(b"1", b"t", 1.0, 0.0) is None
-    assert held.reserve(b"2", b"t", 5.0, 0.0) is None
-    assert held.reserve(b"3", b"t", 5.0, 0.0) is Refusal.BUSY
-    assert held.reserve(b"3", b"t", 5.0, 2.0) is None
-    assert len(held) == 2

@@ -18,7 +18,7 @@ from storage.messages import (
     BlobFlag,
     BlobGet,
     BlobPrepare,
-    BlobReserve,
+    BlobPromise,
     BlobUpdate,
     Refusal,
     Version,
@@ -248,45 +248,61 @@ def test_a_commit_is_superseded_by_what_came_while_its_file_was_synced(tmp_path:
     run(body)
 
 
-def test_a_copy_from_a_replica_ends_a_reservation_whose_holder_has_not_seen_it(tmp_path: Path) -> None:
+def test_below_a_promise_nothing_is_taken_copies_included(tmp_path: Path) -> None:
     async def body() -> None:
         async with Device(tmp_path / "d") as store:
-            store.reserve(BlobReserve(key_of("a"), b"t1", 5.0))
-            await store.install(key_of("a"), Version(clock.now(), False, 0, 1, b"m"), b"1")
+            first, second, third, fourth = (clock.now() for _ in range(4))
+            future = store.put(put("a", first), b"1")
+            promised = await store.promise(BlobPromise(key_of("a"), third))
+            assert future.done(), "it was on its way, and comes before the promise"
+            assert promised == await headed(store, "a")
             with pytest.raises(RemoteError) as caught:
-                await store.put(put("a", clock.now(), token=b"t1"), b"2")
-            assert caught.value.code == Refusal.NOT_HELD
+                await store.put(put("a", second), b"2")
+            assert (caught.value.code, caught.value.detail) == (Refusal.PROMISED, third)
+            with pytest.raises(RemoteError) as caught:
+                await store.install(key_of("a"), Version(second, False, 0, 1, b"m"), b"2")
+            assert caught.value.code == Refusal.PROMISED
+            await store.put(put("b", second), b"2")
+            await store.put(put("a", third), b"3")
+            await store.put(put("a", fourth), b"4")
+            assert not store.index.promises, "something as new is there"
 
     run(body)
 
 
-def test_a_reserved_name_is_committed_by_its_holder_only(tmp_path: Path) -> None:
+def test_a_promise_is_not_given_twice_nor_below_what_is_there(tmp_path: Path) -> None:
     async def body() -> None:
         async with Device(tmp_path / "d") as store:
-            timestamp = clock.now()
-            future = store.put(put("a", timestamp), b"1")
-            reserved = store.reserve(BlobReserve(key_of("a"), b"t1", 0.2))
-            assert await reserved == Version(timestamp, False, 0, 1)  # type: ignore[misc]  # it was on its way
-            await future
+            first, second, third = (clock.now() for _ in range(3))
+            await store.put(put("a", second), b"2")
+            for late in (first, second):
+                with pytest.raises(RemoteError) as caught:
+                    await store.promise(BlobPromise(key_of("a"), late))
+                assert (caught.value.code, caught.value.detail) == (Refusal.SUPERSEDED, second)
+            await store.promise(BlobPromise(key_of("a"), third))
             with pytest.raises(RemoteError) as caught:
-                store.reserve(BlobReserve(key_of("a"), b"t2", 0.2))
-            assert caught.value.code == Refusal.RESERVED
+                await store.promise(BlobPromise(key_of("a"), third))
+            assert (caught.value.code, caught.value.detail) == (Refusal.PROMISED, third)
+
+    run(body)
+
+
+@pytest.mark.parametrize("boot_id", ["same", "another"])
+def test_promises_outlast_a_restart(tmp_path: Path, boot_id: str) -> None:
+    """With an index that is trusted, and with one that is made from the log."""
+
+    async def body() -> None:
+        first, second, third = (clock.now() for _ in range(3))
+        device = Device(tmp_path / "d", boot_id="same")
+        async with device as store:
+            await store.put(put("a", first), b"1")
+            await store.promise(BlobPromise(key_of("a"), third))
+            crashed = device.crash()
+        async with Device(crashed, boot_id=boot_id) as store:
             with pytest.raises(RemoteError) as caught:
-                await store.put(put("a", clock.now()), b"2")
-            assert caught.value.code == Refusal.RESERVED
-            with pytest.raises(RemoteError) as caught:
-                await store.put(put("a", clock.now(), token=b"t2"), b"2")
-            assert caught.value.code == Refusal.NOT_HELD
-            await store.put(put("b", clock.now()), b"2")
-            await store.put(put("a", clock.now(), token=b"t1"), b"3")
-            store.release(key_of("a"), b"t1")
-            await store.put(put("a", clock.now()), b"4")
-            store.reserve(BlobReserve(key_of("a"), b"t3", 0.01))
-            await asyncio.sleep(0.02)
-            with pytest.raises(RemoteError) as caught:
-                await store.put(put("a", clock.now(), token=b"t3"), b"5")
-            assert caught.value.code == Refusal.NOT_HELD
-            await store.delete(delete("a", clock.now()))
+                await store.put(put("a", second), b"2")
+            assert (caught.value.code, caught.value.detail) == (Refusal.PROMISED, third)
+            await store.put(put("a", third), b"3")
 
     run(body)
 

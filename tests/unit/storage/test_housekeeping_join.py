@@ -178,16 +178,17 @@ async def test_what_cannot_be_fetched_is_tried_again(cluster: MovingCluster) -> 
     cluster.joining()
     joiner = cluster.devices[4]
     task = cluster.join(joiner)
-    fetch, failures = joiner.service.fetch, 0
+    copies, failures = joiner.service.copies, 0
+    install = copies._install
 
-    async def failing(key: bytes, timestamp: object, source: int) -> None:
+    async def failing(*arguments: object) -> None:
         nonlocal failures
         failures += 1
         if failures % 3 == 1:
             raise RemoteError(Refusal.CORRUPT, "a checksum does not match")
-        await fetch(key, timestamp, source)  # type: ignore[arg-type]
+        await install(*arguments)  # type: ignore[arg-type]
 
-    task._pull._fetch = failing  # type: ignore[assignment]
+    copies._install = failing  # type: ignore[method-assign,assignment]
     for _step in range(200):
         if await task.step() == 3600:
             break
@@ -228,9 +229,10 @@ async def test_a_source_that_fails_in_between_is_replaced(cluster: MovingCluster
     joiner = cluster.devices[4]
     task = cluster.join(joiner)
     down: list[LoopbackPeer] = []
+    copying = (Operation.BLOB_COPY, Operation.BLOB_COPY_MANY)
 
     def loss(peer: LoopbackPeer, operation: int) -> Loss | None:
-        if operation != Operation.BLOB_GET or down or peer.sent.count(Operation.BLOB_GET) < 3:
+        if operation not in copying or down or sum(peer.sent.count(each) for each in copying) < 3:
             return None
         down.append(peer)
         asyncio.get_running_loop().call_soon(peer.disconnect)

@@ -9,7 +9,7 @@ from cluster.clock import ZERO, Timestamp, pack
 from proxy.objects import errors
 from proxy.objects.model import ListingQuery, ObjectName
 from proxy.objects.service import ObjectService
-from storage import service as device_service
+from storage import copying
 from storage.housekeeping import replicate, rows, synchronize
 from storage.housekeeping.schedule import Schedule
 from storage.messages import DatabaseKind, Info, Operation, Row
@@ -105,7 +105,7 @@ async def test_a_device_that_was_away_catches_up_with_all_objects(cluster: Loopb
 
 
 def test_rows_of_old_versions_are_not_sent_again_by_a_device_that_catches_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device_service, "LISTED_AFTER_S", 0.0)
+    monkeypatch.setattr(copying, "LISTED_AFTER_S", 0.0)
 
     @in_cluster
     async def scenario(cluster: LoopbackCluster) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import threading
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
@@ -170,11 +171,41 @@ def test_a_full_disk_refuses_and_goes_on_when_there_is_space(tmp_path: Path) -> 
         disk.failures["pwritev"] = errno.ENOSPC
         with pytest.raises(DeviceFull):
             await log.append(KIND, b"lost")
+        assert log.is_full
         disk.failures.clear()
         await log.append(KIND, b"after")
+        assert not log.is_full
 
     with_log(tmp_path, body, disk=disk)
     assert contents(tmp_path) == [(b"before", b""), (b"after", b"")]
+
+
+def test_it_shows_since_when_the_disk_owes_an_answer(tmp_path: Path) -> None:
+    """What a monitor takes for a disk that hangs (storage.health)."""
+
+    class Hanging(FaultyDisk):
+        may_go_on = threading.Event()
+
+        def fdatasync(self, fd: int) -> None:
+            self.may_go_on.wait(10)
+            super().fdatasync(fd)
+
+    disk = Hanging()
+
+    async def body(log: DeviceLog) -> None:
+        assert log.batch_since_s is None
+        first = log.append(KIND, b"one")
+        await asyncio.sleep(0.02)
+        since_s = log.batch_since_s
+        assert since_s is not None
+        second = log.append(KIND, b"two")
+        await asyncio.sleep(0.02)
+        assert log.batch_since_s == since_s  # however many wait behind it
+        disk.may_go_on.set()
+        await asyncio.gather(first, second)
+        assert log.batch_since_s is None
+
+    with_log(tmp_path, body, disk=disk)
 
 
 def test_a_full_disk_when_a_segment_begins_leaves_no_segment(tmp_path: Path) -> None:

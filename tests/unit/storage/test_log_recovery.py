@@ -204,3 +204,68 @@ def test_whatever_is_overwritten_what_is_found_was_written_in_that_order(
     assert kept == [name for name in names(9) if name in kept]
     untouched = [item.metadata for item in written if offset_of(item.end) <= place]
     assert kept[: len(untouched)] == untouched
+
+
+def test_a_whole_record_at_the_wrong_place_is_damage_and_hides_none_behind_it(tmp_path: Path) -> None:
+    """A misdirected write: the record of another place of the same segment, checksums and all."""
+    for source, target in ((7, 2), (2, 7)):
+        path = tmp_path / f"{source}"
+        path.mkdir()
+        written = write_and_crash(path, [1] * 10)
+
+        from_, end = offset_of(written[source].position), offset_of(written[source].end)
+        to = offset_of(written[target].position)
+
+        def misdirect(data: bytearray, from_: int = from_, end: int = end, to: int = to) -> None:
+            data[to : to + end - from_] = data[from_:end]
+
+        found, damages = opened(damaged_copy(path, misdirect))
+        assert found == [*(name for index, name in enumerate(names(10)) if index != target), b"new"]
+        assert damages == 1
+
+
+def test_a_sector_that_was_never_written_is_damage(tmp_path: Path) -> None:
+    """A lost write: what was there before, zeros, is there still."""
+    written = write_and_crash(tmp_path, [1] * 50)
+    low = offset_of(written[20].position) // 512 * 512
+
+    def lose(data: bytearray) -> None:
+        data[low : low + 512] = bytes(512)
+
+    found, damages = opened(damaged_copy(tmp_path, lose))
+    hit = [item for item in written if offset_of(item.end) > low and offset_of(item.position) < low + 512]
+    assert [name for name in names(50) if name not in found] == [item.metadata for item in hit]
+    assert damages == 1
+
+
+def test_only_damage_that_recovery_had_to_pass_over_is_lost(tmp_path: Path) -> None:
+    written = write_and_crash(tmp_path, [1] * 30)
+
+    def flip(data: bytearray) -> None:
+        data[offset_of(written[10].position) + 8] ^= 1
+
+    copy = damaged_copy(tmp_path, flip)
+    log = DeviceLog(str(copy))
+    assert [found.metadata for found in log.scan(written[20].position)] == names(30)[20:]
+    assert log.lost == []
+    assert len(log.damages) == 1
+    assert len(list(log.scan(START))) == 29
+    assert [damage.position for damage in log.lost] == [written[10].position]
+    asyncio.run(log.close())
+
+
+def test_damage_that_is_found_while_it_runs_is_not_lost(tmp_path: Path) -> None:
+    """Whoever scans then knows already what was there."""
+    written = write_and_crash(tmp_path, [1] * 30)
+
+    def flip(data: bytearray) -> None:
+        data[offset_of(written[10].position) + 8] ^= 1
+
+    async def run() -> None:
+        log = DeviceLog(str(damaged_copy(tmp_path, flip)))
+        log.start()
+        assert len(list(log.scan(START))) == 29
+        assert log.lost == []
+        await log.close()
+
+    asyncio.run(run())

@@ -7,7 +7,16 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from cluster.telemetry.metrics import Registry
-from storage.metrics import register_device, register_housekeeping, register_moves
+from storage.metrics import (
+    register_clearing,
+    register_copies,
+    register_device,
+    register_housekeeping,
+    register_moves,
+    register_repair,
+    register_scrub,
+    register_splits,
+)
 from tests.unit.storage.blob_stores import Device, clock, put, run
 
 DOCUMENTATION = Path(__file__).parents[3] / "docs" / "metrics.md"
@@ -26,7 +35,10 @@ def test_a_devices_state_is_shown_as_it_is_now(tmp_path: Path) -> None:
         async with Device(tmp_path / "d") as store:
             lacking = {"replicas_lacking": 3, "databases_lacking": None, "partitions_misplaced": None}
             moving = {"rings_version": 7, "partitions_to_copy": 2, "moving_waits": "device 3 is down"}
-            register_device(registry, lambda: {**lacking, **moving, **store.status()})
+            garbage = {"reclaim_waits": "", "unrecoverable": 0, "databases_damaged": 0}
+            losing = {"rebuilding": True, "partitions_to_rebuild": 5, "partitions_stood_in": 0}
+            splits = {"split_containers": 1, "container_ranges": 2, "splitting_waits": ""}
+            register_device(registry, lambda: {**lacking, **moving, **losing, **splits, **garbage, **store.status()})
             before = figures(registry)
             await store.put(put("a", clock.now()), b"data")
             shown = figures(registry)
@@ -55,6 +67,16 @@ def complete() -> Registry:
     register_housekeeping(registry, replicate, pulls, SimpleNamespace(added_count=5, orphan_count=6))
     join = SimpleNamespace(copied_objects=7, copied_bytes=8, copied_databases=9)
     register_moves(registry, join, SimpleNamespace(forgotten_objects=10, forgotten_databases=11))
+    register_copies(registry, SimpleNamespace(copied_objects=25, copied_bytes=26))
+    scrub = SimpleNamespace(read_bytes=20, pass_count=21, share=0.5, found_count=22, healed_count=23)
+    register_scrub(registry, scrub, SimpleNamespace(failed_count=24))
+    rebuild, stand_in = (SimpleNamespace(copied_objects=at, copied_bytes=at + 1) for at in (30, 32))
+    register_repair(registry, rebuild, stand_in, SimpleNamespace(rate=34))
+    split = SimpleNamespace(split_count=12, merge_count=13, settled_count=14, moved_rows=15, longest_freeze_s=0.5)
+    register_splits(registry, split)
+    reclaim = SimpleNamespace(reclaimed_count=16, kept_count=17)
+    orphans = SimpleNamespace(looked_at_count=20, deleted_count=21, doubtful_count=22)
+    register_clearing(registry, reclaim, SimpleNamespace(expired_count=18, undecided_count=19), orphans)
     return registry
 
 
@@ -72,6 +94,27 @@ def test_what_housekeeping_did_is_counted() -> None:
         "databases_copied_total": "9",
         "objects_dropped_total": "10",
         "databases_dropped_total": "11",
+        "scrubbed_bytes_total": "20",
+        "scrub_passes_total": "21",
+        "damage_found_total": "22",
+        "damage_healed_total": "23",
+        "healing_failures_total": "24",
+        "container_splits_total": "12",
+        "container_merges_total": "13",
+        "splits_settled_total": "14",
+        "split_rows_total": "15",
+        "tombstones_reclaimed_total": "16",
+        "objects_expired_total": "18",
+        "expiries_repeated_total": "19",
+        "parts_checked_total": "20",
+        "parts_deleted_total": "21",
+        "parts_doubtful_total": "22",
+        "copies_total": "25",
+        "copies_bytes_total": "26",
+        "objects_rebuilt_total": "30",
+        "bytes_rebuilt_total": "31",
+        "objects_stood_in_total": "32",
+        "bytes_stood_in_total": "33",
     }
 
 

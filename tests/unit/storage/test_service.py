@@ -9,12 +9,14 @@ from cluster.clock import Timestamp, pack
 from cluster.wire import RemoteError
 from storage import metadata
 from storage.messages import (
+    BlobCopyMany,
     BlobDelete,
     BlobFetch,
     BlobFlag,
     BlobGet,
+    BlobPromise,
     BlobPut,
-    BlobReserve,
+    BlobReclaim,
     BlobUpdate,
     Changes,
     DatabaseKind,
@@ -22,6 +24,7 @@ from storage.messages import (
     IndexCreate,
     IndexInfo,
     IndexList,
+    IndexMove,
     IndexRows,
     Info,
     Operation,
@@ -73,7 +76,7 @@ async def test_unknown_operations_and_wrong_shapes_are_bad_requests(cluster: Loo
         (Operation.BLOB_PUT, (KEY,)),
         (Operation.BLOB_STAT, ()),
         (Operation.BLOB_STAT, None),
-        (Operation.BLOB_RELEASE, (KEY, b"", b"")),
+        (Operation.BLOB_PROMISE, (KEY,)),
         (Operation.BLOB_PREPARE, (bytes(16), None)),
         (Operation.BLOB_GET, 5),
         (Operation.INDEX_ROWS, ("nonsense",)),
@@ -167,18 +170,15 @@ async def test_an_aborted_upload_is_gone(cluster: LoopbackCluster) -> None:
 
 
 @in_cluster
-async def test_a_reservation_keeps_others_out_until_it_is_released(cluster: LoopbackCluster) -> None:
+async def test_a_promise_tells_what_is_there_and_keeps_what_is_older_out(cluster: LoopbackCluster) -> None:
     peer = client(cluster)
     await peer.call(Operation.BLOB_PUT, BlobPut(KEY, at(1), 0, METADATA), b"data")
-    reply = await peer.call(Operation.BLOB_RESERVE, BlobReserve(KEY, b"token", 10.0))
-    assert parse(Version, reply.metadata) == Version(at(1), False, 0, 4)
-    assert await refusal_of(peer, Operation.BLOB_RESERVE, BlobReserve(KEY, b"other", 10.0)) == Refusal.RESERVED
-    assert await refusal_of(peer, Operation.BLOB_PUT, BlobPut(KEY, at(2), 0, METADATA)) == Refusal.RESERVED
-    wrong = BlobPut(KEY, at(2), 0, METADATA, b"other")
-    assert await refusal_of(peer, Operation.BLOB_PUT, wrong) == Refusal.NOT_HELD
-    await peer.call(Operation.BLOB_PUT, BlobPut(KEY, at(2), 0, METADATA, b"token"), b"mine")
-    await peer.call(Operation.BLOB_RELEASE, (KEY, b"token"))
-    await peer.call(Operation.BLOB_PUT, BlobPut(KEY, at(3), 0, METADATA), b"anyone's")
+    reply = await peer.call(Operation.BLOB_PROMISE, BlobPromise(KEY, at(3)))
+    assert parse(Version, reply.metadata) == Version(at(1), False, 0, 4, METADATA)
+    assert await refusal_of(peer, Operation.BLOB_PROMISE, BlobPromise(KEY, at(2))) == Refusal.PROMISED
+    assert await refusal_of(peer, Operation.BLOB_PUT, BlobPut(KEY, at(2), 0, METADATA)) == Refusal.PROMISED
+    await peer.call(Operation.BLOB_PUT, BlobPut(KEY, at(3), 0, METADATA), b"decided")
+    assert await refusal_of(peer, Operation.BLOB_PROMISE, BlobPromise(KEY, at(3))) == Refusal.SUPERSEDED
 
 
 @in_cluster
@@ -310,9 +310,11 @@ ARGUMENTS = {
     Operation.BLOB_STAT: (KEY,),
     Operation.BLOB_HEAD: (KEY,),
     Operation.BLOB_GET: BlobGet(KEY),
+    Operation.BLOB_COPY: (KEY,),
+    Operation.BLOB_COPY_MANY: BlobCopyMany((KEY,), 1000),
     Operation.BLOB_UPDATE: BlobUpdate(KEY, at(1), at(2), 0, METADATA),
-    Operation.BLOB_RESERVE: BlobReserve(KEY, b"token", 1.0),
-    Operation.BLOB_RELEASE: (KEY, b"token"),
+    Operation.BLOB_PROMISE: BlobPromise(KEY, at(2)),
+    Operation.BLOB_RECLAIM: BlobReclaim(at(1), ((KEY, at(1)),)),
     Operation.BLOB_FETCH: BlobFetch(KEY, at(1), 1),
     Operation.ROWS_CONFIRM: ((KEY, at(1)),),
     Operation.BLOB_DIGESTS: (4, (0,)),
@@ -324,9 +326,12 @@ ARGUMENTS = {
     Operation.INDEX_LIST: IndexList(DatabaseKind.CONTAINER, CONTAINER, "a", "c", 2),
     Operation.INDEX_FREEZE: (DatabaseKind.CONTAINER, CONTAINER, b"token", 1.0),
     Operation.INDEX_DELETE: (DatabaseKind.CONTAINER, CONTAINER, b"token", at(2)),
+    Operation.INDEX_MOVE: IndexMove(DatabaseKind.CONTAINER, CONTAINER, "a", "c", at(1), at(2), [], {}, at(0), b"token"),
+    Operation.INDEX_SAMPLE: (DatabaseKind.CONTAINER, CONTAINER, 1),
     Operation.INDEX_INVENTORY: (DatabaseKind.CONTAINER, b"", None, 1),
     Operation.INDEX_CHANGES: IndexChanges(DatabaseKind.CONTAINER, CONTAINER, b"", 0, 1),
     Operation.STATUS: (),
+    Operation.SCRUB: (),
 }
 
 
@@ -378,13 +383,12 @@ async def test_who_names_a_device_that_newer_rings_lack_is_told_to_read_them(clu
 
 
 @in_cluster
-async def test_devices_ask_each_other_by_their_own_rings(cluster: LoopbackCluster) -> None:
-    """One that is behind takes the newer rings over, and asks again."""
+async def test_a_copy_is_given_by_whatever_rings_it_is_asked_for(cluster: LoopbackCluster) -> None:
+    """It says what is here; what that is worth is for who asks."""
     await client(cluster, 1).call(Operation.BLOB_PUT, BlobPut(KEY, at(1), 0, METADATA), b"data")
     asleep = cluster.devices[0]
     cluster.publish(rings_of(7, Stage.STABLE, 5, cluster.ring), [asleep.placement])
     await client(cluster).call(Operation.BLOB_FETCH, BlobFetch(KEY, at(1), 1))
-    assert asleep.placement.rings.version == 7
     assert asleep.blobs.stat(KEY) is not None
 
 

@@ -163,6 +163,26 @@ def test_a_change_ends_by_itself_also_when_conductors_die(tmp_path: Path, monkey
     asyncio.run(play())
 
 
+def test_a_change_begun_by_a_clock_ahead_of_ours_does_not_wait_for_ours_to_get_there(tmp_path: Path) -> None:
+    async def play() -> None:
+        store, clock = RingStore(coordination(tmp_path)), Clock()
+        store.create(three(ring((0, 1, 2), (0, 1, 2))))
+        store.begin(three(ring((0, 1, 3), (0, 1, 3))), "", clock() + 600 * S)
+        thread = background(tmp_path)
+        ours = Conductor(thread, "storage-0", clock)
+        await ours.step()
+        assert store.document().version == 2
+        clock.now_us -= 3600 * S  # and set back on top
+        await ours.step()
+        clock.now_us += 2 * S
+        await ours.step()
+        assert store.document().version == 3
+        await ours.close()
+        await thread.close()
+
+    asyncio.run(play())
+
+
 def test_one_conducts_and_the_others_wait(tmp_path: Path) -> None:
     async def play() -> None:
         store, clock = RingStore(coordination(tmp_path)), Clock()

@@ -1,0 +1,254 @@
+"""One container of millions of rows, on storage daemons of its own: `python -m tests.bench.listing --rows N`.
+
+Rows go in as INDEX_ROWS in bulk, without objects, by the proxy's own code, while the container is split. Then pages
+of 1000 are read in several ways, each many times at random places, and single rows are inserted, as PUTs do, into
+this container and into an empty one in turn. What a client's request costs besides (HTTP, signature, XML) is not in it.
+"""
+
+import argparse
+import asyncio
+import dataclasses
+import os
+import random
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from cluster.clock import HybridClock, wall_us
+from cluster.config import load
+from cluster.coordination.embedded import EmbeddedCoordination
+from cluster.layout import Layout
+from proxy.objects.directory import Database, Directory
+from proxy.objects.errors import Unavailable
+from proxy.objects.model import ListingQuery
+from storage.client import connected_placement
+from storage.messages import Row
+from storage.ranges.decision import Named, look
+from storage.rings.store import RingStore
+from tests.cluster import Cluster
+from tools import creation
+
+ACCOUNT = "AUTH_bench"
+BATCH = 2000  # rows of a message while it is built
+WRITERS = 6  # such messages at a time
+CLIENTS = 16  # inserting single rows
+PAGE = 1000
+ETAG = "d41d8cd98f00b204e9800998ecf8427e"
+CLOCK = HybridClock(int.from_bytes(os.urandom(4), "big"))
+
+
+FOLDERS, ALBUMS = 1500, 20_011
+
+
+def name_of(number: int, count: int) -> str:
+    """Return the name of a row, in order: six tenths under one prefix, three in many folders, the others in none."""
+    logs, photos = count * 6 // 10, count * 3 // 10
+    if number < logs:
+        return f"logs/{number * FOLDERS // logs:04}/{number:09}.gz"
+    if number < logs + photos:
+        return f"photos/{(number - logs) * ALBUMS // photos:05}/picture-{number:09}.jpeg"
+    return f"z{number:09}"
+
+
+def row(name: str) -> Row:
+    """Return the row of a small object."""
+    return Row(name, CLOCK.now(), False, 4096, ETAG, "application/octet-stream", wall_us())
+
+
+def shapes(count: int, chance: random.Random) -> dict[str, Callable[[], ListingQuery]]:
+    """Return ways to list, each at another place every time."""
+
+    def some() -> str:
+        return name_of(chance.randrange(count), count)
+
+    def query(**fields: Any) -> ListingQuery:
+        return ListingQuery(limit=PAGE, **fields)
+
+    return {
+        "from the start": lambda: query(),
+        "after any name": lambda: query(marker=some()),
+        "before any name, reversed": lambda: query(marker=some(), reverse=True),
+        "under one prefix of millions, after any name": lambda: query(
+            prefix="logs/", marker=f"logs/{chance.randrange(FOLDERS):04}/"
+        ),
+        "in any folder": lambda: query(prefix=f"photos/{chance.randrange(ALBUMS):05}/"),
+        "delimiter, at the top (2 prefixes of millions)": lambda: query(delimiter="/"),
+        "delimiter, at the top, reversed": lambda: query(delimiter="/", marker="q", reverse=True),
+        "delimiter, 1000 folders of thousands": lambda: query(prefix="logs/", delimiter="/"),
+        "delimiter, 1000 folders after any name": lambda: query(
+            prefix="photos/", delimiter="/", marker=f"photos/0{chance.randrange(9999):04}"
+        ),
+        "delimiter, within a folder": lambda: query(prefix=f"logs/{chance.randrange(FOLDERS):04}/", delimiter="/"),
+        "delimiter that is no folder": lambda: query(prefix="logs/", delimiter=str(chance.randrange(10))),
+        "prefix that is no folder": lambda: query(prefix=f"photos/0{chance.randrange(10)}"),
+        "nothing there": lambda: query(prefix=f"none/{chance.random()}"),
+    }
+
+
+async def build(directory: Directory, database: Database, put_timestamp: Any, count: int) -> float:
+    """Fill the container, here and there but with neighbours together; return the seconds."""
+    starts_in_order = range(0, count, BATCH)
+    starts = iter(sorted(starts_in_order, key=lambda start: start // BATCH * 7919 % len(starts_in_order)))
+    began = told = time.perf_counter()
+    done = 0
+
+    async def writer() -> None:
+        nonlocal done, told
+        for start in starts:
+            rows = [row(name_of(number, count)) for number in range(start, min(start + BATCH, count))]
+            await _send(directory, database, put_timestamp, rows)
+            done += len(rows)
+            if time.perf_counter() - told > 15:
+                told = time.perf_counter()
+                print(f"  {done:,} rows after {told - began:.0f} s", file=sys.stderr, flush=True)
+
+    await asyncio.gather(*(writer() for _ in range(WRITERS)))
+    return time.perf_counter() - began
+
+
+async def _send(directory: Directory, database: Database, put_timestamp: Any, rows: list[Row]) -> None:
+    """Bring rows to a quorum, waiting for devices that are behind with merging what they have taken."""
+    for _ in range(100):
+        try:
+            await directory.send_rows(database, put_timestamp, rows)
+        except Unavailable:
+            await asyncio.sleep(0.2)
+        else:
+            return
+    raise AssertionError("devices are busy for ever")
+
+
+async def insert(directory: Directory, container: str, put_timestamp: Any, count: int, seconds: float) -> list[float]:
+    """Insert single rows for a while, as so many clients; return their latencies in seconds."""
+    database, chance = directory.container(ACCOUNT, container), random.Random()
+    until, times = time.perf_counter() + seconds, []
+
+    async def client() -> None:
+        while time.perf_counter() < until:
+            name = f"{name_of(chance.randrange(count), count)}-{chance.randrange(1 << 30)}"
+            began = time.perf_counter()
+            await directory.add_row(database, put_timestamp, row(name))
+            times.append(time.perf_counter() - began)
+
+    await asyncio.gather(*(client() for _ in range(CLIENTS)))
+    return times
+
+
+def at(times: list[float], share: float) -> float:
+    """Return a percentile in ms."""
+    return sorted(times)[min(len(times) - 1, int(len(times) * share))] * 1e3
+
+
+async def read(directory: Directory, container: str, count: int, repeats: int) -> float:
+    """Read pages of every shape; return the worst p99 in ms."""
+    worst = 0.0
+    for title, query in shapes(count, random.Random(1)).items():
+        times, items = [], 0
+        for _ in range(repeats):
+            asked = query()
+            began = time.perf_counter()
+            listing = await directory.list_container(ACCOUNT, container, asked)
+            times.append(time.perf_counter() - began)
+            items += len(listing.items)
+        worst = max(worst, at(times, 0.99))
+        print(
+            f"  {title:50} {items / repeats:7.0f} items  p50 {at(times, 0.5):7.2f}  p99 {at(times, 0.99):7.2f} ms",
+            flush=True,
+        )
+    return worst
+
+
+async def settle(cluster: Cluster, quiet_s: float = 10.0) -> None:
+    """Wait until no rows are moved any more, and replicas are equal."""
+    before, since = -1.0, time.perf_counter()
+    while time.perf_counter() - since < quiet_s or cluster.missing_replicas():
+        metrics = [cluster.metrics(device) for device in range(cluster.nodes)]
+        moved = sum(found.get("holdfast_device_split_rows_total", 0.0) for found in metrics)
+        if moved != before:
+            before, since = moved, time.perf_counter()
+        await asyncio.sleep(1.0)
+
+
+async def measure(cluster: Cluster, count: int, repeats: int, seconds: float) -> None:
+    """Build, list and insert."""
+    layout = Layout(cluster.directory)
+    config = load(cluster.directory / "cluster.toml")
+    coordination = EmbeddedCoordination(layout.coordination)
+    store = RingStore(coordination)
+    document = store.document()
+    placement = connected_placement(config, layout, store.rings_of(document))
+    placement.start()
+    await asyncio.gather(*(peer.ready(10) for peer in placement.peers.values()))
+    directory = Directory(placement, CLOCK)
+    large, empty = directory.container(ACCOUNT, "large"), directory.container(ACCOUNT, "empty")
+    made = [await directory.create(database, {}) for database in (large, empty)]
+    built_s = await build(directory, large, made[0], count)
+    print(f"built: {count:,} rows in {built_s:.0f} s, {count / built_s:,.0f} rows/s, while it was split", flush=True)
+    began = time.perf_counter()
+    await settle(cluster)
+    known = await look(placement, Named(ACCOUNT, "large"))
+    assert known is not None
+    ranges = len(known.moved or [])
+    metrics = [cluster.metrics(device) for device in range(cluster.nodes)]
+    freeze_s = max(found.get("holdfast_device_split_longest_freeze_seconds", 0) for found in metrics)
+    splits = sum(found.get("holdfast_device_container_splits_total", 0) for found in metrics)
+    moved = sum(found.get("holdfast_device_split_rows_total", 0) for found in metrics)
+    print(
+        f"{ranges} ranges after {splits:.0f} splits, {moved:,.0f} rows copied, longest freeze {freeze_s * 1e3:.0f} ms; "
+        f"quiet after another {time.perf_counter() - began:.0f} s",
+        flush=True,
+    )
+    print(f"pages of {PAGE}, one reader, {repeats} of each:", flush=True)
+    worst = await read(directory, "large", count, repeats)
+    print(f"  the worst p99: {worst:.1f} ms", flush=True)
+    rates: dict[str, list[float]] = {"empty": [], "large": []}
+    tails: dict[str, list[float]] = {"empty": [], "large": []}
+    for _ in range(5):
+        for container, put_timestamp in (("empty", made[1]), ("large", made[0])):
+            times = await insert(directory, container, put_timestamp, count, seconds)
+            rates[container].append(len(times) / seconds)
+            tails[container].append(at(times, 0.99))
+    for container, found in rates.items():
+        print(
+            f"inserts, {CLIENTS} clients, {container:6} {statistics.median(found):8.0f} rows/s  "
+            f"p99 {statistics.median(tails[container]):6.1f} ms"
+        )
+    large_rate, empty_rate = (statistics.median(rates[container]) for container in ("large", "empty"))
+    print(f"inserts into the large one: {large_rate / empty_rate:.2f} of that")
+    await placement.close()
+    coordination.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--split-rows", type=int, default=None, help="container_split_rows; default: the cluster's")
+    parser.add_argument("--repeats", type=int, default=100)
+    parser.add_argument("--seconds", type=float, default=5.0, help="of each round of inserts")
+    parser.add_argument("--directory", default=None, help="where the cluster's data go; default: a temporary one")
+    arguments = parser.parse_args()
+    parent = Path(tempfile.mkdtemp(dir=arguments.directory))
+    cluster = Cluster(parent / "data")
+    made = creation.plan(creation.Wishes(port_offset=cluster.offset))
+    if arguments.split_rows is not None:
+        storage = dataclasses.replace(made.storage, container_split_rows=arguments.split_rows)
+        made = dataclasses.replace(made, storage=storage)
+    cluster.directory.mkdir(parents=True, mode=0o700)
+    creation.create(Layout(cluster.directory), made)
+    cluster.up()
+    try:
+        uvloop.run(measure(cluster, arguments.rows, arguments.repeats, arguments.seconds))
+    finally:
+        cluster.holdfast("down", check=False)
+        shutil.rmtree(parent)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,159 @@
+"""Is the history of one name that of a register? Wing and Gong's search, with Lowe's refinements.
+
+Sources: J. Wing, C. Gong, "Testing and Verifying Concurrent Objects", JPDC 1993; G. Lowe, "Testing for
+linearizability", CCPE 2017. Linearizability is local (Herlihy and Wing), so names are checked one by one
+(P-compositionality).
+
+The search takes operations one after another, each that began before every one not yet taken ended, and keeps in mind
+which sets of taken operations with which state led nowhere. Two things keep it short: a read that agrees with the state
+is taken at once, for that can never be wrong; and a write of unknown outcome is tried only where somebody who is not
+taken yet could need what it leaves.
+"""
+
+from collections.abc import Sequence
+
+from tests.sim.history import Kind, Need, Operation, Outcome, State
+
+STEPS_LIMIT = 100_000
+
+
+class TooHard(Exception):
+    """The search was given up."""
+
+
+def is_linearizable(operations: Sequence[Operation], steps_limit: int = STEPS_LIMIT) -> bool:
+    """Tell whether `operations`, all of one name, could have happened one at a time."""
+    return _Search(operations, steps_limit).run()
+
+
+def _matters(operation: Operation) -> bool:
+    """Tell whether an operation says anything: reads of unknown outcome do not."""
+    if operation.outcome is Outcome.ABORTED:
+        return False
+    return operation.outcome is not Outcome.UNKNOWN or operation.kind in (Kind.PUT, Kind.DELETE, Kind.UPDATE)
+
+
+def applied(operation: Operation, state: State | None) -> tuple[bool, State | None]:
+    """Return whether `operation` agrees with `state`, and the state after it."""
+    if operation.kind is Kind.GET:
+        return operation.seen == state, state
+    allowed = _allowed(operation, state)
+    if operation.outcome is Outcome.REFUSED:
+        return not allowed, state
+    if not allowed:  # a write of unknown outcome that was refused has done nothing
+        return operation.outcome is Outcome.UNKNOWN, state
+    return True, _written(operation, state)
+
+
+def _allowed(operation: Operation, state: State | None) -> bool:
+    if operation.kind is Kind.UPDATE and state is None:
+        return False
+    if operation.need is Need.ABSENT:
+        return state is None
+    if operation.need is Need.VALUE:
+        return state is not None and state.data == operation.needed
+    return True
+
+
+def _written(operation: Operation, state: State | None) -> State | None:
+    if operation.kind is Kind.DELETE:
+        return None
+    if operation.kind is Kind.PUT:
+        return State(operation.value, operation.value)
+    assert state is not None
+    return State(state.data, operation.value)
+
+
+class _Search:
+    def __init__(self, operations: Sequence[Operation], steps_limit: int) -> None:
+        relevant = [operation for operation in operations if _matters(operation)]
+        self._operations = sorted(relevant, key=lambda operation: (operation.began, operation.number))
+        self._known = [operation.outcome is not Outcome.UNKNOWN for operation in self._operations]
+        self._all_known = sum(1 << index for index, known in enumerate(self._known) if known)
+        self._seen: set[tuple[int, State | None]] = set()
+        self._steps = steps_limit
+
+    def run(self) -> bool:
+        stack: list[tuple[int, State | None]] = [(0, None)]
+        while stack:
+            taken, state = self._take_reads(*stack.pop())
+            if taken & self._all_known == self._all_known:
+                return True
+            if (taken, state) in self._seen:
+                continue
+            self._seen.add((taken, state))
+            self._steps -= 1
+            if self._steps < 0:
+                raise TooHard(f"{len(self._operations)} operations")
+            stack += self._next(taken, state)
+        return False
+
+    def _candidates(self, taken: int) -> list[int]:
+        """Return those that may come next: they began before every known one that is not taken has ended."""
+        found: list[int] = []
+        bound = float("inf")
+        for index, operation in enumerate(self._operations):
+            if taken >> index & 1:
+                continue
+            if operation.began > bound:
+                break
+            found.append(index)
+            if self._known[index]:
+                bound = min(bound, operation.ended)
+        return [index for index in found if self._operations[index].began <= bound]
+
+    def _take_reads(self, taken: int, state: State | None) -> tuple[int, State | None]:
+        """Take all that agree with the state and have written nothing. (A deletion of nothing may be needed later.)"""
+        again = True
+        while again:
+            again = False
+            for index in self._candidates(taken):
+                operation = self._operations[index]
+                if _has_only_looked(operation) and applied(operation, state)[0]:
+                    taken |= 1 << index
+                    again = True
+        return taken, state
+
+    def _next(self, taken: int, state: State | None) -> list[tuple[int, State | None]]:
+        found: list[tuple[int, State | None]] = []
+        tried: set[State | None] = set()  # that a write of unknown outcome leaves: those that leave the same are alike
+        for index in self._candidates(taken):
+            operation = self._operations[index]
+            agrees, after = applied(operation, state)
+            if not agrees:
+                continue
+            if self._known[index]:
+                found.append((taken | 1 << index, after))
+            elif after != state and after not in tried and self._is_needed(taken, after):
+                tried.add(after)
+                found.append((taken | 1 << index, after))
+        found.reverse()  # the stack: those that began first are tried first
+        return found
+
+    def _is_needed(self, taken: int, after: State | None) -> bool:
+        """Tell whether someone who is not taken could need what leaves `after`."""
+        for index, operation in enumerate(self._operations):
+            if taken >> index & 1:
+                continue
+            if _depends(operation) or (operation.kind is Kind.GET and _is_part(operation.seen, after)):
+                return True
+        return False
+
+
+def _has_only_looked(operation: Operation) -> bool:
+    """Tell whether an operation of known outcome has changed nothing, whenever it was."""
+    return operation.outcome is Outcome.REFUSED or (
+        operation.kind is Kind.GET and operation.outcome is Outcome.OK
+    )
+
+
+def _depends(operation: Operation) -> bool:
+    """Tell whether what a write does depends on the state before it."""
+    return operation.need is not Need.NOTHING or operation.kind is Kind.UPDATE
+
+
+def _is_part(seen: State | None, after: State | None) -> bool:
+    """Tell whether one could see `seen` only because `after` was."""
+    if seen is None or after is None:
+        return seen is after
+    return seen.data == after.data or seen.meta == after.meta

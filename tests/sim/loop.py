@@ -1,0 +1,161 @@
+"""An asyncio event loop whose time is a number: when nothing is ready it jumps to the next timer.
+
+No clock, thread, signal or socket is asked, so what runs when depends on the program alone. Callbacks run in the
+order in which they became ready, timers of the same moment in the order in which they were set. Each turn of the
+loop takes TURN_S, so that a program that polls does not stop time.
+
+A callback belongs to the simulated process (`process.current`) in whose context it was scheduled. Those of a process
+that is stopped wait until it goes on, those of one that was killed never run: no `finally`, no farewell.
+"""
+
+import asyncio
+import heapq
+import itertools
+from collections import deque
+from collections.abc import Callable
+from contextvars import Context
+from typing import Any
+
+from tests.sim.process import PROCESS, ProcessKilled
+
+TURN_S = 1e-6
+RESOLUTION_S = 1e-9
+
+
+class Deadlock(Exception):
+    """Nothing is ready, no timer is set, and what is awaited has not ended."""
+
+
+class OutOfTime(Exception):
+    """The simulation runs for longer than it may: something waits for ever, or goes in circles."""
+
+
+class SimulatedLoop(asyncio.BaseEventLoop):
+    """loop.run_until_complete(main()), as any loop."""
+
+    def __init__(self, time_limit_s: float = 3600.0, callbacks_limit: int = 20_000_000) -> None:
+        super().__init__()
+        self._now = 0.0
+        self._ready: deque[asyncio.Handle] = deque()
+        self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
+        self._sequence = itertools.count()
+        self._time_limit_s = time_limit_s
+        self._callbacks_limit = callbacks_limit
+        self._executors: dict[Any, float] = {}  # executor -> when it is idle again
+        self.callback_count = 0
+        self.errors: list[str] = []  # what callbacks and forgotten tasks raised
+        self.set_exception_handler(self._note_error)
+
+    def time(self) -> float:
+        """Return how many seconds have passed since the beginning."""
+        return self._now
+
+    # scheduling: as BaseEventLoop's, without what it checks and measures
+
+    def call_soon(  # type: ignore[override]
+        self, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> asyncio.Handle:
+        """Call back in the next turn."""
+        handle = asyncio.Handle(callback, args, self, context)
+        self._ready.append(handle)
+        return handle
+
+    def call_soon_threadsafe(  # type: ignore[override]
+        self, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> asyncio.Handle:
+        """The same: there are no threads."""
+        return self.call_soon(callback, *args, context=context)
+
+    def call_later(  # type: ignore[override]
+        self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        """Call back after `delay` seconds."""
+        return self.call_at(self._now + delay, callback, *args, context=context)
+
+    def call_at(  # type: ignore[override]
+        self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        """Call back at `when`."""
+        handle = asyncio.TimerHandle(when, callback, args, self, context)
+        heapq.heappush(self._timers, (when, next(self._sequence), handle))
+        return handle
+
+    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
+        """Do nothing: it is dropped when its time comes."""
+
+    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> "asyncio.Future[Any]":  # type: ignore[override]
+        """Call `func` here, a moment later; calls of one executor come one after the other.
+
+        What the simulator runs takes its threads from `tests.sim.threads`; this is for what does not.
+        """
+        future = self.create_future()
+
+        def call() -> None:
+            if future.cancelled():
+                return
+            try:
+                future.set_result(func(*args))
+            except Exception as error:
+                future.set_exception(error)
+
+        at = max(self._now, self._executors.get(executor, 0.0)) + 1e-4
+        self._executors[executor] = at
+        self.call_at(at, call)
+        return future
+
+    # running
+
+    def _run_once(self) -> None:
+        """Run what is ready; when nothing is, go on to the next timer first."""
+        self._now += TURN_S
+        ready = self._ready
+        if not ready:
+            self._jump()
+        self._take_due()
+        count = len(ready)
+        self.callback_count += count
+        if self._now > self._time_limit_s or self.callback_count > self._callbacks_limit:
+            raise OutOfTime(f"after {self._now:.1f} s and {self.callback_count} callbacks")
+        for _ in range(count):
+            handle = ready.popleft()
+            if handle._cancelled:
+                continue
+            process = handle._context.get(PROCESS)  # type: ignore[attr-defined]
+            if process is None or process.running:
+                handle._run()
+            else:
+                process.hold(handle)
+
+    def _jump(self) -> None:
+        timers = self._timers
+        while timers and timers[0][2]._cancelled:
+            heapq.heappop(timers)
+        if timers:
+            self._now = max(self._now, timers[0][0])
+        elif not self._stopping:  # type: ignore[attr-defined]
+            raise Deadlock(f"at {self._now:.6f} s")
+
+    def _take_due(self) -> None:
+        timers, until = self._timers, self._now + RESOLUTION_S
+        while timers and timers[0][0] <= until:
+            handle = heapq.heappop(timers)[2]
+            if not handle._cancelled:
+                self._ready.append(handle)
+
+    def _note_error(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        if isinstance(error, ProcessKilled):
+            return
+        self.errors.append(f"{context['message']}: {error!r}")
+
+    def _process_events(self, event_list: Any) -> None:  # pragma: no cover
+        raise NotImplementedError
+
+    def _write_to_self(self) -> None:
+        """Do nothing: nobody sleeps."""
+
+    def close(self) -> None:
+        """Forget what was scheduled."""
+        self._ready.clear()
+        self._timers.clear()
+        super().close()

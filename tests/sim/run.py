@@ -1,0 +1,171 @@
+"""One simulation: a seed in, a verdict out.
+
+The phases: a new cluster; clients and faults at the same time; faults end, everything is started again, and once more
+after a power cut of everything; quiet; then the checkers look at the history and at what is on the disks.
+"""
+
+import asyncio
+import gc
+import os
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.sim import containers, linearizable, listing
+from tests.sim.chance import Chance
+from tests.sim.convergence import Convergence
+from tests.sim.faults import Nemesis
+from tests.sim.history import History, Operation
+from tests.sim.loop import Deadlock, OutOfTime, SimulatedLoop
+from tests.sim.sealing import seal
+from tests.sim.trace import Trace
+from tests.sim.workload import Workload
+from tests.sim.world import EPOCH_US, World, shape_of
+
+FAULTS_S = 25.0
+CLIENTS = 5
+QUIET_S = 600.0  # in which everything must find its place
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What came of a seed."""
+
+    seed: int
+    violations: list[str] = field(default_factory=list)
+    report: str = ""  # for people, when something is wrong
+    digest: int = 0  # of all events
+    virtual_s: float = 0.0
+    cpu_s: float = 0.0
+    operation_count: int = 0
+    done_count: int = 0  # operations that were answered
+    fault_count: int = 0
+    faults: tuple[str, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        """Tell whether nothing is wrong."""
+        return not self.violations
+
+
+class Simulation:
+    """Of one seed."""
+
+    def __init__(self, seed: int, directory: Path) -> None:
+        self.seed = seed
+        self._directory = directory
+        self.verdict = Verdict(seed)
+        self._world: World | None = None
+        self._load: Workload | None = None
+
+    def run(self) -> Verdict:
+        """Run it to its end."""
+        began = time.process_time()
+        loop = SimulatedLoop()
+        asyncio.set_event_loop(loop)
+        try:
+            loop.run_until_complete(self._play(loop))
+        except (Deadlock, OutOfTime, TimeoutError) as error:
+            self.verdict.violations.append(f"{type(error).__name__}: {error}")
+        self._judge(loop)
+        self.verdict.cpu_s = time.process_time() - began
+        return self.verdict
+
+    async def _play(self, loop: SimulatedLoop) -> None:
+        chance = Chance(self.seed)
+        seal(chance, loop.time, EPOCH_US)
+        shape = shape_of(self.seed, chance.stream("shape"))
+        world = self._world = World(chance, self._directory, shape)
+        capture_logs(world.trace)
+        load = self._load = Workload(world, History(), names=shape.names)
+        nemesis = Nemesis(world, changes_rings=self.seed % 3 == 0)
+        await world.start()
+        await load.prepare()
+        working = loop.create_task(load.run(CLIENTS))
+        breaking = loop.create_task(nemesis.run(FAULTS_S))
+        await breaking
+        await asyncio.sleep(2.0)
+        load.done = True
+        await working
+        await nemesis.heal()
+        await load.look()
+        await self._lose_all_power(world, nemesis)
+        await load.look()
+        wrong = await Convergence(world).reached(QUIET_S)
+        self.verdict.violations += [f"not converged: {text}" for text in wrong[:10]]
+        self.verdict.violations += await load.compare()
+        self.verdict.faults = tuple(nemesis.done)
+        self.verdict.fault_count = len(nemesis.done)
+
+    async def _lose_all_power(self, world: World, nemesis: Nemesis) -> None:
+        """Cut the power of everything at once, and start it again."""
+        if world.chance.stream("end").random() < 0.6:
+            world.trace.note("NEMESIS power lost everywhere")
+            for host in world.hosts:
+                host.kill(power_lost=True)
+            await asyncio.sleep(0.5)
+        await nemesis.heal()
+
+    def _judge(self, loop: SimulatedLoop) -> None:
+        verdict, load, world = self.verdict, self._load, self._world
+        verdict.virtual_s = loop.time()
+        if load is None or world is None:
+            return
+        verdict.digest = world.trace.digest
+        operations = load.history.operations
+        verdict.operation_count = len(operations)
+        verdict.done_count = sum(operation.ended < float("inf") for operation in operations)
+        suspects: list[tuple[str, str]] = []
+        for container, name in load.history.names():
+            if container != load.brief and (wrong := _register(load.history.of(container, name))):
+                verdict.violations.append(f"{container}/{name} {wrong}")
+                suspects.append((container, name))
+        for container in load.containers:
+            of_container = [found for found in operations if found.container == container]
+            verdict.violations += listing.violations(of_container, load.etags)
+        brief = [found for found in operations if found.container == load.brief]
+        verdict.violations += containers.violations(brief)
+        verdict.violations += [f"damaged: {text}" for text in load.damages]
+        verdict.violations += [f"unexpected: {text}" for text in load.unexpected]
+        verdict.violations += [f"callback: {text}" for text in loop.errors if "never retrieved" not in text]
+        if verdict.violations:
+            verdict.report = self._report(world, load, suspects)
+
+    def _report(self, world: World, load: Workload, suspects: list[tuple[str, str]]) -> str:
+        lines = [f"seed {self.seed}: {len(self.verdict.violations)} violations", *self.verdict.violations[:20], ""]
+        for container, name in suspects or load.history.names():
+            lines.append(f"operations on {container}/{name}:")
+            lines += [operation.render() for operation in load.history.of(container, name)]
+        lines += ["", "last events:", *world.trace.tail(300)]
+        lines += ["", f"replay: make sim SEED={self.seed}"]
+        return "\n".join(lines)
+
+
+def _register(operations: list[Operation]) -> str:
+    """Return what is wrong with the history of a name."""
+    try:
+        return "" if linearizable.is_linearizable(operations) else "is not linearizable"
+    except linearizable.TooHard as error:
+        return f"could not be shown to be linearizable: {error}"
+
+
+def capture_logs(trace: Trace) -> None:
+    """Have the daemons' logs go into the trace."""
+    from cluster.telemetry import log
+
+    log.configure("info", "logfmt")
+    log._process_sink.stream = trace  # type: ignore[assignment]
+
+
+def simulate(seed: int) -> Verdict:
+    """Run one seed in this process, which is good for nothing else afterwards. See `tests.sim.runner`."""
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    gc.collect()
+    gc.freeze()
+    with tempfile.TemporaryDirectory(prefix="holdfast-sim-", dir=memory) as directory:
+        os.chdir(directory)  # so that paths are the same in every run
+        try:
+            return Simulation(seed, Path("cluster")).run()
+        finally:
+            os.chdir("/")
