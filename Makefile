@@ -75,7 +75,7 @@ functional: $(INSTALLED_TEST)
 ROUNDS ?=
 faults: $(INSTALLED_TEST)
 	HOLDFAST_TEST_LONG=1 HOLDFAST_TEST_ROUNDS=$(or $(ROUNDS),20) HOLDFAST_TEST_LOAD_S=15 \
-		$(BIN)/pytest --timeout 3600 $(or $(TEST),tests/faults)
+		$(BIN)/pytest --timeout 3600 $(or $(TEST),tests/faults tests/functional)
 
 # make sim SEEDS=2000 JOBS=2; make sim SEED=7: one of them again, with its trace (docs/simulator.md)
 SEEDS ?= 200

@@ -64,7 +64,7 @@ class Recovery:
             if end is None:
                 end = position_of(segment, walk.offset if known else walk.limit)
                 if known and not sealed:
-                    self._cut(segment, walk.offset)
+                    self._cut(segment, walk)
             if known:
                 first = header.first_sequence if header is not None else 0
                 return End(end, max(walk.sequence + 1, first) + gap)
@@ -134,11 +134,19 @@ class Recovery:
             return None
         return header
 
-    def _cut(self, segment: int, size: int) -> None:
-        """Remove what is torn, and zeros written ahead, before the next segment names this end."""
+    def _cut(self, segment: int, walk: Walk) -> None:
+        """Remove what is torn, and zeros written ahead, before the next segment names this end; make the rest durable.
+
+        An fdatasync that fails leaves pages that count as clean and are not on the device. A process that begins anew
+        finds them in the page cache, and no sync writes them. So the last batch is written once more: what is before
+        it was synced before it was written.
+        """
         with self._opened(segment) as fd:
-            if self._disk.size(fd) != size:
-                self._disk.truncate(fd, size)
+            if self._disk.size(fd) != walk.offset:
+                self._disk.truncate(fd, walk.offset)
+            begin = walk.batch_offset
+            if begin < walk.offset:
+                write_fully(self._disk, fd, [read_fully(self._disk, fd, begin, walk.offset - begin)], begin)
             self._disk.fsync(fd)
 
     def _check_joint(self, segment: int) -> Damage | None:

@@ -55,6 +55,7 @@ class Walk:
     payloads: bool = False  # verify and return payloads
     offset: int = SEGMENT_HEADER_SIZE  # after the walk: where the records end
     sequence: int = -1  # of the last valid record; -1: none yet
+    batch_offset: int = SEGMENT_HEADER_SIZE  # where the batch of the last valid record begins
     _unknown: int = 0  # sequences that may lie in the damage before `offset`
 
     def __iter__(self) -> Iterator[Record | Damage]:
@@ -112,6 +113,7 @@ class Walk:
             if not records.payload_matches(header, view):
                 return "payload checksum"
             payload = view if self.payloads else b""
+        self.batch_offset = header.batch_offset
         end = offset + records.size_of(header.metadata_length, header.payload_length)
         return Record(
             self._position(offset),

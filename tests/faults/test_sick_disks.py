@@ -95,6 +95,7 @@ def test_a_disk_fails_and_comes_back_and_nobody_notices(cluster: Cluster, hardwa
     finished(load)
 
 
+@pytest.mark.long
 def test_a_disk_that_hangs_at_the_start_does_not_keep_the_others_from_starting(
     cluster: Cluster, hardware: SickHardware
 ) -> None:
@@ -137,6 +138,7 @@ def _mountable() -> bool:
     return os.geteuid() == 0 and Path("/dev/loop-control").exists() and shutil.which("mkfs.ext4") is not None
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not _mountable(), reason="mounts file systems")
 def test_a_file_system_goes_read_only_vanishes_and_is_replaced(cluster: Cluster, tmp_path: Path) -> None:
     """In the end by an empty one, as an operator replaces a disk: nothing else is to be done."""

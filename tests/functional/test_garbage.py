@@ -28,6 +28,9 @@ PATIENCE_S = 4 * AGE_S
 LARGE = bytes(3 << 20)
 
 
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]  # the least reclaim age is a minute
+
+
 @pytest.fixture(scope="module")
 def clearing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Return a cluster that gives things up early."""

@@ -81,6 +81,7 @@ def test_a_disk_is_replaced_by_an_empty_one(cluster: Cluster) -> None:
     assert cluster.status()["state"] == "healthy"
 
 
+@pytest.mark.long
 def test_a_disk_is_replaced_by_an_older_copy(cluster: Cluster) -> None:
     cluster.holdfast("node", "stop", "1")
     copy = cluster.directory.parent / "copy"
@@ -91,6 +92,7 @@ def test_a_disk_is_replaced_by_an_older_copy(cluster: Cluster) -> None:
     check_without_each(cluster)
 
 
+@pytest.mark.long
 def test_a_healthy_device_that_is_killed_is_not_rebuilt(cluster: Cluster) -> None:
     cluster.holdfast("node", "kill", "3")
     cluster.holdfast("node", "start", "3")
@@ -98,6 +100,7 @@ def test_a_healthy_device_that_is_killed_is_not_rebuilt(cluster: Cluster) -> Non
     assert "nothing to accept" in cluster.holdfast("device", "accept-loss", "3", "--yes")
 
 
+@pytest.mark.long
 def test_a_loss_is_accepted_by_an_operator_when_others_are_gone(cluster: Cluster) -> None:
     cluster.await_connected()
     cluster.holdfast("node", "stop", "0")

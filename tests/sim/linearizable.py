@@ -7,14 +7,15 @@ linearizability", CCPE 2017. Linearizability is local (Herlihy and Wing), so nam
 The search takes operations one after another, each that began before every one not yet taken ended, and keeps in mind
 which sets of taken operations with which state led nowhere. Two things keep it short: a read that agrees with the state
 is taken at once, for that can never be wrong; and a write of unknown outcome is tried only where somebody who is not
-taken yet could need what it leaves.
+taken yet needs what it leaves. At first that is somebody who cannot go before it; only when this leads nowhere is
+everybody looked at who could possibly come to need it, through other writes of unknown outcome.
 """
 
 from collections.abc import Sequence
 
 from tests.sim.history import Kind, Need, Operation, Outcome, State
 
-STEPS_LIMIT = 100_000
+STEPS_LIMIT = 50_000
 
 
 class TooHard(Exception):
@@ -22,8 +23,10 @@ class TooHard(Exception):
 
 
 def is_linearizable(operations: Sequence[Operation], steps_limit: int = STEPS_LIMIT) -> bool:
-    """Tell whether `operations`, all of one name, could have happened one at a time."""
-    return _Search(operations, steps_limit).run()
+    """Tell whether `operations`, all of one name, could have happened one at a time. Raise TooHard."""
+    if _Search(operations, steps_limit, wide=False).run():
+        return True
+    return _Search(operations, steps_limit, wide=True).run()
 
 
 def _matters(operation: Operation) -> bool:
@@ -65,7 +68,8 @@ def _written(operation: Operation, state: State | None) -> State | None:
 
 
 class _Search:
-    def __init__(self, operations: Sequence[Operation], steps_limit: int) -> None:
+    def __init__(self, operations: Sequence[Operation], steps_limit: int, wide: bool) -> None:
+        self._wide = wide
         relevant = [operation for operation in operations if _matters(operation)]
         self._operations = sorted(relevant, key=lambda operation: (operation.began, operation.number))
         self._known = [operation.outcome is not Outcome.UNKNOWN for operation in self._operations]
@@ -124,20 +128,28 @@ class _Search:
                 continue
             if self._known[index]:
                 found.append((taken | 1 << index, after))
-            elif after != state and after not in tried and self._is_needed(taken, after):
+            elif after != state and after not in tried and self._is_needed(taken, state, after):
                 tried.add(after)
                 found.append((taken | 1 << index, after))
         found.reverse()  # the stack: those that began first are tried first
         return found
 
-    def _is_needed(self, taken: int, after: State | None) -> bool:
+    def _is_needed(self, taken: int, state: State | None, after: State | None) -> bool:
         """Tell whether someone who is not taken could need what leaves `after`."""
-        for index, operation in enumerate(self._operations):
-            if taken >> index & 1:
-                continue
-            if _depends(operation) or (operation.kind is Kind.GET and _is_part(operation.seen, after)):
-                return True
-        return False
+        left = [found for index, found in enumerate(self._operations) if not taken >> index & 1]
+        if self._wide:
+            return any(_depends(found) or (found.kind is Kind.GET and _is_part(found.seen, after)) for found in left)
+        seen = {value for found in left if found.seen is not None for value in found.seen}
+        return any(_waits(found, state, after, seen) for found in left)
+
+
+def _waits(operation: Operation, state: State | None, after: State | None, seen: set[str]) -> bool:
+    """Tell whether an operation cannot come now, and could after `after`; of those in doubt one that was seen."""
+    if operation.kind is Kind.GET:
+        return _is_part(operation.seen, after)
+    if operation.outcome is Outcome.UNKNOWN:
+        return operation.value in seen and not _allowed(operation, state) and _allowed(operation, after)
+    return _depends(operation) and not applied(operation, state)[0] and applied(operation, after)[0]
 
 
 def _has_only_looked(operation: Operation) -> bool:

@@ -249,12 +249,16 @@ class Client:
             return  # the parts of an object that was replaced while it was read are gone
         elif isinstance(error, ContainerNotEmpty):
             operation.ended, operation.outcome = now, Outcome.REFUSED
-        elif isinstance(error, NoSuchContainer) and operation.container == self._load.brief:
-            return
-        elif isinstance(error, OutOfSpace) and self._world.had_full_disks:
-            return
-        elif not isinstance(error, Unavailable | NoSuchUpload):
+        elif not self._may_be(error, operation):
             self._load.unexpected.append(f"{operation}")
+
+    def _may_be(self, error: Exception, operation: Operation) -> bool:
+        """Tell whether a client may be answered so; what came of a write is not known then."""
+        if isinstance(error, NoSuchContainer):
+            return operation.container == self._load.brief
+        if isinstance(error, OutOfSpace):
+            return self._world.had_full_disks
+        return isinstance(error, Unavailable | NoSuchUpload)
 
     def _begin(self, kind: Kind, container: str, name: str) -> Operation:
         return self._load.history.begin(self._name, kind, container, name, self._world.loop.time())
