@@ -6,6 +6,7 @@ it is adopted: its identity and every block are verified, and its version goes t
 admission as any other, so it never replaces something newer.
 """
 
+import asyncio
 from collections.abc import Callable
 
 from cluster.telemetry.log import get_logger
@@ -19,6 +20,7 @@ from storage.blobs.index import BlobIndex
 from storage.disk import Disk, read_fully
 
 _PIECE_SIZE = 8 * BLOCK_SIZE
+_WAITS = 8  # for writes of a name, which may follow each other without end
 
 log = get_logger("storage.blobs")
 
@@ -80,14 +82,18 @@ class Sweep:
             await self._look_at(data_id, identity)
 
     async def _look_at(self, data_id: bytes, identity: FileIdentity | None) -> None:
-        # from here to the decision nothing is awaited: an upload's file is in use, or in the index, or neither
         if data_id in self._in_use():
             return
         if identity is None:  # damaged, or the file system has no attributes: somebody may refer to it
             self.unreadable += 1
             return
         _type, _flags, _, key, timestamp, _size = record.decode_identity(identity.metadata)
-        if self._index.data_id(key) == data_id or self._commits.pending(key) is not None:
+        for _ in range(_WAITS):  # for the record of this file, maybe, or of one that has replaced it
+            if (pending := self._commits.pending(key)) is not None:
+                await asyncio.gather(pending, return_exceptions=True)
+        # from here to the decision nothing is awaited: an upload's file is in use, or in the index, or neither
+        in_use = data_id in self._in_use() or self._index.data_id(key) == data_id
+        if in_use or self._commits.pending(key) is not None:
             return
         if not self._adopt or (
             self._index.timestamp(key) is not None and self._index.timestamp(key) >= timestamp

@@ -229,6 +229,7 @@ class Shape:
     proxy_count: int = 2
     delay_s: float = 0.0003  # of the network, each way; the slower it is, the more happens at once
     sync_s: float = 0.0002  # of a disk
+    reclaim_age_s: float = 86400.0  # of tombstones
     split_rows: int = 0  # of a container, which has more ranges the smaller this is
     names: tuple[str, ...] = ("a", "b", "d/1", "d/2")  # of objects, in each container
 
@@ -242,6 +243,7 @@ def shape_of(seed: int, chance: random.Random) -> Shape:
         chance.choice([3, 4, 4, 5]),
         delay_s=chance.choice([0.0003, 0.002, 0.01]),
         sync_s=chance.choice([0.0002, 0.002, 0.01]),
+        reclaim_age_s=chance.choice([86400.0, 16.0]),  # the latter: a pass every two seconds
     )
     return dataclasses.replace(shape, split_rows=8, names=WIDE) if seed % 5 == 4 else shape
 
@@ -266,6 +268,9 @@ class World:
                 segment_bytes=MiB,
                 replication_interval_s=5.0,
                 rebalance_bytes_per_s=0,
+                upload_ttl_s=60.0,
+                reclaim_age_s=shape.reclaim_age_s,
+                orphan_grace_s=60.0,
                 container_split_rows=shape.split_rows,
             ),
             ring=RingConfig(part_power=PART_POWER, replicas=REPLICAS),
