@@ -9,7 +9,10 @@ from tests.sim.world import DeviceHost, Host, World
 
 
 class Nemesis:
-    """Breaks one thing at a time, for a while; sometimes the next before the last is whole."""
+    """Breaks one thing at a time, for a while; sometimes the next before the last is whole.
+
+    Every seed has a crash of a device and a partition of the network at least.
+    """
 
     def __init__(self, world: World, changes_rings: bool) -> None:
         self._world = world
@@ -46,13 +49,20 @@ class Nemesis:
             (self._wipe, 0.4),
             (self._flip, 0.7),
         ]
+        missing = [
+            [self._kill_device, self._cut_power, self._cut_power_midway],
+            [self._isolate, self._split, self._half, self._one_way],
+        ]
         while world.loop.time() < end:
             await asyncio.sleep(chance.uniform(0.1, 1.5))
             fault = chance.choices([fault for fault, _ in faults], [weight for _, weight in faults])[0]
+            missing = [kinds for kinds in missing if fault not in kinds]
             if chance.random() < 0.4:
                 world.background(self._guarded(fault))
             else:
                 await self._guarded(fault)
+        for kinds in missing:  # each seed has a crash and a partition
+            await self._guarded(chance.choice(kinds))
 
     async def _change_rings(self, duration_s: float) -> None:
         await asyncio.sleep(self._chance.uniform(0, duration_s / 2))
