@@ -24,6 +24,7 @@ as too old leave it in doubt, as lost answers do; it is begun again, whole, unde
 """
 
 import asyncio
+import random
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -34,7 +35,7 @@ from proxy.http.message import Buffer
 from proxy.objects.changes import Base, Change, Prepared, Put, Restamp, Rewrite, Tombstone
 from proxy.objects.decision import Fate, Tries, fate
 from proxy.objects.errors import NameContended, OutOfSpace, Unavailable
-from proxy.objects.patience import Patience
+from proxy.objects.patience import CONTENTION_S, Patience
 from proxy.objects.rounds import (
     CALL_TIMEOUT_S,
     READ_TRIES,
@@ -61,7 +62,7 @@ from storage.rings.document import OBJECT, Stage
 TRIES = 12  # of a read whose version others keep replacing
 READ_TIMEOUT_S = 5.0
 PROMISE_WAIT_S = 0.01  # for a write that a reader has met between its two phases
-CONTENDED_READS = 4  # after so many, it has most likely lost its writer
+CONTENDED_READS = 16  # after so many, it has most likely lost its writer
 
 Condition = Callable[[Version | None], None]  # raises what the client is told when the current version is not as wanted
 Outcome = tuple[Timestamp, Version | None]  # of a write: its version, and the one that it replaced
@@ -298,6 +299,7 @@ class Register:
 
     async def _read_by(self, replicas: Replicas, key: bytes, ask: "Ask") -> "_Found":
         tries_left, contended_count = READ_TRIES, 0
+        give_up_at = asyncio.get_running_loop().time() + CONTENTION_S
         while True:
             tries_left -= 1
             verdict, current = await self._ask_quorum(replicas, key, ask)
@@ -312,7 +314,8 @@ class Register:
                     raise
                 if verdict.without is not None:
                     return _Found(replicas, verdict.without, [])
-                if isinstance(error.__cause__, Superseded) and contended_count < TRIES:
+                overtaken = isinstance(error.__cause__, Superseded)
+                if overtaken and asyncio.get_running_loop().time() < give_up_at:
                     contended_count += 1
                     await self._let_pass(replicas, key, contended_count, error.__cause__.timestamp)
                 elif tries_left <= 0:
@@ -321,7 +324,7 @@ class Register:
     async def _let_pass(self, replicas: Replicas, key: bytes, count: int, floor: Timestamp) -> None:
         """Wait for writers that keep what we have found from a quorum; if they seem to be gone, bring it past them."""
         if count % CONTENDED_READS:
-            await asyncio.sleep(PROMISE_WAIT_S)
+            await asyncio.sleep(PROMISE_WAIT_S * random.uniform(0.5, 1.5))
         else:
             await self._bring_up(replicas, key, floor)
 
