@@ -648,6 +648,10 @@ class LoopbackCluster:
         """Yield all connections to a device."""
         return (peer for peer in self._peers if peer.device_id == device_id)
 
+    async def quiet(self) -> None:
+        """Wait until every replica has answered, and not only a quorum."""
+        await until(lambda: not any(peer.busy for peer in self._peers))
+
     # faults
 
     def take_down(self, *devices: LoopbackDevice) -> None:

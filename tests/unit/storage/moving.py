@@ -156,6 +156,7 @@ async def fill(cluster: MovingCluster, service: ObjectService | None = None) -> 
             stored[f"{container}/o{index}"] = data
         await service.delete_object(ObjectName(ACCOUNT, container, "o5"))
         del stored[f"{container}/o5"]
+    await cluster.quiet()
     for device in cluster.devices:  # all rows are there: their proxies said so
         device.blobs.confirm_rows(device.blobs.unlisted(-10.0)[0])
     return stored
