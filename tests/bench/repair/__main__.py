@@ -30,7 +30,7 @@ NODES, LOST = 4, 3
 SMALL_BYTES, LARGE_BYTES = 4 * KiB, 16 * MiB
 LIMIT = 3.0  # times the quiet p99 that clients may wait while a device is made whole
 _BUCKET = "filled"
-_PAUSE_S = 0.25
+_LOOK_S = 3.0  # between looks at how far it is: each costs half a second of CPU, which clients feel
 _PATIENCE_S = 3600.0
 _PARTITIONS_PER_MESSAGE = 64
 _NEARLY_ALL = 0.995  # what clients write meanwhile is copied too, one by one, for as long as they do
@@ -149,7 +149,7 @@ def _await_calm(cluster: Cluster, progress: Progress) -> None:
     deadline = time.monotonic() + _PATIENCE_S
     while cluster.missing_replicas():
         assert time.monotonic() < deadline, cluster.status()
-        time.sleep(1)
+        time.sleep(_LOOK_S)
 
 
 def _await_whole(cluster: Cluster, progress: Progress) -> Course:
@@ -157,7 +157,7 @@ def _await_whole(cluster: Cluster, progress: Progress) -> Course:
     course: Course = []
     begin = time.monotonic()
     while time.monotonic() - begin < _PATIENCE_S:
-        time.sleep(_PAUSE_S)
+        time.sleep(_LOOK_S)
         metrics, health = cluster.metrics(LOST), _health(cluster)
         if not metrics or not health:
             continue

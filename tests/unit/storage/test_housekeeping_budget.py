@@ -14,9 +14,9 @@ QUIET = Steering(floor=1 * MiB, ceiling=100 * MiB, rate=10 * MiB, quiet_s=0.010)
 
 
 def test_the_rate_falls_at_once_when_clients_wait_and_rises_slowly_when_they_do_not() -> None:
-    slow = steer(QUIET, 0.021, copying=True, clients=True)
+    slow = steer(QUIET, QUIET.tolerated_s * 1.01, copying=True, clients=True)
     assert slow.rate < 0.7 * QUIET.rate
-    fine = steer(QUIET, 0.019, copying=True, clients=True)
+    fine = steer(QUIET, QUIET.tolerated_s * 0.99, copying=True, clients=True)
     assert QUIET.rate < fine.rate <= 1.2 * QUIET.rate
 
 
