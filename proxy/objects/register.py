@@ -314,10 +314,10 @@ class Register:
                     raise
                 if verdict.without is not None:
                     return _Found(replicas, verdict.without, [])
-                overtaken = isinstance(error.__cause__, Superseded)
-                if overtaken and asyncio.get_running_loop().time() < give_up_at:
+                overtaken = error.__cause__
+                if isinstance(overtaken, Superseded) and asyncio.get_running_loop().time() < give_up_at:
                     contended_count += 1
-                    await self._let_pass(replicas, key, contended_count, error.__cause__.timestamp)
+                    await self._let_pass(replicas, key, contended_count, overtaken.timestamp)
                 elif tries_left <= 0:
                     raise
 
