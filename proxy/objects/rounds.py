@@ -143,7 +143,7 @@ class WriteRound:
         hidden = self._hidden()
         if self._read_quorum is not None and not hidden and len(self.replies) + len(failures) < self._asked:
             return  # who is still to answer may have taken it
-        clean = hidden or (not self.replies and all(isinstance(error, RemoteError) for error in failures.values()))
+        clean = hidden or (not self.replies and all(map(_has_not_taken_it, failures.values())))
         if self._overtaken:
             newest = max(error.detail for error in self._overtaken.values())
             self.done.set_exception(Superseded(newest, clean, asked=all(map(_has_looked, failures.values()))))
@@ -172,6 +172,14 @@ class WriteRound:
             if code in codes:
                 return Refused(code) if code is not Refusal.STALE_RINGS else StaleRings(floor_of(failures.values()))
         return QuorumNotReached(self._tally.needed, self._tally.durable_count, failures)
+
+
+_TURNED_DOWN = frozenset((Refusal.SUPERSEDED, Refusal.PROMISED, Refusal.BUSY, Refusal.STALE_RINGS, Refusal.REBUILDING))
+
+
+def _has_not_taken_it(error: BaseException) -> bool:
+    """Tell whether a replica turned a write down. One whose disk has failed may have it all the same."""
+    return isinstance(error, RemoteError) and error.code in _TURNED_DOWN
 
 
 def _has_looked(error: BaseException) -> bool:
