@@ -19,7 +19,7 @@ from storage.blobs.reader import FileReader
 from storage.blobs.reads import GetAnswer
 from storage.blobs.upload import Read
 from storage.client import Placement
-from storage.messages import COPY_ALONE, BlobCopyMany, BlobGet, Operation, Refusal, Version, parse
+from storage.messages import COPY_ALONE, NEWER, BlobCopyMany, BlobGet, Operation, Refusal, Version, parse
 
 FETCH_TIMEOUT_S = 30.0
 LISTED_AFTER_S = 120.0  # a version that is fetched: by then those that took its write have seen to its row
@@ -240,7 +240,7 @@ class Copies:
         try:
             await work
         except RemoteError as error:
-            if error.code in (Refusal.NOT_FOUND, Refusal.SUPERSEDED):
+            if error.code == Refusal.NOT_FOUND or error.code in NEWER:
                 fetched.overtaken_count += 1
             else:
                 fetched.failures.append((listed[0], error))

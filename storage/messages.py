@@ -29,7 +29,7 @@ class Operation(IntEnum):
     BLOB_HEAD = 7  # (key,) -> Version | None
     BLOB_GET = 8  # BlobGet -> Version | None, and the bytes: payload up to INLINE_LIMIT, else streamed
     BLOB_UPDATE = 9  # BlobUpdate -> (). New metadata over the data of a known version
-    BLOB_FETCH = 12  # BlobFetch -> (). Pull one version over from another device (read repair)
+    BLOB_FETCH = 12  # BlobFetch -> (). Pull one version over from another device
     ROWS_CONFIRM = 13  # ((key, timestamp), …) -> (). Their rows are on a quorum of the container
     BLOB_DIGESTS = 14  # (part_power, (partition, …)) -> (digest, …)
     BLOB_SUBDIGESTS = 15  # (part_power, partition) -> 256 digests, by the 8 bits after the partition's
@@ -59,7 +59,7 @@ class Refusal(IntEnum):
 
     BAD_REQUEST = 1  # a bug of ours: report it
     NOT_FOUND = 2  # no such version, upload or database here
-    SUPERSEDED = 3  # something newer is here; detail: its timestamp
+    SUPERSEDED = 3  # something newer is here, and this never was; detail: its timestamp
     NOT_HELD = 5  # the token's freeze is gone (expired, or we restarted)
     NOT_EMPTY = 6  # a container that has rows is not deleted
     FROZEN = 7  # a deletion or a split is being decided; try again shortly
@@ -75,7 +75,13 @@ class Refusal(IntEnum):
     # the timestamp is more than a day ahead of our clock, and of what is here; detail: our wall clock, microseconds.
     # The writer's clock is wrong, or ours: others decide
     CLOCK_AHEAD = 16
+    # something newer is here, and this may have been before: we have just started; detail: its timestamp
+    OVERTAKEN = 17
     REBUILDING = 13  # this device lost data and does not know yet what it should have: ask the others
+
+
+# something newer is here
+NEWER = frozenset((Refusal.SUPERSEDED, Refusal.OVERTAKEN))
 
 
 class BlobFlag:
@@ -172,7 +178,11 @@ class BlobReclaim(NamedTuple):
 
 
 class BlobFetch(NamedTuple):
-    """Copy `timestamp` or a newer version from device `source`. NOT_FOUND, CORRUPT."""
+    """Copy `timestamp` from device `source`, or what is newer there. NOT_FOUND, CORRUPT.
+
+    SUPERSEDED or OVERTAKEN when something newer is here in the end. That is as good for a copy; but who counts replicas
+    of this version may not count this one: what is newer may have been decided without it.
+    """
 
     key: bytes
     timestamp: Timestamp

@@ -44,6 +44,7 @@ class Lineage(NamedTuple):
 LINEAGE_LENGTH = 8
 _FIELD_COUNT = len(ObjectMetadata._fields)
 _NO_LINEAGE = Lineage()
+_PLAIN = 0x90 | _FIELD_COUNT  # the first byte of what has no lineage: an array of so many fields
 
 
 def pack(metadata: ObjectMetadata, lineage: Lineage = _NO_LINEAGE) -> bytes:
@@ -67,6 +68,17 @@ def expiry_of(data: bytes | memoryview) -> int | None:
     except (ValueError, TypeError, AttributeError):
         return None  # whoever wrote that is newer than we are, or a test
     return due_s if isinstance(due_s, int) and 0 <= due_s < 1 << 63 else None
+
+
+def forebears_of(data: bytes | memoryview) -> tuple[bytes, ...]:
+    """Return the timestamps of versions that the one with this packed metadata stands for, or was decided upon."""
+    if not data or data[0] <= _PLAIN:
+        return ()
+    try:
+        before, origin = lineage_in(data)
+    except (ValueError, TypeError):
+        return ()  # whoever wrote that is newer than we are
+    return (origin, *before) if origin else before
 
 
 def lineage_in(data: bytes | memoryview) -> Lineage:

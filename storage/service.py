@@ -15,7 +15,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, ParamSpec, TypeVar
 
-from cluster.clock import wall_us
+from cluster.clock import ZERO, Timestamp, wall_us
 from cluster.wire import BodyReader, Buffer, Later, PeerUnavailable, RemoteError, Reply, Request
 from storage.blobs.reader import FileReader
 from storage.blobs.reads import GetAnswer
@@ -27,6 +27,7 @@ from storage.indexes.interfaces import Pull
 from storage.indexes.store import IndexStore
 from storage.membership.votes import Votes
 from storage.messages import (
+    NEWER,
     RECLAIM_LIMIT,
     BlobCommit,
     BlobCopyMany,
@@ -189,43 +190,51 @@ class DeviceService:
 
     def _put(self, request: Request) -> Answer:
         message = parse(BlobPut, request.metadata)
-        return self._replacing(message.key, lambda: self._blobs.put(message, request.payload))
+        return self._replacing(message.key, message.timestamp, lambda: self._blobs.put(message, request.payload))
 
     def _delete(self, request: Request) -> Answer:
         message = parse(BlobDelete, request.metadata)
-        return self._replacing(message.key, lambda: self._blobs.delete(message))
+        return self._replacing(message.key, message.timestamp, lambda: self._blobs.delete(message))
 
     def _commit(self, request: Request) -> Answer:
         return self._settling(self._committed(parse(BlobCommit, request.metadata)))
 
     async def _committed(self, message: BlobCommit) -> Reply:
-        """Commit an upload. Who is refused as SUPERSEDED counts on it that something newer is durable here."""
-        previous = self._blobs.stat(message.key)
-        if _is_manifest(previous):
-            previous = await self._whole(message.key)
-        while True:
-            try:
-                await self._blobs.commit(message)
-            except RemoteError as refusal:
-                if refusal.code != Refusal.SUPERSEDED or self.copies.holds(message.key, message.timestamp):
-                    raise
-                await self.copies.settled(message.key)
-            else:
-                return Reply(previous)
+        """Commit an upload; answer as `_replacing` does."""
+        return await self._replaced_later(message.key, message.timestamp, lambda: self._blobs.commit(message))
 
-    def _replacing(self, key: bytes, write: Callable[[], asyncio.Future[Any]]) -> Answer:
-        """Answer a write, once it is durable, with the version that it replaces."""
+    def _replacing(self, key: bytes, timestamp: Timestamp, write: Callable[[], asyncio.Future[Any]]) -> Answer:
+        """Answer a write, once it is durable, with the version that it replaces.
+
+        Who is refused as SUPERSEDED counts on it that something newer is durable here.
+        """
         self.client_requests += 1
         previous = self._blobs.stat(key)
-        if _is_manifest(previous):
-            return self._settling(self._replacing_manifest(key, write))
-        return Later(write(), Reply(previous))
+        if _is_manifest(previous) or self._blobs.pending(key) is not None:
+            return self._settling(self._replaced_later(key, timestamp, write))
+        return Later(write(), Reply(_if_older(previous, timestamp)))
 
-    async def _replacing_manifest(self, key: bytes, write: Callable[[], asyncio.Future[Any]]) -> Reply:
-        """The same for a manifest, whose metadata the proxy needs to find the parts that are no more."""
-        previous = await self._whole(key)
-        await write()
-        return Reply(previous)
+    async def _replaced_later(self, key: bytes, timestamp: Timestamp, write: Callable[[], Awaitable[Any]]) -> Reply:
+        """The same when something is on its way into the log, or must be read first.
+
+        That is the metadata of a manifest: the proxy needs it to find the parts that are no more.
+        """
+        previous = self._blobs.stat(key)
+        if _is_manifest(previous):
+            previous = await self._whole(key)
+        await self._written(key, timestamp, write)
+        return Reply(_if_older(previous, timestamp))
+
+    async def _written(self, key: bytes, timestamp: Timestamp, write: Callable[[], Awaitable[Any]]) -> None:
+        """Write, once more if what has overtaken it comes to nothing."""
+        while True:
+            try:
+                await write()
+                return
+            except RemoteError as refusal:
+                if refusal.code not in NEWER or self.copies.holds(key, timestamp):
+                    raise
+                await self.copies.settled(key)
 
     async def _whole(self, key: bytes) -> Version | None:
         found = self._blobs.head(key)
@@ -267,7 +276,8 @@ class DeviceService:
         return _with_bytes(*await answer)
 
     def _update(self, request: Request) -> Answer:
-        return Later(self._watched(self._blobs.update(parse(BlobUpdate, request.metadata))), Reply())
+        message = parse(BlobUpdate, request.metadata)
+        return self._settling(_done(self._written, message.key, message.timestamp, lambda: self._blobs.update(message)))
 
     def _promise(self, request: Request) -> Answer:
         return self._settling(_replied(self._blobs.promise, parse(BlobPromise, request.metadata)))
@@ -308,6 +318,10 @@ class DeviceService:
             await self.fetch(message.key, message.timestamp, message.source)
         except PeerUnavailable as error:
             raise RemoteError(Refusal.BUSY, f"device {message.source} cannot be asked: {error}") from error
+        held = self._blobs.stat(message.key)
+        newest = ZERO if held is None else held.timestamp
+        if newest != message.timestamp and not self._blobs.had(message.key, message.timestamp):
+            raise self._blobs.superseded(newest)
         return Reply()
 
     def _copy_out(self, request: Request) -> Answer:
@@ -385,6 +399,11 @@ class DeviceService:
 
     def _answer_status(self, _request: Request) -> Answer:
         return Reply((dict(self._status()),))
+
+
+def _if_older(version: Version | None, timestamp: Timestamp) -> Version | None:
+    """Return what a write of `timestamp` has replaced. It may have been here before, and have been replaced itself."""
+    return version if version is not None and version.timestamp < timestamp else None
 
 
 def _is_manifest(version: Version | None) -> bool:

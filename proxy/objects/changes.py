@@ -19,7 +19,7 @@ from proxy.objects.upload import Upload
 from storage import metadata as stored
 from storage.client import Replicas
 from storage.lineage import successor_of
-from storage.messages import BlobCommit, BlobDelete, BlobFetch, BlobPut, BlobUpdate, Operation, Refusal, Version
+from storage.messages import NEWER, BlobCommit, BlobDelete, BlobFetch, BlobPut, BlobUpdate, Operation, Refusal, Version
 from storage.metadata import ObjectMetadata
 
 COPY_TIMEOUT_S = 600.0  # of a large object, from one device to another
@@ -116,7 +116,7 @@ class Prepared:
                 round_.add(device_id, loop.create_task(_fetched(commits, peer, message, version)))
         for device_id, call in commits.items():
             if device_id not in replicas.writers.members:
-                call.add_done_callback(_heard)  # others only fetch from it
+                round_.add_outsider(call)  # others only fetch from it
         return round_.done
 
 
@@ -209,14 +209,18 @@ async def _fetched(sources: Calls, peer: Peer, message: BlobCommit | BlobUpdate,
         done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         for call in done:
             source = waiting.pop(call)
+            taken = False
             try:
                 call.result()
+                taken = True
                 fetch = BlobFetch(message.key, message.timestamp, source)
                 return await peer.call(Operation.BLOB_FETCH, fetch, b"", COPY_TIMEOUT_S, rings_version)
             except PeerUnavailable as error:
                 failure = PeerUnavailable(f"device {source}: {error}")
             except RemoteError as refusal:
-                if refusal.code in (Refusal.SUPERSEDED, Refusal.PROMISED):  # there is nothing to be fetched, ever
+                if taken and refusal.code in NEWER:  # it cannot tell what was here when this began, long ago
+                    failure = RemoteError(Refusal.OVERTAKEN, refusal.detail)
+                elif refusal.code in NEWER or refusal.code == Refusal.PROMISED:  # there is nothing to be fetched, ever
                     failure = RemoteError(Refusal.PROMISED, refusal.detail)
                 else:
                     failure = PeerUnavailable(f"device {source}: {refusal}")

@@ -62,6 +62,7 @@ from storage.rings.document import OBJECT, Stage
 TRIES = 12  # of a read whose version others keep replacing
 READ_TIMEOUT_S = 5.0
 PROMISE_WAIT_S = 0.01  # for a write that a reader has met between its two phases
+NEWER_READS = 3  # tries without a wait of a read whose version others replace just then
 CONTENDED_READS = 16  # after so many, it has most likely lost its writer
 
 Condition = Callable[[Version | None], None]  # raises what the client is told when the current version is not as wanted
@@ -138,6 +139,7 @@ class Register:
         patience = self._patience()
         timestamp = self._clock.after(timestamp_of(previous))
         unseen: set[Timestamp] = set()
+        doubt = False  # whether somebody may have taken `timestamp` when it was sent before
         while True:
             replicas = self.replicas(key)
             require_quorum(replicas.members, replicas.writers)
@@ -145,15 +147,16 @@ class Register:
                 replies = await change.send(replicas, timestamp, None)
             except Superseded as overtaken:
                 self._clock.observe(overtaken.timestamp)
-                if not overtaken.clean:
+                if not overtaken.hidden and (doubt or not overtaken.clean):
                     tries = Tries()
                     tries.add(timestamp, asked or overtaken.asked)
                     return await self._decide(key, change, None, tries)
                 if unseen:
                     await patience.wait("other writers are ahead")
                 unseen.add(timestamp)
-                timestamp = self._clock.after(overtaken.timestamp)
+                timestamp, doubt = self._clock.after(overtaken.timestamp), False
             except Refused as refused:
+                doubt = doubt or not refused.clean
                 await patience.again(refused)
             else:
                 return timestamp, _newest(replies.values(), but=unseen) or previous
@@ -172,11 +175,10 @@ class Register:
                 became = fate(base.version, tries, condition is not None)
                 if became is Fate.UNKNOWN:
                     raise NameContended("another writer came between, and this one may have happened before")
-                if became is Fate.OVERWRITTEN:
-                    return max(tries.timestamps), None
-                if became is Fate.NEWEST:
-                    await Restamp(key).send(replicas, timestamp, base)
-                    return timestamp, None
+                if became is not Fate.NOTHING:  # it has happened, once what tells that is on a quorum
+                    if not replicas.read_quorum.reached(base.holders) or became is Fate.NEWEST:
+                        await Restamp(key).send(replicas, timestamp, base)
+                    return (timestamp if became is Fate.NEWEST else max(tries.timestamps)), None
                 if condition is None or await self._agrees(key, condition, base, replicas):
                     sent = True
                     await change.send(replicas, timestamp, base)
@@ -317,16 +319,16 @@ class Register:
                 overtaken = error.__cause__
                 if isinstance(overtaken, Superseded) and asyncio.get_running_loop().time() < give_up_at:
                     contended_count += 1
-                    await self._let_pass(replicas, key, contended_count, overtaken.timestamp)
+                    await self._let_pass(replicas, key, contended_count, overtaken)
                 elif tries_left <= 0:
                     raise
 
-    async def _let_pass(self, replicas: Replicas, key: bytes, count: int, floor: Timestamp) -> None:
+    async def _let_pass(self, replicas: Replicas, key: bytes, count: int, overtaken: Superseded) -> None:
         """Wait for writers that keep what we have found from a quorum; if they seem to be gone, bring it past them."""
-        if count % CONTENDED_READS:
+        if count % CONTENDED_READS == 0:
+            await self._bring_up(replicas, key, overtaken.timestamp)
+        elif overtaken.promised or count > NEWER_READS:  # at first, what is newer may be complete by now
             await asyncio.sleep(PROMISE_WAIT_S * random.uniform(0.5, 1.5))
-        else:
-            await self._bring_up(replicas, key, floor)
 
     async def _bring_up(self, replicas: Replicas, key: bytes, floor: Timestamp) -> None:
         """Bring the newest version past promises that keep it from a quorum, whoever they were given to."""

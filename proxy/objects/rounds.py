@@ -12,7 +12,7 @@ from cluster.clock import Timestamp
 from cluster.wire import Peer, PeerUnavailable, RemoteError, Reply
 from proxy.objects.errors import OutOfSpace, QuorumNotReached, Unavailable
 from storage.client import Placement, Replicas
-from storage.messages import Refusal, Version, parse
+from storage.messages import NEWER, Refusal, Version, parse
 from storage.quorum import Majority, Outcome, Quorum, Settled, Tally, Unsettled, judge
 from storage.ranges import state
 
@@ -30,13 +30,17 @@ Peers = Sequence[tuple[int, Peer]]
 class Superseded(Exception):
     """Replicas hold something newer than what was to be written, or have promised to: up to `timestamp`.
 
-    `clean`: nobody has seen what was to be written, or ever will. Otherwise a replica or two may have it. `asked`: all
-    have answered, so nothing newer was complete when it was sent, or more of them would have had it.
+    `hidden`: nobody has seen what was to be written, or ever will, though a replica may have it. `clean`: or those who
+    have been asked now have turned it down. Otherwise one or two may have it. `asked`: all have answered, and nothing
+    newer was complete when it was sent, or more of them would have had it. `promised`: some have only promised.
     """
 
-    def __init__(self, timestamp: Timestamp, clean: bool, asked: bool = False) -> None:
+    def __init__(
+        self, timestamp: Timestamp, clean: bool, hidden: bool = False, asked: bool = False, promised: bool = False
+    ) -> None:
         super().__init__("superseded")
-        self.timestamp, self.clean, self.asked = timestamp, clean, asked
+        self.timestamp, self.clean, self.hidden = timestamp, clean or hidden, hidden
+        self.asked, self.promised = asked, promised
 
 
 class Refused(Exception):
@@ -90,35 +94,43 @@ class WriteRound:
 
     `done` raises Superseded, Refused, QuorumNotReached or OutOfSpace when a quorum is out of reach. Answers that come
     later are heard but change nothing. A single replica that refuses decides nothing: others may be a quorum without
-    it. Superseded waits for all answers, unless those that hold something newer are in every read quorum: then
-    no reader ever sees what was to be written, wherever it got to.
+    it. Superseded waits for all answers, unless those that hold something newer, and never held this, are in every read
+    quorum (*hidden*): then no reader has brought this to one, or ever sees it, wherever it got to. One that fills up to
+    take part in reads later (storage.client, JOINING) need not have had it: something newer there will do.
     """
 
-    __slots__ = ("_asked", "_overtaken", "_read_quorum", "_tally", "done", "replies")
+    __slots__ = ("_outside", "_overtaken", "_read_quorum", "_tally", "_unanswered", "done", "replies")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, tally: Tally, read_quorum: Quorum | None = None) -> None:
         """`read_quorum`: of those who read what is written; None: it is never superseded."""
         self._tally = tally
         self._read_quorum = read_quorum
-        self._asked = 0
+        self._unanswered = 0
         self._overtaken: dict[int, RemoteError] = {}
+        self._outside: list[asyncio.Future[Reply]] = []
         self.replies: dict[int, Any] = {}
         self.done: asyncio.Future[dict[int, Any]] = loop.create_future()
 
     def add(self, device_id: int, call: "asyncio.Future[Reply]") -> None:
         """Count the answer to `call`."""
 
-        self._asked += 1
+        self._unanswered += 1
 
         def answered(future: "asyncio.Future[Reply]") -> None:
             self._answered(device_id, future)
 
         call.add_done_callback(answered)
 
+    def add_outsider(self, call: "asyncio.Future[Reply]") -> None:
+        """Know of a device that does not count, but may have taken what is written, and been read by others."""
+        self._outside.append(call)
+        call.add_done_callback(_heard)
+
     def _answered(self, device_id: int, call: "asyncio.Future[Reply]") -> None:
         error = PeerUnavailable("cancelled") if call.cancelled() else call.exception()
         if self.done.done():
             return
+        self._unanswered -= 1
         if error is None:
             self.replies[device_id] = call.result().metadata
             self._tally.durable(device_id)
@@ -131,22 +143,34 @@ class WriteRound:
             self._give_up()
 
     def _failed(self, device_id: int, error: BaseException) -> None:
+        if self._is_as_good(device_id, error):
+            self._tally.durable(device_id)
+            return
         self._tally.failed(device_id, error)
         if isinstance(error, RemoteError):
-            if error.code in (Refusal.SUPERSEDED, Refusal.PROMISED):
+            if error.code in _PASSED:
                 self._overtaken[device_id] = error
             elif error.code == Refusal.BAD_REQUEST:
                 self.done.set_exception(Refused(Refusal.BAD_REQUEST, error.detail))
 
+    def _is_as_good(self, device_id: int, error: BaseException) -> bool:
+        """Tell whether a device that no read asks yet has something newer."""
+        joins = self._read_quorum is not None and device_id not in self._read_quorum.members
+        return joins and isinstance(error, RemoteError) and error.code in NEWER
+
     def _give_up(self) -> None:
         failures = self._tally.failures
         hidden = self._hidden()
-        if self._read_quorum is not None and not hidden and len(self.replies) + len(failures) < self._asked:
+        if self._read_quorum is not None and not hidden and self._unanswered:
             return  # who is still to answer may have taken it
-        clean = hidden or (not self.replies and all(map(_has_not_taken_it, failures.values())))
+        refused = not self.replies and all(map(_has_not_taken_it, failures.values()))
+        clean = hidden or (refused and all(map(_was_turned_down, self._outside)))
         if self._overtaken:
-            newest = max(error.detail for error in self._overtaken.values())
-            self.done.set_exception(Superseded(newest, clean, asked=all(map(_has_looked, failures.values()))))
+            errors = self._overtaken.values()
+            newest = max(error.detail for error in errors)
+            looked = not self._everywhere(NEWER) and all(map(_has_looked, failures.values()))
+            promised = any(error.code == Refusal.PROMISED for error in errors)
+            self.done.set_exception(Superseded(newest, clean, hidden, looked, promised))
             return
         failure = self._failure()
         if isinstance(failure, Refused):
@@ -154,11 +178,15 @@ class WriteRound:
         self.done.set_exception(failure)
 
     def _hidden(self) -> bool:
-        """Tell whether those that hold something newer are in every read quorum."""
+        """Tell whether those that hold something newer, and never held this, are in every read quorum."""
+        return self._everywhere((Refusal.SUPERSEDED,)) and all(map(_was_turned_down, self._outside))
+
+    def _everywhere(self, codes: Collection[int]) -> bool:
+        """Tell whether those that have refused with one of `codes` are in every read quorum."""
         if self._read_quorum is None:
             return False
-        newer = {device for device, error in self._overtaken.items() if error.code == Refusal.SUPERSEDED}
-        return not self._read_quorum.reached(self._read_quorum.members - newer)
+        refusing = {device for device, error in self._overtaken.items() if error.code in codes}
+        return not self._read_quorum.reached(self._read_quorum.members - refusing)
 
     def _failure(self) -> Exception:
         failures = self._tally.failures
@@ -174,7 +202,22 @@ class WriteRound:
         return QuorumNotReached(self._tally.needed, self._tally.durable_count, failures)
 
 
-_TURNED_DOWN = frozenset((Refusal.SUPERSEDED, Refusal.PROMISED, Refusal.BUSY, Refusal.STALE_RINGS, Refusal.REBUILDING))
+_PASSED = NEWER | {Refusal.PROMISED}  # is, or will be
+_LOOKED = _PASSED | {Refusal.BUSY}
+_TURNED_DOWN = _LOOKED | {Refusal.STALE_RINGS, Refusal.REBUILDING}
+
+
+def _heard(call: "asyncio.Future[Reply]") -> None:
+    if not call.cancelled():
+        call.exception()
+
+
+def _was_turned_down(call: "asyncio.Future[Reply]") -> bool:
+    """Tell whether a device that was asked has turned a write down, as far as it has answered."""
+    if not call.done() or call.cancelled():
+        return False
+    error = call.exception()
+    return error is not None and _has_not_taken_it(error)
 
 
 def _has_not_taken_it(error: BaseException) -> bool:
@@ -184,7 +227,7 @@ def _has_not_taken_it(error: BaseException) -> bool:
 
 def _has_looked(error: BaseException) -> bool:
     """Tell whether a replica that refused has said, by that, whether it holds something newer."""
-    return isinstance(error, RemoteError) and error.code in (Refusal.SUPERSEDED, Refusal.PROMISED, Refusal.BUSY)
+    return isinstance(error, RemoteError) and error.code in _LOOKED
 
 
 def floor_of(errors: Iterable[BaseException | None]) -> int:

@@ -60,7 +60,7 @@ class Commits:
     def admit(self, key: bytes, timestamp: Timestamp) -> asyncio.Future[Any] | None:
         """Decide whether a version may be appended: None means yes. Raise RemoteError when not.
 
-        A future means that the very version is here already, and resolves when it is durable.
+        A future means that the very version is here already, and resolves when it is durable; or was, until lately.
         """
         here = self._admit(key, timestamp)
         if here is None and self._turns and not self._turns.may_write(key, timestamp, self._now()):
@@ -70,11 +70,12 @@ class Commits:
     def _admit(self, key: bytes, timestamp: Timestamp) -> asyncio.Future[Any] | None:
         if is_far_ahead(timestamp, self._wall_us()):
             self._refuse_far_ahead(key, timestamp)
-        if timestamp < self.floor:
+        here = self.admit_copy(key, timestamp)
+        if here is None and timestamp < self.floor:
             raise RemoteError(Refusal.PROMISED, self.floor)
         if timestamp < self.reclaim_floor and key not in self._pending and self._index.timestamp(key) is None:
             raise RemoteError(Refusal.PROMISED, self.reclaim_floor)
-        return self.admit_copy(key, timestamp)
+        return here
 
     def admit_copy(self, key: bytes, timestamp: Timestamp) -> asyncio.Future[Any] | None:
         """The same for a version that was committed elsewhere."""
@@ -87,8 +88,21 @@ class Commits:
                 self._keep_promise(key, timestamp)
             return None
         if newest > timestamp:
-            raise RemoteError(Refusal.SUPERSEDED, newest)
+            if self.had(key, timestamp):
+                return _done()
+            raise self.superseded(newest)
         return _done() if pending is None else asyncio.shield(pending.future)
+
+    def had(self, key: bytes, timestamp: Timestamp) -> bool:
+        """Tell whether this version was here, and has been replaced (storage.blobs.replaced)."""
+        replaced = self._index.replaced
+        return replaced is not None and replaced.has(key, timestamp)
+
+    def superseded(self, newest: Timestamp) -> RemoteError:
+        """Return the refusal of a version older than `newest`, which is here or on its way."""
+        replaced = self._index.replaced
+        knows = replaced is not None and replaced.knows(self._now())
+        return RemoteError(Refusal.SUPERSEDED if knows else Refusal.OVERTAKEN, newest)
 
     def _refuse_far_ahead(self, key: bytes, timestamp: Timestamp) -> None:
         """Raise CLOCK_AHEAD, unless what is here of this very name is as far ahead.

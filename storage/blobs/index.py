@@ -20,10 +20,11 @@ from storage.blobs import digest, entry, record
 from storage.blobs.entry import HAS_DUE, NO_SHADOW, Entry, Shadow
 from storage.blobs.graves import Grave
 from storage.blobs.mapping import NoRoom
+from storage.blobs.replaced import Replaced
 from storage.blobs.tables import Audit, Origin, Tables
 from storage.log.interface import Position, segment_of
 from storage.messages import BlobFlag
-from storage.metadata import EXPIRES, expiry_of
+from storage.metadata import EXPIRES, expiry_of, forebears_of
 
 _RECENT_LIMIT = 256  # keys; more: the loop stands still longer while they are merged
 _UNLISTED = int(BlobFlag.UNLISTED)  # arithmetic with flag objects is ten times as dear
@@ -68,6 +69,7 @@ class BlobIndex:
         self.promises = self._tables.promises()  # key -> below which nothing is taken; few, so all are here
         self._recent_promises: dict[bytes, bytes] = {}  # key -> timestamp, b"": over
         self._promised_at: dict[tuple[bytes, Timestamp], float] = {}  # since when they are known, by a steady clock
+        self.replaced: Replaced | None = None  # what versions have had their time; None: nobody will ask
         self._dropped: list[bytes] = []
         self._shift = 0
         self.crowded = False  # there is no room for what is recent
@@ -282,6 +284,11 @@ class BlobIndex:
         self.merge()
         return self._tables.versions(start, end, limit)
 
+    def data_ids(self, start: bytes, limit: int) -> tuple[set[bytes], bytes | None]:
+        """Return the data ids of the first `limit` keys from `start` on, and where to go on; None: that was all."""
+        self.merge()
+        return self._tables.data_ids(start, limit)
+
     def audit(self, bucket: int, limit: int) -> Audit:
         """Look at whole buckets of keys from `bucket` on anew, until there are `limit` entries."""
         self.merge()
@@ -343,6 +350,8 @@ class BlobIndex:
         if old is not None and old[:16] > timestamp:  # replayed, and the tables are ahead
             self._drop(data_id, entry.data_id_of(old))
             return
+        if self.replaced is not None:
+            _note_replaced(self.replaced, old, key, timestamp, record.object_metadata_of(metadata))
         position = item.position
         shadow = NO_SHADOW if old is None else self._shadow(old, position)
         due_s = expiry_of(record.object_metadata_of(metadata)) if EXPIRES in metadata else None
@@ -386,6 +395,16 @@ class BlobIndex:
     def _unlisted_timestamp(self, key: bytes) -> bytes | None:
         recent = self._recent_unlisted.get(key)
         return self._tables.unlisted_timestamp(key) if recent is None else recent
+
+
+def _note_replaced(
+    replaced: Replaced, old: bytes | None, key: bytes, timestamp: Timestamp, metadata: bytes
+) -> None:
+    """Remember what a version replaces, and what it stands for."""
+    if old is not None and old[:16] != timestamp:
+        replaced.note(key, Timestamp(old[:16]))
+    for forebear in forebears_of(metadata):
+        replaced.note(key, Timestamp(forebear))
 
 
 def replay(index: BlobIndex, records: Iterable[LogRecord]) -> None:

@@ -16,7 +16,7 @@ from storage.blobs.index import BlobIndex
 from storage.blobs.upload import Read
 from storage.blobs.uploads import NewVersion, Uploads
 from storage.disk import Buffer
-from storage.messages import INLINE_LIMIT, Refusal, Version
+from storage.messages import INLINE_LIMIT, NEWER, Refusal, Version
 
 Admit = Callable[[bytes, Timestamp], "asyncio.Future[Any] | None"]  # see Commits.admit_copy
 
@@ -56,7 +56,7 @@ class Installs:
             else:
                 future = self._whole(key, version, data, record_flags, admit)
         except RemoteError as error:
-            if error.code != Refusal.SUPERSEDED:
+            if error.code not in NEWER:
                 raise
             return
         await asyncio.shield(future)
@@ -72,7 +72,7 @@ class Installs:
         try:
             return self._whole(key, version, data, record.LISTED if listed else 0, self._commits.admit_copy)
         except RemoteError as error:
-            if error.code != Refusal.SUPERSEDED:
+            if error.code not in NEWER:
                 raise
             return None
 

@@ -34,6 +34,7 @@ from storage.blobs.mend import Mending
 from storage.blobs.quarantine import Quarantine, Quarantined
 from storage.blobs.reads import Reads
 from storage.blobs.reclaim import Reclaims
+from storage.blobs.replaced import Replaced
 from storage.blobs.sweep import Sweep
 from storage.blobs.tables import Origin
 from storage.blobs.trust import IndexKeeper, current_boot_id
@@ -136,6 +137,8 @@ class BlobStore:
         self.confirm_rows = self._commits.confirm
         self.forget = self._commits.forget
         self.pending = self._commits.pending
+        self.had = self._commits.had
+        self.superseded = self._commits.superseded
         self.settled = target.settled
         self.loss_is_known = self._keeper.loss_is_known
         self.compaction = Compaction(target, self.index, self._commits, self._waiters, self.report_damage)
@@ -167,6 +170,7 @@ class BlobStore:
 
     def start(self) -> None:
         """Begin to keep house, on the running loop."""
+        self.index.replaced = Replaced(self._now(), complete=not self.index.entry_count)
         self._tick()
         self._sweeping = asyncio.get_running_loop().create_task(self._sweep_all())
         self._keep(self._sweeping)
@@ -345,6 +349,8 @@ class BlobStore:
         if self.index.promises:
             self.index.lapse(self._now(), PROMISE_S)
         self._uploads.expire()
+        if self.index.replaced is not None:
+            self.index.replaced.pass_time(self._now())
         space = self._disk.space(self._directory)
         self._commits.full = space.free < space.total * (1 - self._full_ratio)
         self.settle_quarantine()

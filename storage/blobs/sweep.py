@@ -1,9 +1,9 @@
 """Finds files that no version refers to: what a crash left between publishing a file and its record.
 
 One directory per step, so that a full pass costs at most 256 small steps. A file that nothing refers to is
-removed; but when the log has lost records, it may be a version whose record is among them. Then
-it is adopted: its identity and every block are verified, and its version goes through the same
-admission as any other, so it never replaces something newer.
+removed; one that cannot say any more what it is, only at the end, after a look at all versions. But when the log has
+lost records, it may be a version whose record is among them. Then it is adopted: its identity and every block are
+verified, and its version goes through the same admission as any other, so it never replaces something newer.
 """
 
 import asyncio
@@ -20,6 +20,7 @@ from storage.blobs.index import BlobIndex
 from storage.disk import Disk, read_fully
 
 _PIECE_SIZE = 8 * BLOCK_SIZE
+_ENTRIES = 1000  # of the index that are looked at without a pause
 _WAITS = 8  # for writes of a name, which may follow each other without end
 
 log = get_logger("storage.blobs")
@@ -49,13 +50,14 @@ class Sweep:
         self._adopt = adopt
         self._todo: list[str] = []
         self._count = 0
+        self._unreadable: set[bytes] = set()
         self.restart()
         self.removed = 0
-        self.unreadable = 0
         self.adopted = 0
 
     def restart(self) -> None:
         """Begin another pass."""
+        self._unreadable.clear()
         self._todo = self._files.shards()
         self._count = len(self._todo)
 
@@ -80,12 +82,14 @@ class Sweep:
             except FileNotFoundError:
                 continue
             await self._look_at(data_id, identity)
+        if not self._todo and self._unreadable and not self._adopt:
+            await self._remove_unreadable()
 
     async def _look_at(self, data_id: bytes, identity: FileIdentity | None) -> None:
         if data_id in self._in_use():
             return
-        if identity is None:  # damaged, or the file system has no attributes: somebody may refer to it
-            self.unreadable += 1
+        if identity is None:  # damaged, or a removal that a crash has undone
+            self._unreadable.add(data_id)
             return
         _type, _flags, _, key, timestamp, _size = record.decode_identity(identity.metadata)
         for _ in range(_WAITS):  # for the record of this file, maybe, or of one that has replaced it
@@ -101,6 +105,17 @@ class Sweep:
             await self._remove(data_id)
         elif await self._waiters.run(self.is_whole, data_id, identity):
             await self._take(key, data_id, identity)
+
+    async def _remove_unreadable(self) -> None:
+        """Remove the files that do not say what they are, if no version refers to them: none ever will."""
+        start: bytes | None = b""
+        while start is not None and self._unreadable:
+            referred, start = self._index.data_ids(start, _ENTRIES)
+            self._unreadable -= referred
+            await asyncio.sleep(0)
+        for data_id in self._unreadable - self._in_use():
+            await self._remove(data_id)
+        self._unreadable.clear()
 
     async def _remove(self, data_id: bytes) -> None:
         await self._waiters.run(self._files.remove, data_id)

@@ -251,6 +251,18 @@ class Tables:
                     break
         return found
 
+    def data_ids(self, start: bytes, limit: int) -> tuple[set[bytes], bytes | None]:
+        """Return the data ids of the first `limit` keys from `start` on, and where to go on; None: that was all."""
+        found: set[bytes] = set()
+        cursor = self._reader.cursor(self._entries)
+        if cursor.set_range(start):
+            for count, (key, value) in enumerate(cursor.iternext()):
+                if count == limit:
+                    return found, key
+                if data_id := entry.data_id_of(value):
+                    found.add(data_id)
+        return found, None
+
     def audit(self, bucket: int, shift: int, limit: int) -> "Audit":
         """Read whole buckets from `bucket` on, until there are `limit` entries, and sum them up anew."""
         found: list[tuple[bytes, bytes]] = []

@@ -13,7 +13,7 @@ from cluster.clock import HybridClock, Timestamp
 from cluster.wire import RemoteError
 from storage.asking import Answers, ask
 from storage.client import Placement, Replicas
-from storage.messages import BlobPromise, Operation, Refusal, Version, parse
+from storage.messages import NEWER, BlobPromise, Operation, Refusal, Version, parse
 from storage.quorum import timestamp_of
 from storage.rings.document import OBJECT
 
@@ -61,7 +61,7 @@ class Promises:
         """Ask, and be above what somebody has seen the next time."""
         answers = await ask(self._placement, replicas, members, operation, message)
         for answer in answers.values():
-            if isinstance(answer, RemoteError) and answer.code in (Refusal.PROMISED, Refusal.SUPERSEDED):
+            if isinstance(answer, RemoteError) and (answer.code in NEWER or answer.code == Refusal.PROMISED):
                 self._clock.observe(answer.detail)
         return answers
 

@@ -32,7 +32,7 @@ from storage.housekeeping.backlog import Item
 from storage.housekeeping.keyrange import partition_range
 from storage.housekeeping.pull import PAGE, WIDTH, Objects, Source, lacking
 from storage.housekeeping.synchronize import Databases, Inventory
-from storage.messages import BlobFetch, DatabaseKind, IndexInfo, Info, Operation, parse
+from storage.messages import NEWER, BlobFetch, DatabaseKind, IndexInfo, Info, Operation, parse
 from storage.rings.document import OBJECT, Stage
 from storage.rings.moves import held_partitions
 
@@ -260,7 +260,11 @@ class Retire:
             primary.device_id for primary, listed in zip(primaries, lists, strict=True) if not lacking(listed, [wanted])
         ]
         holder = holders[0] if holders else self._device_id
-        await source.ask(Operation.BLOB_FETCH, BlobFetch(key, timestamp, holder))
+        try:
+            await source.ask(Operation.BLOB_FETCH, BlobFetch(key, timestamp, holder))
+        except RemoteError as refusal:
+            if refusal.code not in NEWER:
+                raise
         version = self._objects.stat(key)
         await self._budget.took(VERSION_COST + (0 if version is None else version.size))
 

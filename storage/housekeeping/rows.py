@@ -21,6 +21,7 @@ from storage import metadata as stored
 from storage.asking import ask, refusals_of, replies_of
 from storage.client import Placement
 from storage.messages import (
+    NEWER,
     BlobDelete,
     BlobFlag,
     DatabaseKind,
@@ -223,7 +224,7 @@ class AddRows:
 def _has_left(answer: Reply | BaseException) -> bool:
     """Tell whether a replica has the version no more: it took the tombstone, or has something newer."""
     if isinstance(answer, RemoteError):
-        return answer.code == Refusal.SUPERSEDED
+        return answer.code in NEWER
     return not isinstance(answer, BaseException)
 
 

@@ -187,6 +187,26 @@ def test_a_file_without_a_record_is_swept_away(tmp_path: Path) -> None:
     run(body)
 
 
+def test_a_file_that_cannot_say_what_it_is_goes_unless_a_version_refers_to_it(tmp_path: Path) -> None:
+    """A crash may undo its removal, and bring back its name without its attributes."""
+
+    async def body() -> None:
+        async with Device(tmp_path / "d") as store:
+            for name in ("kept", "other"):
+                await put_large(store, name, clock.now(), LARGE)
+            (tmp_path / "d/blobs/files/ab").mkdir(exist_ok=True)
+            (tmp_path / "d/blobs/files/ab" / ("ab" * 16)).write_bytes(LARGE)
+            kept = store.index.data_id(key_of("kept"))
+            for attribute in os.listxattr(store._files.path(kept)):
+                os.removexattr(store._files.path(kept), attribute)
+            await swept(store)
+            assert {path.name for path in files(tmp_path / "d")} == {
+                store.index.data_id(key_of(name)).hex() for name in ("kept", "other")
+            }
+
+    run(body)
+
+
 def files(path: Path) -> list[Path]:
     return list((path / "blobs" / "files").glob("*/*"))
 

@@ -311,7 +311,7 @@ def test_promises_outlast_a_restart(tmp_path: Path, boot_id: str) -> None:
 def test_metadata_is_replaced_over_the_same_data(tmp_path: Path, size: int) -> None:
     async def body() -> None:
         async with Device(tmp_path / "d") as store:
-            first, second, third = clock.now(), clock.now(), clock.now()
+            never, first, second, third = clock.now(), clock.now(), clock.now(), clock.now()
             await put_large(store, "a", first, LARGE[:size])
             update = BlobUpdate(key_of("a"), first, second, 0, b"n" * 5000)
             await store.update(update)
@@ -321,7 +321,7 @@ def test_metadata_is_replaced_over_the_same_data(tmp_path: Path, size: int) -> N
                 await store.update(BlobUpdate(key_of("a"), first, third, 0, b""))
             assert caught.value.code == Refusal.NOT_FOUND
             with pytest.raises(RemoteError) as caught:
-                await store.update(BlobUpdate(key_of("a"), second, first, 0, b""))
+                await store.update(BlobUpdate(key_of("a"), second, never, 0, b""))
             assert caught.value.code == Refusal.SUPERSEDED
             await store.delete(delete("a", third))
             with pytest.raises(RemoteError) as caught:

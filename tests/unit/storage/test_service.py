@@ -33,7 +33,7 @@ from storage.messages import (
     Version,
     parse,
 )
-from storage.metadata import ObjectMetadata
+from storage.metadata import Lineage, ObjectMetadata
 from storage.rings.document import Stage
 from storage.service import UNFENCED
 from tests.loopback import LoopbackCluster, LoopbackPeer, MiB, in_cluster, rings_of
@@ -114,7 +114,63 @@ async def test_something_newer_refuses_what_is_older_and_tells_its_timestamp(clu
             await peer.call(operation, message, b"old")
         assert (refused.value.code, refused.value.detail) == (Refusal.SUPERSEDED, at(5))
     again = await peer.call(Operation.BLOB_PUT, BlobPut(KEY, at(5), 0, METADATA), b"data")
-    assert again.metadata is not None, "the very same version once more does no harm"
+    assert again.metadata is None, "a version does not replace itself"
+
+
+@in_cluster
+async def test_a_version_that_comes_late_was_taken_if_it_was_here_before(cluster: LoopbackCluster) -> None:
+    """A reader may have brought it: to refuse it would say that nobody has seen it."""
+    peer = client(cluster)
+    for number in (2, 4):
+        await peer.call(Operation.BLOB_PUT, BlobPut(KEY, at(number), 0, METADATA), b"data")
+    for operation, message in (
+        (Operation.BLOB_PUT, BlobPut(KEY, at(2), 0, METADATA)),
+        (Operation.BLOB_DELETE, BlobDelete(KEY, at(2), 0, METADATA)),
+        (Operation.BLOB_COMMIT, (bytes(16), KEY, at(2), 0, METADATA)),
+        (Operation.BLOB_UPDATE, BlobUpdate(KEY, at(1), at(2), 0, METADATA)),
+        (Operation.BLOB_FETCH, BlobFetch(KEY, at(2), 1)),
+    ):
+        reply = await peer.call(operation, message)
+        assert not reply.metadata, "what is newer was not replaced by it"
+    assert parse(Version, (await peer.call(Operation.BLOB_STAT, (KEY,))).metadata).timestamp == at(4)
+    assert await refusal_of(peer, Operation.BLOB_PUT, BlobPut(KEY, at(3), 0, METADATA)) == Refusal.SUPERSEDED
+
+
+@in_cluster
+async def test_a_version_that_comes_late_was_taken_if_what_is_here_was_decided_upon_it(
+    cluster: LoopbackCluster,
+) -> None:
+    peer = client(cluster)
+    descended = metadata.pack(metadata.unpack(METADATA), Lineage((at(3), at(1)), origin=at(6)))
+    await peer.call(Operation.BLOB_PUT, BlobPut(KEY, at(8), 0, descended), b"data")
+    for number in (1, 3, 6):
+        await peer.call(Operation.BLOB_PUT, BlobPut(KEY, at(number), 0, METADATA), b"data")
+    for number in (2, 7):
+        assert await refusal_of(peer, Operation.BLOB_PUT, BlobPut(KEY, at(number), 0, METADATA)) == Refusal.SUPERSEDED
+
+
+@in_cluster
+async def test_who_has_just_started_cannot_tell_what_was_here(cluster: LoopbackCluster) -> None:
+    peer = client(cluster)
+    for number in (2, 4):
+        await peer.call(Operation.BLOB_PUT, BlobPut(KEY, at(number), 0, METADATA), b"data")
+    await cluster.devices[0].stop()
+    cluster.devices[0].start()
+    for number in (2, 3):
+        assert await refusal_of(peer, Operation.BLOB_PUT, BlobPut(KEY, at(number), 0, METADATA)) == Refusal.OVERTAKEN
+
+
+@in_cluster
+async def test_what_is_not_durable_refuses_nothing_that_is_older(cluster: LoopbackCluster) -> None:
+    """Nor does it take its place: who is refused counts on it that what is newer stays."""
+    peer = client(cluster)
+    newer = peer.call(Operation.BLOB_PUT, BlobPut(KEY, at(5), 0, METADATA), b"data")
+    older = peer.call(Operation.BLOB_PUT, BlobPut(KEY, at(4), 0, METADATA), b"data")
+    await asyncio.wait([older])
+    assert newer.done(), "refused before what is newer was durable"
+    refusal = older.exception()
+    assert isinstance(refusal, RemoteError)
+    assert refusal.code == Refusal.SUPERSEDED
 
 
 @in_cluster
@@ -206,7 +262,9 @@ def test_a_version_is_fetched_from_another_device(size: int) -> None:
         await target.call(Operation.BLOB_PUT, BlobPut(KEY, at(1), 0, METADATA), b"old")
         assert await refusal_of(target, Operation.BLOB_FETCH, BlobFetch(KEY, at(4), 1)) == Refusal.NOT_FOUND
         assert await refusal_of(target, Operation.BLOB_FETCH, BlobFetch(bytes(16), at(1), 1)) == Refusal.NOT_FOUND
-        await target.call(Operation.BLOB_FETCH, BlobFetch(KEY, at(2), 1))
+        newer_is_here = await refusal_of(target, Operation.BLOB_FETCH, BlobFetch(KEY, at(2), 1))
+        assert newer_is_here == Refusal.SUPERSEDED, "a copy, but no vote for what was asked for"
+        await target.call(Operation.BLOB_FETCH, BlobFetch(KEY, at(3), 1))
         reply = await target.call(Operation.BLOB_GET, BlobGet(KEY))
         version = parse(Version, reply.metadata)
         assert version == Version(at(3), False, BlobFlag.UNLISTED, size, METADATA)
