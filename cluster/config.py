@@ -87,6 +87,7 @@ class PortsConfig:
     ] = "127.0.0.1"
     s3: Annotated[int, Meaning("S3, shared by all proxy workers."), _PORT] = 9000
     swift: Annotated[int, Meaning("Swift, shared by all proxy workers."), _PORT] = 8080
+    nbd: Annotated[int, Meaning("Volumes, by NBD."), _PORT] = 10809
     admin_listen: Annotated[
         str,
         Meaning("Address of the admin ports. They have no access control: keep them from strangers."),
@@ -97,6 +98,7 @@ class PortsConfig:
     proxy_admin: Annotated[
         int, Meaning("/metrics and /healthz of proxy worker 0; worker N has this plus N."), _PORT
     ] = 6100
+    gateway_admin: Annotated[int, Meaning("/metrics and /healthz of the block gateway."), _PORT] = 6150
     wire: Annotated[
         int, Meaning("Peer protocol of device 0, with transport tcp; device N has this plus N."), _PORT
     ] = 6000
@@ -115,6 +117,15 @@ class PortsConfig:
     def swift_port(self) -> int:
         """Where Swift is served."""
         return self.swift + self.offset
+
+    @property
+    def nbd_port(self) -> int:
+        """Where volumes are served."""
+        return self.nbd + self.offset
+
+    def gateway_admin_port(self, gateway: int) -> int:
+        """Return where block gateway `gateway` serves its metrics."""
+        return self.gateway_admin + gateway + self.offset
 
     def storage_admin_port(self, device: int) -> int:
         """Return where the storage daemon of `device` serves its metrics."""
@@ -370,6 +381,20 @@ class RingConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BlockConfig:
+    """Volumes."""
+
+    gateways: Annotated[
+        int,
+        Meaning(
+            "How many block gateways serve volumes: 0 or 1. Volumes are new: the devices of a cluster that has any "
+            "cannot be changed yet."
+        ),
+        Limits(0, 1),
+    ] = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LogConfig:
     """What daemons write to their log."""
 
@@ -448,6 +473,7 @@ class Config:
     ports: PortsConfig = PortsConfig()
     proxy: ProxyConfig = ProxyConfig()
     storage: StorageConfig = StorageConfig()
+    block: BlockConfig = BlockConfig()
     ring: RingConfig = RingConfig()
     log: LogConfig = LogConfig()
     devices: tuple[DeviceConfig, ...] = ()  # ordered by id
@@ -509,6 +535,7 @@ _SECTIONS: dict[str, type] = {
     "ports": PortsConfig,
     "proxy": ProxyConfig,
     "storage": StorageConfig,
+    "block": BlockConfig,
     "ring": RingConfig,
     "log": LogConfig,
 }
@@ -521,6 +548,7 @@ _HEADINGS = {
     "ports": "# Ports. Every one has the offset added.",
     "proxy": "# The HTTP front.",
     "storage": "# The storage daemons.",
+    "block": "# Volumes.",
     "ring": "# Read when the rings are made, never after.",
 }
 
@@ -622,6 +650,9 @@ def _ports_used(config: Config) -> Iterator[tuple[str, int]]:
     ports = config.ports
     yield "S3", ports.s3_port
     yield "Swift", ports.swift_port
+    for gateway in range(config.block.gateways):
+        yield "NBD", ports.nbd_port
+        yield f"the metrics of block gateway {gateway}", ports.gateway_admin_port(gateway)
     for worker in range(config.worker_count()):
         yield f"the metrics of proxy worker {worker}", ports.proxy_admin_port(worker)
     for device in config.devices:

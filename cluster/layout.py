@@ -83,6 +83,14 @@ class Layout:
         """Return the unix socket of a device."""
         return self.sockets / f"storage-{device_id}.sock"
 
+    def nbd_socket(self, gateway: int) -> Path:
+        """Return the unix socket on which a block gateway serves volumes."""
+        return self.sockets / f"nbd-{gateway}.sock"
+
+    def gateway_socket(self, gateway: int) -> Path:
+        """Return the unix socket on which a block gateway is told what to do."""
+        return self.sockets / f"gateway-{gateway}.sock"
+
     @property
     def control_socket(self) -> Path:
         """The unix socket of the supervisor."""

@@ -22,6 +22,7 @@ from cluster.wire import Server
 from storage.blobs.quarantine import Quarantined
 from storage.blobs.record import DATA_ID_SIZE
 from storage.blobs.store import BlobStore
+from storage.chunks.store import ChunkStore
 from storage.client import Rings, connected_placement
 from storage.disk import Disk, RealDisk
 from storage.health.condition import Health, Service
@@ -41,6 +42,7 @@ from storage.housekeeping.orphans import Orphans
 from storage.housekeeping.promise import Promises
 from storage.housekeeping.rebuild import Rebuild
 from storage.housekeeping.reclaim import Reclaim
+from storage.housekeeping.reclaim_databases import ReclaimDatabases, elsewhere
 from storage.housekeeping.replicate import Replicate
 from storage.housekeeping.retire import Retire
 from storage.housekeeping.rows import AddRows, Report, RowSender
@@ -122,6 +124,7 @@ class StorageDevice:
         self._log: DeviceLog
         self._indexes: IndexStore
         self._blobs: BlobStore
+        self._chunks: ChunkStore
         self._door: Door
         self._hardware = Health(since_us=environment.wall_us())
         self._replicate: Replicate
@@ -131,6 +134,7 @@ class StorageDevice:
         self._join: Join
         self._retire: Retire
         self._reclaim: Reclaim
+        self._reclaim_databases: ReclaimDatabases
         self._rebuild: Rebuild
         self._stand_in: StandIn
         self._conductor: Conductor
@@ -150,10 +154,12 @@ class StorageDevice:
             self._environment.wall_us,
             self._membership.votes,
             self._budget,
+            self._chunks,
         )
         self._log.start()
         self._indexes.start()
         self._blobs.start()
+        self._chunks.start()
         gate = Gate(service.handle)
         server = Server(
             self._config.cluster.key_bytes,
@@ -186,6 +192,7 @@ class StorageDevice:
         self._indexes = IndexStore(
             directory / "indexes", self._log, pull_through(self._placement), tuning, environment
         )
+        self._indexes.is_elsewhere = elsewhere(self._placement, self._device_id)
         self._indexes.recover()
         self._blobs = BlobStore(
             self._log,
@@ -201,6 +208,12 @@ class StorageDevice:
             on_corrupt=self._on_corrupt,
             on_index_damaged=lambda: self.start_again(),
         )
+        self._chunks = ChunkStore(
+            str(directory),
+            disk=self._disk,
+            environment=environment,
+            is_full=lambda: self._blobs.is_full,
+        )
         self._enter()
 
     def _enter(self) -> None:
@@ -215,8 +228,10 @@ class StorageDevice:
             environment.entropy,
             self._on_membership,
         )
-        self._membership.enter(self._log.log_id, self._log.end, self._blobs.lost_data)
+        lost = self._blobs.lost_data or self._chunks.lost_data
+        self._membership.enter(self._log.log_id, self._log.end, lost)
         self._blobs.loss_is_known()
+        self._chunks.loss_is_known()
         self._membership.on_floor = self._blobs.raise_floor
         self._blobs.raise_floor(self._membership.floor)
 
@@ -229,6 +244,7 @@ class StorageDevice:
         await self._door.close()
         await self._placement.close()
         await self._indexes.close()
+        await self._chunks.close()
         await self._blobs.stop()
         await self._log.close()
         self._blobs.close()
@@ -249,8 +265,10 @@ class StorageDevice:
     def _start_housekeeping(self, service: DeviceService) -> None:
         placement, device_id, wall = self._placement, self._device_id, self._environment.wall_us
         interval_s = self._config.storage.replication_interval_s
-        sender = RowSender(placement)
-        add_rows = AddRows(self._blobs, sender, placement, device_id, wall)
+        sender = RowSender(placement, lambda: self._indexes.floor)
+        clock = HybridClock(int.from_bytes(self._environment.entropy(4), "big"), wall)
+        settle = Settle(Promises(placement, clock))
+        add_rows = AddRows(self._blobs, sender, placement, device_id, wall, settle.renew)
         votes = self._membership.roster.votes
         self._replicate = Replicate(
             self._blobs,
@@ -276,26 +294,27 @@ class StorageDevice:
         compact = Compact(self._blobs.compaction)
         self._schedule.add(compact, INTERVAL_S)
         self._start_scrubbing(service)
-        self._start_clearing(sender)
+        self._start_clearing(sender, clock, settle)
         self._start_moving(service, lambda: self._schedule.wake(compact.name))
         register_device(self._registry, self.status)
         register_housekeeping(self._registry, self._replicate, self._synchronize, add_rows)
         register_moves(self._registry, self._join, self._retire)
         register_copies(self._registry, service)
 
-    def _start_clearing(self, sender: RowSender) -> None:
+    def _start_clearing(self, sender: RowSender, clock: HybridClock, settle: Settle) -> None:
         """Begin to give up what is garbage: old tombstones, expired objects, parts that nothing names."""
         storage, blobs, environment = self._config.storage, self._blobs, self._environment
         placement, device_id, wall = self._placement, self._device_id, environment.wall_us
-        clock = HybridClock(int.from_bytes(environment.entropy(4), "big"), wall)
         promises = Promises(placement, clock)
         deletion = Deletion(promises, sender, device_id, blobs.confirm_rows, wall)
-        settle = Settle(promises)
         blobs.tell_promised(settle.note)
         self._schedule.add(settle, CLEARING_DELAY_S)
         trusted = self.clock_is_trusted
         self._reclaim = Reclaim(
             blobs.reclaims, placement, device_id, storage.reclaim_age_s, self._budget, wall, trusted
+        )
+        self._reclaim_databases = ReclaimDatabases(
+            self._indexes, placement, device_id, storage.reclaim_age_s, sender, self._budget, wall, trusted
         )
         expire = Expire(blobs, deletion, placement, device_id, trusted)
         bookmark = FileBookmark(self._disk, str(self._directory), "orphans", environment.threads(1, "bookmarks"))
@@ -312,8 +331,9 @@ class StorageDevice:
         )
         self._schedule.add(expire, CATCH_UP_DELAY_S)
         self._schedule.add(self._reclaim, CLEARING_DELAY_S)
+        self._schedule.add(self._reclaim_databases, CLEARING_DELAY_S)
         self._schedule.add(orphans, CLEARING_DELAY_S)
-        register_clearing(self._registry, self._reclaim, expire, orphans)
+        register_clearing(self._registry, self._reclaim, self._reclaim_databases, expire, orphans)
 
     def _start_scrubbing(self, service: DeviceService) -> None:
         """Begin to look for damage, and to make it good."""
@@ -371,6 +391,7 @@ class StorageDevice:
             self._budget,
             self._environment,
         )
+        self._indexes.is_moving = self._split.is_attending
         self._schedule.add(self._split, CATCH_UP_DELAY_S)
         register_splits(self._registry, self._split)
 
@@ -419,7 +440,7 @@ class StorageDevice:
         self._conductor = Conductor(self._background, self._name, wall)
         position = TellPosition(self._membership, lambda: self._log.end)
         gauge = Gauge(
-            self._budget, self._log.settled, lambda: self._log.queued_bytes, lambda: service.client_requests
+            self._budget, self._log.settled, lambda: self._log.queued_bytes, lambda: service.request_count
         )
         for task in (self._join, self._retire, self._rebuild, self._stand_in, self._conductor, position, gauge):
             self._schedule.add(task, CATCH_UP_DELAY_S)
@@ -466,6 +487,7 @@ class StorageDevice:
         """Return what the device has met of its disk, for a monitor."""
         failed = self._log.failed
         observed = self._disk if isinstance(self._disk, ObservedDisk) else None
+        failed = failed or self._chunks.journal.failed
         return Signs(
             batch_since_s=self._log.batch_since_s,
             log_failure="" if failed is None else str(failed.detail),
@@ -511,8 +533,9 @@ class StorageDevice:
             "split_containers": self._indexes.split_counts[0],
             "container_ranges": self._indexes.split_counts[1],
             "splitting_waits": self._split.waiting,
-            "reclaim_waits": self._reclaim.waiting,
+            "reclaim_waits": self._reclaim.waiting or self._reclaim_databases.waiting,
             **self._blobs.status(),
+            **self._chunks.status(),
             "membership": self._rebuild.status(),
             "rebuilding": self._membership.rebuilding,
             "partitions_to_rebuild": self._rebuild.left_count,

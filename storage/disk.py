@@ -5,7 +5,9 @@ what a crash leaves behind. (LMDB maps its files itself; its content can always 
 Calls block and raise OSError, as `os` does. `RealDisk` keeps no state.
 """
 
+import ctypes
 import errno
+import fcntl
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +20,11 @@ Buffer = bytes | bytearray | memoryview
 IOV_MAX = os.sysconf("SC_IOV_MAX") if "SC_IOV_MAX" in os.sysconf_names else 1024
 _FILE_MODE = 0o600
 _DIRECTORY_MODE = 0o700
+_FALLOC_FL_KEEP_SIZE, _FALLOC_FL_PUNCH_HOLE, _FALLOC_FL_ZERO_RANGE = 1, 2, 16  # linux/falloc.h
+_FICLONE = 0x40049409  # linux/fs.h
+_CANNOT_SHARE = (errno.EOPNOTSUPP, errno.ENOTTY, errno.EINVAL, errno.EXDEV, errno.ENOSYS, errno.EPERM)
+_STAT_BLOCK = 512  # bytes of a unit of st_blocks, whatever the file system's
+_libc = ctypes.CDLL(None, use_errno=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +81,18 @@ class Disk(Protocol):
 
     def allocate(self, fd: int, size: int) -> None:
         """Set space aside for the first `size` bytes."""
+
+    def clear(self, fd: int, offset: int, length: int, keep_blocks: bool) -> None:
+        """Make a range of a file zeros, and give its blocks back or keep them. The size stays."""
+
+    def clone(self, source_fd: int, fd: int, size: int) -> None:
+        """Make an empty file have the first `size` bytes of another: shared where that can be, else copied."""
+
+    def extents(self, fd: int, size: int) -> list[tuple[int, int]]:
+        """Return where there is data in the first `size` bytes, as (offset, length) in order; the rest are holes."""
+
+    def allocated(self, fd: int) -> int:
+        """Return how many bytes the file takes on the device."""
 
     def fdatasync(self, fd: int) -> None: ...
 
@@ -155,6 +174,52 @@ class RealDisk:
 
     def allocate(self, fd: int, size: int) -> None:
         os.posix_fallocate(fd, 0, size)
+
+    def clear(self, fd: int, offset: int, length: int, keep_blocks: bool) -> None:
+        mode = _FALLOC_FL_KEEP_SIZE | (_FALLOC_FL_ZERO_RANGE if keep_blocks else _FALLOC_FL_PUNCH_HOLE)
+        if _libc.fallocate(fd, mode, ctypes.c_int64(offset), ctypes.c_int64(length)) == 0:
+            return
+        code = ctypes.get_errno()
+        if code != errno.EOPNOTSUPP:
+            raise OSError(code, os.strerror(code))
+        write_fully(self, fd, [bytes(length)], offset)
+
+    def clone(self, source_fd: int, fd: int, size: int) -> None:
+        try:
+            fcntl.ioctl(fd, _FICLONE, source_fd)
+            return
+        except OSError as error:
+            if error.errno not in _CANNOT_SHARE:
+                raise
+        os.ftruncate(fd, size)
+        for offset, length in self.extents(source_fd, size):
+            self._copy(source_fd, fd, offset, length)
+
+    def _copy(self, source_fd: int, fd: int, offset: int, length: int) -> None:
+        while length > 0:
+            count = os.copy_file_range(source_fd, fd, length, offset, offset)
+            if count == 0:
+                return
+            offset, length = offset + count, length - count
+
+    def extents(self, fd: int, size: int) -> list[tuple[int, int]]:
+        found: list[tuple[int, int]] = []
+        end = 0
+        while end < size:
+            try:
+                begin = os.lseek(fd, end, os.SEEK_DATA)
+            except OSError as error:
+                if error.errno != errno.ENXIO:
+                    raise
+                break
+            if begin >= size:
+                break
+            end = min(os.lseek(fd, begin, os.SEEK_HOLE), size)
+            found.append((begin, end - begin))
+        return found
+
+    def allocated(self, fd: int) -> int:
+        return os.fstat(fd).st_blocks * _STAT_BLOCK
 
     def fdatasync(self, fd: int) -> None:
         os.fdatasync(fd)

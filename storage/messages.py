@@ -36,7 +36,7 @@ class Operation(IntEnum):
     BLOB_VERSIONS = 16  # (start key, end key | None, limit) -> ((key, timestamp, deleted), …), ordered
     BLOB_COPY = 17  # (key,) -> as BLOB_GET of all of it. For replicas that copy: it is no vote in a read
     BLOB_COPY_MANY = 20  # BlobCopyMany -> ((status, Version | None), …) of the first keys, and their bytes joined
-    BLOB_RECLAIM = 19  # BlobReclaim -> a storage.blobs.reclaim.Holding each, as bytes; having forgotten: ()
+    BLOB_RECLAIM = 19  # BlobReclaim -> a Holding each, as bytes; having forgotten: ()
     BLOB_PROMISE = 18  # BlobPromise -> Version | None, the newest, durable. Durable too
 
     INDEX_CREATE = 32  # IndexCreate -> (). Create, bring back, or change metadata
@@ -49,6 +49,19 @@ class Operation(IntEnum):
     INDEX_CHANGES = 39  # IndexChanges -> Changes | None
     INDEX_MOVE = 40  # IndexMove -> (). Its rows are elsewhere from now on (storage.ranges)
     INDEX_SAMPLE = 41  # (kind, key, count) -> (name, …), ordered: so many live rows, picked at random
+    INDEX_RECLAIM = 42  # IndexReclaim -> of each database Holdings, as bytes; having forgotten: ()
+
+    CHUNK_STAT = 80  # (family, (layer, …), chunk) -> (epoch seen of the first, ((layer, version), …) of what is here)
+    CHUNK_FENCE = 81  # (family, layer, epoch) -> (). No older epoch writes that layer here any more. Durable
+    CHUNK_WRITE = 82  # ChunkWrite + the bytes of its extents -> (). Survives the process; with FUA: durable
+    CHUNK_WRITE_MANY = 83  # (ChunkWrite, …) + all their bytes -> (None | (refusal, detail), …), all at a time
+    CHUNK_FLUSH = 84  # (family, layer) -> (). All that was answered before is durable
+    CHUNK_READ = 85  # ChunkRead -> (layer,) + the bytes; of layer 0, and none: there is nothing, so it is zeros
+    CHUNK_COPY = 86  # (family, chunk, layer, version) -> (version, epoch seen, ((offset, length), …)) + their bytes
+    CHUNK_PULL = 87  # ChunkPull -> (version,). Copy a chunk from another device
+    CHUNK_MAP = 88  # (family, layer, first chunk, limit) -> ((chunk, version, bytes allocated), …), ordered
+    CHUNK_DROP = 89  # (family, layer, (chunk, …) | None: all, for ever) -> (). Gone, durably
+    CHUNK_EXTENTS = 90  # (family, chunk, layer) -> ((offset, length), …): where there is data
 
     STATUS = 64  # () -> ({name: value},)
     SCRUB = 65  # (begin a pass now,) -> ({name: value},), how scrubbing is
@@ -77,6 +90,9 @@ class Refusal(IntEnum):
     CLOCK_AHEAD = 16
     # something newer is here, and this may have been before: we have just started; detail: its timestamp
     OVERTAKEN = 17
+    # the chunk is not at the version that the request goes by; detail: its version, and its durable version
+    STALE_CHUNK = 20
+    FENCED = 21  # a newer epoch has the volume; detail: that epoch
     REBUILDING = 13  # this device lost data and does not know yet what it should have: ask the others
 
 
@@ -229,7 +245,10 @@ class Row(NamedTuple):
 
 
 class IndexCreate(NamedTuple):
-    """Bring the database to `put_timestamp`; merge `metadata`, each value under its own timestamp."""
+    """Bring the database to `put_timestamp`; merge `metadata`, each value under its own timestamp.
+
+    PROMISED, detail the floor: it was made long ago, and no replica that can be asked has it.
+    """
 
     kind: int
     key: bytes
@@ -267,7 +286,8 @@ class Info(NamedTuple):
 class IndexRows(NamedTuple):
     """Merge rows; durable when answered. A database that was missed is created at `put_timestamp`.
 
-    NOT_FOUND when it was deleted after `put_timestamp`; FROZEN.
+    NOT_FOUND when it was deleted after `put_timestamp`; FROZEN. PROMISED, detail the floor: a row of long ago would
+    begin a name, and may have been deleted since, which nobody remembers (storage.indexes.reclaim).
     """
 
     kind: int
@@ -276,6 +296,7 @@ class IndexRows(NamedTuple):
     container: str
     put_timestamp: Timestamp  # of the container, as the proxy knows it
     rows: list[Row]
+    moved: bool = False  # out of another database of the container (storage.ranges): they may be of long ago
 
 
 class IndexList(NamedTuple):
@@ -369,6 +390,101 @@ class Changes(NamedTuple):
     sequence: int  # ask on from here
     more: bool
     rows: list[Row]
+
+
+class Holding(IntEnum):
+    """What a device has of a name, beside a tombstone that is to go. Numbers are sent."""
+
+    NOTHING = 0
+    TOMBSTONE = 1  # exactly that one, and its row is known to be listed; or a row that is only that
+    OTHER = 2  # something else, or something is on its way
+
+
+class ReclaimStep(IntEnum):
+    """What is asked for in an INDEX_RECLAIM."""
+
+    LOOK = 0  # what is here
+    CLOSE = 1  # the same; and no rows of long ago are moved into these range databases any more
+    FORGET = 2  # hold the tombstones no more
+
+
+class ReclaimedDatabase(NamedTuple):
+    """One of which rows, or which itself, was deleted long ago."""
+
+    kind: int
+    key: bytes
+    account: str
+    container: str
+    root: bytes  # key of the root, of a range database; else its own
+    names: tuple[str, ...]  # of rows; none: the database itself is to go
+
+
+class IndexReclaim(NamedTuple):
+    """Old tombstones of databases, RECLAIM_LIMIT names and databases at a time. REBUILDING; BUSY: clocks differ.
+
+    The device raises its floor first, durably: storage.indexes.reclaim.
+    """
+
+    floor: Timestamp
+    databases: tuple[ReclaimedDatabase, ...]
+    step: int  # ReclaimStep
+
+
+ChunkVersion = tuple[int, int]  # epoch of a writer's lease, and its sequence number; (0, 0): there is nothing
+
+
+class ChunkFlag:
+    """Of a write to a chunk. Plain bits."""
+
+    FUA = 1  # answer when it is durable
+    ZERO = 2  # no payload: the extents become zeros, and stay allocated
+    TRIM = 4  # no payload: the extents become zeros, and are given back
+
+
+class ChunkWrite(NamedTuple):
+    """A write on top of version `previous`. STALE_CHUNK, FENCED; BUSY.
+
+    When nothing of the layer is here, the chunk begins as that of layer `base` at its version; base None: as zeros.
+    A write that is here already is answered as done. Without extents it only brings the chunk to another version.
+    """
+
+    family: bytes
+    chunk: int
+    layer: int
+    base: tuple[int, ChunkVersion] | None
+    epoch: int
+    sequence: int
+    previous: ChunkVersion
+    extents: tuple[tuple[int, int], ...]  # offset within the chunk, length; payload: their bytes, joined
+    flags: int = 0  # ChunkFlag
+
+
+class ChunkRead(NamedTuple):
+    """Bytes of the first of the layers, newest first, that has the chunk. STALE_CHUNK, CORRUPT.
+
+    Each layer up to that one must be at the version given, (0, 0) for nothing; None: at any. A writer gives its
+    `epoch`: what it has written since may be here already.
+    """
+
+    family: bytes
+    chunk: int
+    layers: tuple[tuple[int, ChunkVersion | None], ...]
+    offset: int
+    length: int
+    epoch: int = 0
+
+
+class ChunkPull(NamedTuple):
+    """Copy a chunk at `version`, or at a newer one, from device `source`, in the place of what is older here.
+
+    STALE_CHUNK: something newer is here, or something older there; BUSY.
+    """
+
+    family: bytes
+    chunk: int
+    layer: int
+    version: ChunkVersion
+    source: int  # device id in the object ring
 
 
 MessageT = TypeVar("MessageT", bound=tuple[Any, ...])

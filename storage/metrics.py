@@ -152,6 +152,14 @@ class Reclaiming(Protocol):
     kept_count: int
 
 
+class ReclaimingDatabases(Protocol):
+    """Counts what it gives up (storage.housekeeping.reclaim_databases)."""
+
+    reclaimed_rows: int
+    reclaimed_databases: int
+    kept_count: int
+
+
 class Expiring(Protocol):
     """Counts what it deletes (storage.housekeeping.expire)."""
 
@@ -322,7 +330,9 @@ def register_repair(registry: Registry, rebuild: Repairing, stand_in: Repairing,
     )
 
 
-def register_clearing(registry: Registry, reclaim: Reclaiming, expire: Expiring, orphans: Orphaned) -> None:
+def register_clearing(
+    registry: Registry, reclaim: Reclaiming, databases: ReclaimingDatabases, expire: Expiring, orphans: Orphaned
+) -> None:
     """Add what is done about garbage."""
     registry.counter(
         "holdfast_device_tombstones_reclaimed_total",
@@ -333,6 +343,21 @@ def register_clearing(registry: Registry, reclaim: Reclaiming, expire: Expiring,
         "holdfast_device_tombstones_kept",
         "Old tombstones that the last pass left, because some device has something else of the name.",
         lambda: reclaim.kept_count,
+    )
+    registry.counter(
+        "holdfast_device_rows_reclaimed_total",
+        "Rows deleted long ago that this device had all devices forget.",
+        lambda: databases.reclaimed_rows,
+    )
+    registry.counter(
+        "holdfast_device_databases_reclaimed_total",
+        "Databases deleted or moved away long ago that this device had all devices forget.",
+        lambda: databases.reclaimed_databases,
+    )
+    registry.gauge(
+        "holdfast_device_rows_kept",
+        "Such rows and databases that the last pass left, because some device has something else of the name.",
+        lambda: databases.kept_count,
     )
     registry.counter(
         "holdfast_device_objects_expired_total",

@@ -19,8 +19,9 @@ from cluster.clock import ZERO, Timestamp, wall_us
 from cluster.wire import BodyReader, Buffer, Later, PeerUnavailable, RemoteError, Reply, Request
 from storage.blobs.reader import FileReader
 from storage.blobs.reads import GetAnswer
-from storage.blobs.reclaim import Holding
 from storage.blobs.store import BlobStore
+from storage.chunks.service import ChunkService
+from storage.chunks.store import ChunkStore
 from storage.client import Placement
 from storage.copying import FETCH_TIMEOUT_S, UNLIMITED, Copies, GivingBudget, answer_many, peer_of
 from storage.indexes.interfaces import Pull
@@ -42,6 +43,7 @@ from storage.messages import (
     BlobUpdate,
     Changes,
     DatabaseKind,
+    Holding,
     IndexChanges,
     IndexCreate,
     IndexDelete,
@@ -49,8 +51,10 @@ from storage.messages import (
     IndexInfo,
     IndexList,
     IndexMove,
+    IndexReclaim,
     IndexRows,
     Operation,
+    ReclaimedDatabase,
     Refusal,
     Version,
     parse,
@@ -71,6 +75,8 @@ UNFENCED = frozenset(
         Operation.INDEX_INVENTORY,
         Operation.INDEX_CHANGES,
         Operation.INDEX_SAMPLE,
+        Operation.CHUNK_COPY,
+        Operation.CHUNK_MAP,
         Operation.STATUS,
         Operation.SCRUB,
     }
@@ -93,6 +99,7 @@ class DeviceService:
         wall: Callable[[], int] = wall_us,
         votes: Votes | None = None,
         budget: GivingBudget = UNLIMITED,
+        chunks: ChunkStore | None = None,
     ) -> None:
         self.votes = votes or Votes()
         self.client_requests = 0  # reads and writes of clients, roughly: whether there are any is what counts
@@ -136,9 +143,13 @@ class DeviceService:
             Operation.INDEX_CHANGES: self._index_changes,
             Operation.INDEX_MOVE: self._index_move,
             Operation.INDEX_SAMPLE: self._index_sample,
+            Operation.INDEX_RECLAIM: self._index_reclaim,
             Operation.STATUS: self._answer_status,
             Operation.SCRUB: self._scrub,
         }
+        self.chunks = None if chunks is None else ChunkService(chunks, device_id, self._ask, budget.spend)
+        if self.chunks is not None:
+            self._handlers |= self.chunks.handlers
 
     def handle(self, request: Request) -> Answer:
         """Answer a request."""
@@ -159,6 +170,11 @@ class DeviceService:
             raise RemoteError(Refusal.BAD_REQUEST, f"operation {request.operation}: {error}") from error
 
     @property
+    def request_count(self) -> int:
+        """Return how many reads and writes of clients there were, of objects and of chunks."""
+        return self.client_requests + (0 if self.chunks is None else self.chunks.request_count)
+
+    @property
     def copied_objects(self) -> int:
         """How many versions were copied from peers, whoever asked for that."""
         return self.copies.copied_objects
@@ -176,6 +192,8 @@ class DeviceService:
         if self._unsettled:
             await asyncio.wait(self._unsettled)
         await self._blobs.settled()
+        if self.chunks is not None:
+            await self.chunks.settle()
 
     def _settling(self, write: Coroutine[Any, Any, Reply]) -> "asyncio.Task[Reply]":
         """Run a write that waits for something before it appends to the log."""
@@ -185,6 +203,11 @@ class DeviceService:
         self._unsettled.add(write)
         write.add_done_callback(self._unsettled.discard)
         return write
+
+    def _ask(self, device_id: int, operation: Operation, arguments: Any) -> "asyncio.Future[Reply]":
+        """Ask another device, under the rings in force."""
+        peer = peer_of(self._placement, device_id)
+        return peer.call(operation, arguments, b"", FETCH_TIMEOUT_S, self._placement.rings.version)
 
     # objects
 
@@ -382,6 +405,13 @@ class DeviceService:
     def _index_sample(self, request: Request) -> Answer:
         _kind, key, count = request.metadata
         return _replied(self._indexes.sample, key, count)
+
+    def _index_reclaim(self, request: Request) -> Answer:
+        message = parse(IndexReclaim, request.metadata)
+        items = [parse(ReclaimedDatabase, values) for values in message.databases]
+        if sum(max(1, len(item.names)) for item in items) > RECLAIM_LIMIT:
+            raise ValueError("too many tombstones at a time")
+        return self._settling(_replied(self._indexes.reclaim, message._replace(databases=tuple(items))))
 
     def _index_delete(self, request: Request) -> Answer:
         return self._settling(_done(self._indexes.delete, parse(IndexDelete, request.metadata)))

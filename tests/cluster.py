@@ -26,7 +26,7 @@ from tools import creation
 
 COMMAND = [sys.executable, "-m", "tools.cli"]
 ROOT = Path(__file__).parent.parent
-PORTS = (9000, 8080, *range(6000, 6006), 6100, 6101, *range(6200, 6206))
+PORTS = (9000, 8080, *range(6000, 6006), 6100, 6101, 6150, *range(6200, 6206), 10809)
 
 
 def free_port_offset() -> int:
@@ -56,6 +56,7 @@ class Cluster:
         self.offset = free_port_offset()
         self.env: dict[str, str] = {}
         self.storage_settings: dict[str, Any] = {}  # of [storage], for a cluster that is made
+        self.gateways = 0  # of volumes, likewise
 
     def holdfast(self, *arguments: str, check: bool = True, timeout_s: float = 60) -> str:
         """Run `holdfast` on this cluster; return what it printed."""
@@ -69,12 +70,26 @@ class Cluster:
 
     def up(self) -> None:
         """Start the cluster and wait until it is ready."""
+        if self.gateways and not (self.directory / "cluster.toml").exists():
+            self._create_with_gateways()
         self.holdfast("up", "--detach", *self._up_options(), timeout_s=90)
         lines = self.holdfast("env").splitlines()
         pairs = (line.removeprefix("export ").partition("=") for line in lines if "=" in line)
         self.env = {name: value.strip("'\"") for name, _equals, value in pairs}
 
+    def _create_with_gateways(self) -> None:
+        made = creation.plan(creation.Wishes(node_count=self.nodes, port_offset=self.offset))
+        self.directory.mkdir(parents=True, mode=0o700)
+        block = dataclasses.replace(made.block, gateways=self.gateways)
+        creation.create(Layout(self.directory), dataclasses.replace(made, block=block))
+
+    def nbd(self, name: str) -> str:
+        """Return the URI of a volume."""
+        return f"nbd://127.0.0.1:{10809 + self.offset}/{name}"
+
     def _up_options(self) -> tuple[str, ...]:
+        if self.gateways:
+            return ()
         return ("--nodes", str(self.nodes), "--port-offset", str(self.offset))
 
     def down(self) -> None:

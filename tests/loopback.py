@@ -24,6 +24,7 @@ from typing import Any, Self, cast
 import msgpack
 
 from cluster.clock import HybridClock, wall_us
+from cluster.environment import Environment
 from cluster.threads import WaiterThreads
 from cluster.wire import Buffer, Later, Peer, PeerUnavailable, RemoteError, Reply, Request
 from cluster.wire.connection import fail, failed
@@ -36,6 +37,7 @@ from ring.device import Device
 from ring.hashing import NameHash
 from ring.lookup import Ring
 from storage.blobs.store import BlobStore
+from storage.chunks.store import ChunkStore
 from storage.client import Placement, Rings
 from storage.disk import RealDisk
 from storage.housekeeping.bookmark import FileBookmark
@@ -44,8 +46,10 @@ from storage.housekeeping.expire import Expire
 from storage.housekeeping.orphans import Orphans
 from storage.housekeeping.promise import Promises
 from storage.housekeeping.reclaim import Reclaim
+from storage.housekeeping.reclaim_databases import ReclaimDatabases, elsewhere
 from storage.housekeeping.replicate import Replicate
 from storage.housekeeping.rows import AddRows, Report, RowSender
+from storage.housekeeping.settle import Settle
 from storage.housekeeping.synchronize import Synchronize
 from storage.housekeeping.throttle import Throttle
 from storage.indexes.store import IndexStore, Tuning
@@ -320,6 +324,7 @@ class LoopbackPeer:
         self.exchanges: set[_Exchange] = set()
         self.sent: list[int] = []  # operations, in the order of the calls
         self._connected = True
+        self._reconnections = 0
 
     def __repr__(self) -> str:
         return f"LoopbackPeer({self.name}, {'up' if self.up else 'down'})"
@@ -364,6 +369,12 @@ class LoopbackPeer:
     def reconnect(self) -> None:
         """Have the connection back."""
         self._connected = True
+        self._reconnections += 1
+
+    @property
+    def connection_count(self) -> int:
+        """How many connections there have been."""
+        return self._reconnections + self.device.starts
 
     def cut(self, reason: str) -> None:
         """End what is under way."""
@@ -428,9 +439,11 @@ class LoopbackDevice:
         self.id = device_id
         self.directory = directory
         self.running = False
+        self.starts = 0
         self.placement = cluster.placement(f"device {device_id}")
         self.log: DeviceLog
         self.blobs: BlobStore
+        self.chunks: ChunkStore
         self.indexes: IndexStore
         self.service: DeviceService
 
@@ -448,23 +461,32 @@ class LoopbackDevice:
         self.directory.mkdir(parents=True, exist_ok=True)
         self.log = DeviceLog(str(self.directory / "log"), disk=disk)
         tuning = replace(_TUNING, split_rows=self.cluster.split_rows)
-        self.indexes = IndexStore(self.directory / "indexes", self.log, pull_through(self.placement), tuning)
-        self.indexes.recover()
         wall = self.cluster.time_us
+        environment = Environment(wall_us=wall)
+        pull = pull_through(self.placement)
+        self.indexes = IndexStore(self.directory / "indexes", self.log, pull, tuning, environment)
+        self.indexes.is_elsewhere = elsewhere(self.placement, self.id)
+        self.indexes.recover()
         self.blobs = BlobStore(
             self.log, str(self.directory / "blobs"), self.cluster.ring.part_power, disk=disk, wall=wall
         )
+        self.chunks = ChunkStore(str(self.directory), disk=disk)
         votes = self.cluster.votes(self)
-        self.service = DeviceService(self.blobs, self.indexes, self.placement, self.id, dict, wall, votes)
+        self.service = DeviceService(
+            self.blobs, self.indexes, self.placement, self.id, dict, wall, votes, chunks=self.chunks
+        )
         self.log.start()
         self.indexes.start()
         self.blobs.start()
+        self.chunks.start()
         self.running = True
+        self.starts += 1
 
     async def stop(self) -> None:
         """Stop as the daemon does at SIGTERM."""
         self._disconnect()
         await self.indexes.close()
+        await self.chunks.close()
         await self.blobs.stop()
         await self.log.close()
         self.blobs.close()
@@ -475,6 +497,7 @@ class LoopbackDevice:
         What was handed to the log before is on disk.
         """
         self._disconnect()
+        await self.chunks.crash()
         await self.blobs.stop()
         await self.log.close()
         self.blobs.index.close()
@@ -504,12 +527,19 @@ class LoopbackDevice:
     def add_rows(self) -> AddRows:
         """Return the task that adds missing rows."""
         placement = self.cluster.placement(f"device {self.id}")
-        return AddRows(self.blobs, RowSender(placement), placement, self.id)
+        renew = Settle(Promises(placement, HybridClock(FIRST_PROXY // 2 + self.id, self.cluster.time_us))).renew
+        sender = RowSender(placement, lambda: self.indexes.floor)
+        return AddRows(self.blobs, sender, placement, self.id, renew=renew)
 
     def reclaim(self, age_s: float) -> Reclaim:
         """Return the task that gives up tombstones older than `age_s`."""
         wall = self.cluster.time_us
         return Reclaim(self.blobs.reclaims, self.placement, self.id, age_s, Throttle(0), wall)
+
+    def reclaim_databases(self, age_s: float) -> ReclaimDatabases:
+        """Return the task that gives up rows and databases that were deleted longer ago than `age_s`."""
+        placement, wall = self.placement, self.cluster.time_us
+        return ReclaimDatabases(self.indexes, placement, self.id, age_s, RowSender(placement), Throttle(0), wall)
 
     def expire(self) -> Expire:
         """Return the task that deletes expired objects."""

@@ -51,9 +51,11 @@ class Splitting:
     def task(self, device: LoopbackDevice) -> SplitContainers:
         """Return the task of a device."""
         rows = self.cluster.split_rows
-        return SplitContainers(
+        task = SplitContainers(
             device.indexes, device.placement, cast(Any, self.leases), f"device-{device.id}", rows
         )
+        device.indexes.is_moving = task.is_attending
+        return task
 
     async def settle(self) -> list[SplitContainers]:
         """Let all devices report and split until nothing is left to do."""

@@ -34,6 +34,7 @@ COMMANDS = {
     "device": "tools.devices",
     "ring": "tools.ring",
     "scrub": "tools.scrub",
+    "volume": "tools.volumes",
     "bench": "tools.bench",
 }
 _SUMMARIES = {
@@ -47,6 +48,7 @@ _SUMMARIES = {
     "device": "list, add, drain, remove and weigh the devices that store",
     "ring": "show which rings are in force and how a change of them goes",
     "scrub": "read all that is stored to see whether it is whole, and show how that goes",
+    "volume": "make, list, copy, resize and delete volumes",
     "bench": "measure it",
 }
 assert COMMANDS.keys() == _SUMMARIES.keys()

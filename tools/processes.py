@@ -32,6 +32,11 @@ def proxy_name(worker: int) -> str:
     return f"proxy-{worker}"
 
 
+def gateway_name(number: int) -> str:
+    """Return the name of the process of block gateway `number`."""
+    return f"gateway-{number}"
+
+
 def programs(config: Config, layout: Layout) -> list[Program]:
     """Return the programs of the cluster, storage first."""
     storage = [
@@ -45,7 +50,11 @@ def programs(config: Config, layout: Layout) -> list[Program]:
                  config.proxy_node(worker).namespace)
         for worker in range(config.worker_count())
     ]
-    return storage + proxies
+    gateways = [
+        _program(layout, gateway_name(number), "blockgw.daemon", ("--gateway", str(number)), _PROXY_STOP_ORDER, grace_s)
+        for number in range(config.block.gateways)
+    ]
+    return storage + proxies + gateways
 
 
 def _program(
@@ -78,6 +87,9 @@ def ports(config: Config) -> Iterator[Port]:
     for worker in _workers_here(config):
         name, host = proxy_name(worker), config.proxy_admin_listen(worker)
         yield Port(f"the metrics of {name}", host, listen.proxy_admin_port(worker))
+    for number in range(config.block.gateways):
+        yield Port("NBD", listen.listen, listen.nbd_port)
+        yield Port(f"the metrics of {gateway_name(number)}", listen.admin_listen, listen.gateway_admin_port(number))
     for device in config.devices:
         if config.node(device.node).namespace:
             continue

@@ -53,6 +53,7 @@ class Peer:
         self._connection: ClientConnection
         self._changed: asyncio.Event  # `up` may have changed
         self._was_up = False
+        self.connection_count = 0  # so far: what was answered in an earlier one, an earlier process may have done
         self._closing = False
         self._task: asyncio.Task[None] | None = None
 
@@ -180,6 +181,7 @@ class Peer:
             return
         self._was_up = up
         if up:
+            self.connection_count += 1
             _log.info("peer_up", peer=self.name, address=self.address)
         elif not self._closing:
             _log.warning("peer_down", peer=self.name, address=self.address, reason=self._connection.reason)

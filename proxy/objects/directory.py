@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 
 from cluster.clock import ZERO, HybridClock, Timestamp, wall_us
 from cluster.wire import Peer, PeerUnavailable, RemoteError, Reply
-from proxy.objects.errors import ContainerNotEmpty, NoSuchContainer, Unavailable
+from proxy.objects.errors import ContainerNotEmpty, NoSuchContainer, TooOld, Unavailable
 from proxy.objects.model import (
     AccountInfo,
     AccountListing,
@@ -217,7 +217,8 @@ class Directory:
             try:
                 await write(loop, chosen, operation, message)
             except Superseded as overtaken:
-                raise Unavailable("a database refused a newer state") from overtaken
+                self._clock.observe(overtaken.timestamp)
+                raise TooOld("it is older than what is remembered of deletions") from overtaken
             except Refused as refused:
                 if replicas is not None and isinstance(refused, StaleRings):
                     raise

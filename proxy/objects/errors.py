@@ -11,6 +11,10 @@ class Unavailable(ObjectServiceError):
     """Too few replicas answered: 503, and the client may retry."""
 
 
+class TooOld(Unavailable):
+    """A database remembers no deletions of that time any more, so it takes nothing new of then."""
+
+
 class QuorumNotReached(Unavailable):
     """Too few replicas took the write in time. It may or may not survive; the caller may retry it."""
 

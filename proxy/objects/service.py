@@ -13,7 +13,7 @@ from proxy.objects.background import Background
 from proxy.objects.buckets import Buckets
 from proxy.objects.confirm import Confirmations
 from proxy.objects.directory import Directory, account_row
-from proxy.objects.errors import NoSuchContainer
+from proxy.objects.errors import NoSuchContainer, TooOld
 from proxy.objects.manifests import Manifests
 from proxy.objects.model import (
     AccountInfo,
@@ -74,7 +74,13 @@ class ObjectService:
 
     async def _enter(self, account: str, container: str, timestamp: Timestamp, created_us: int) -> None:
         row = account_row(container, timestamp, False, created_us)
-        await self._directory.add_row(self._directory.account(account), timestamp, row)
+        database = self._directory.account(account)
+        try:
+            await self._directory.add_row(database, timestamp, row)
+        except TooOld:  # whoever made it has died before it was entered, long ago
+            newer = await self._directory.create(self._directory.container(account, container), {})
+            row = account_row(container, newer, False, created_us)
+            await self._directory.add_row(database, newer, row)
 
     async def update_container(self, account: str, container: str, metadata: Mapping[str, Any]) -> None:
         """Change metadata; a value None removes a name. Raise NoSuchContainer."""

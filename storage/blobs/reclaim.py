@@ -11,7 +11,6 @@ cannot be read counts as none, which is no worse than a new device.
 
 import os
 from collections.abc import Callable, Sequence
-from enum import IntEnum
 
 from cluster.clock import TIMESTAMP_SIZE, Timestamp, microseconds_of
 from cluster.threads import Waiters
@@ -19,20 +18,12 @@ from cluster.wire import RemoteError
 from storage.blobs.commits import Commits
 from storage.blobs.index import BlobIndex
 from storage.disk import Disk, read_small_file, replace_small_file
-from storage.messages import Refusal
+from storage.messages import Holding, Refusal
 
 _FILE = "reclaim-floor"
 _GRAVES = 1000  # looked at in one step
 
 Versions = Sequence[tuple[bytes, Timestamp]]
-
-
-class Holding(IntEnum):
-    """What a device has of a name, beside a tombstone that is to go. Numbers are sent."""
-
-    NOTHING = 0
-    TOMBSTONE = 1  # exactly that one, and its row is known to be listed
-    OTHER = 2  # something else, or something is on its way
 
 
 class Reclaims:

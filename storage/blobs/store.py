@@ -276,6 +276,11 @@ class BlobStore:
     # -- state
 
     @property
+    def is_full(self) -> bool:
+        """Tell whether the file system is so full that only deletions are taken."""
+        return self._commits.full
+
+    @property
     def quarantined(self) -> list[Quarantined]:
         """Versions that did not match their checksums, until a newer version or a repair replaces them."""
         return list(self.quarantine)

@@ -37,25 +37,19 @@ at last is let in when it is named. The age itself protects nobody: it is there 
 deleted when, and to keep the floor far from clocks that are a little behind.
 """
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
-from cluster.clock import Timestamp, pack, wall_us
-from cluster.telemetry.log import get_logger
-from cluster.wire import Peer, PeerUnavailable, RemoteError, Reply
-from storage.blobs.reclaim import Holding
+from cluster.clock import Timestamp, wall_us
 from storage.client import Placement
-from storage.messages import RECLAIM_LIMIT, BlobReclaim, Operation, Refusal
-from storage.rings.document import OBJECT, Stage
+from storage.housekeeping.everybody import FLOOR_STEPS, Everybody, NotNow, floor_at
+from storage.messages import RECLAIM_LIMIT, BlobReclaim, Holding, Operation
+from storage.rings.document import OBJECT
 
 INTERVAL_S = 300.0  # between passes over what is due
 RETRY_S = 30.0  # when nothing can be given up just now
 PAUSE_S = 0.05  # between steps of RECLAIM_LIMIT tombstones
-TIMEOUT_S = 30.0
 COST = 4 << 10  # bytes that a tombstone counts for, on each device: it costs time
-_FLOOR_STEPS = 8  # in which a floor rises within a reclaim age: each is a sync of a file on every device
-_log = get_logger("storage")
 
 ItemT = TypeVar("ItemT")
 Name = tuple[bytes, Timestamp]  # a key, and its tombstone
@@ -76,10 +70,6 @@ class Budget(Protocol):
 
     async def took(self, size: int) -> None:
         """Wait until that is within it."""
-
-
-class NotNow(Exception):
-    """Somebody cannot be asked. The words are for the operator."""
 
 
 class Reclaim:
@@ -128,20 +118,20 @@ class Reclaim:
         if following:
             return PAUSE_S
         self.kept_count, self._kept_in_pass = self._kept_in_pass, 0
-        return min(INTERVAL_S, self._age_s / _FLOOR_STEPS)
+        return min(INTERVAL_S, self._age_s / FLOOR_STEPS)
 
     def _leads(self, key: bytes) -> bool:
         return self._placement.replicas(OBJECT, key).members[0][0] == self._device_id
 
     async def _give_up(self, names: Sequence[Name]) -> None:
         """Have all devices forget those of `names` of which nobody has anything else. Raise NotNow."""
-        version, peers = self._all_devices()
-        floor = self._floor()
-        await self._budget.took(len(names) * len(peers) * COST)
+        everybody = Everybody(self._placement, Operation.BLOB_RECLAIM)
+        floor = floor_at(self._wall_us(), self._age_s)
+        await self._budget.took(len(names) * len(everybody.peers) * COST)
         free = list(names)
         holdings: Mapping[int, Sequence[int]] = {}
         for _round in range(2):
-            holdings = await self._ask_all(version, peers, BlobReclaim(floor, tuple(free)))
+            holdings = await self._ask(everybody, BlobReclaim(floor, tuple(free)))
             unheld = [all(held[index] != Holding.OTHER for held in holdings.values()) for index in range(len(free))]
             holdings = {device_id: _chosen(held, unheld) for device_id, held in holdings.items()}
             free = _chosen(free, unheld)
@@ -154,68 +144,19 @@ class Reclaim:
         }
         mine = held_by.pop(self._device_id, ())
         others = {device_id: BlobReclaim(floor, held, True) for device_id, held in held_by.items() if held}
-        await self._tell(version, peers, others)
+        await everybody.tell(others)
         if mine:
-            await self._tell(version, peers, {self._device_id: BlobReclaim(floor, mine, True)})
+            await everybody.tell({self._device_id: BlobReclaim(floor, mine, True)})
         self.reclaimed_count += len(free)
 
-    def _floor(self) -> Timestamp:
-        """Return a timestamp above all that is due, which is the same for a while."""
-        step_us = max(1, int(self._age_s * 1e6 / _FLOOR_STEPS))
-        due_us = self._wall_us() - int(self._age_s * 1e6)
-        return pack((due_us // step_us + 1) * step_us, 0, 0)
-
-    def _all_devices(self) -> tuple[int, Mapping[int, Peer]]:
-        """Return the rings' version, and every device that they have. Raise NotNow."""
-        rings = self._placement.rings
-        if rings.stage is not Stage.STABLE or rings.floor < rings.version - 1:
-            raise NotNow("the rings are being changed")
-        peers = {device_id: self._placement.peers[device_id] for device_id in rings.devices()}
-        down = sorted(device_id for device_id, peer in peers.items() if not peer.up)
-        if down:
-            raise NotNow(f"{_named(down)} down, and may have older versions")
-        return rings.version, peers
-
-    async def _ask_all(
-        self, version: int, peers: Mapping[int, Peer], message: BlobReclaim
-    ) -> Mapping[int, Sequence[int]]:
+    async def _ask(self, everybody: Everybody, message: BlobReclaim) -> Mapping[int, Sequence[int]]:
         """Return what each device has of the names. Raise NotNow unless all say."""
-        answers = await self._call(version, peers, dict.fromkeys(peers, message))
-        holdings: dict[int, Sequence[int]] = {}
-        for device_id, answer in answers.items():
-            if isinstance(answer, BaseException):
-                raise NotNow(f"device {device_id} does not say what it has: {answer}") from answer
-            holdings[device_id] = answer.metadata
-            if len(holdings[device_id]) != len(message.tombstones):
+        holdings: Mapping[int, Sequence[int]] = await everybody.ask(message)
+        for device_id, held in holdings.items():
+            if len(held) != len(message.tombstones):
                 raise NotNow(f"device {device_id} does not say what it has of each")
         return holdings
-
-    async def _tell(self, version: int, peers: Mapping[int, Peer], messages: Mapping[int, BlobReclaim]) -> None:
-        """Have devices forget. Raise NotNow unless all have: what is left is found again."""
-        for device_id, answer in (await self._call(version, peers, messages)).items():
-            if isinstance(answer, BaseException):
-                raise NotNow(f"device {device_id} may not have forgotten them: {answer}") from answer
-
-    async def _call(
-        self, version: int, peers: Mapping[int, Peer], messages: Mapping[int, BlobReclaim]
-    ) -> Mapping[int, Reply | BaseException]:
-        calls = {
-            device_id: peers[device_id].call(Operation.BLOB_RECLAIM, message, b"", TIMEOUT_S, version)
-            for device_id, message in messages.items()
-        }
-        answers = dict(zip(calls, await asyncio.gather(*calls.values(), return_exceptions=True), strict=True))
-        for answer in answers.values():
-            if isinstance(answer, RemoteError) and answer.code == Refusal.STALE_RINGS:
-                self._placement.refresh(answer.detail)
-            elif isinstance(answer, BaseException) and not isinstance(answer, RemoteError | PeerUnavailable):
-                raise answer
-        return answers
 
 
 def _chosen(items: Sequence[ItemT], wanted: Sequence[bool]) -> list[ItemT]:
     return [item for item, is_wanted in zip(items, wanted, strict=True) if is_wanted]
-
-
-def _named(device_ids: Sequence[int]) -> str:
-    """Return devices in words."""
-    return f"device {device_ids[0]} is" if len(device_ids) == 1 else f"devices {', '.join(map(str, device_ids))} are"

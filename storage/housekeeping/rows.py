@@ -52,14 +52,21 @@ class Undecided(Exception):
     """Too few of a container's replicas answered, or too few of them agree. Ask again later."""
 
 
-def listed_since(infos: Mapping[int, Info], version: Timestamp, quorum: Quorum) -> Timestamp | None:
+def listed_since(
+    infos: Mapping[int, Info], version: Timestamp, quorum: Quorum, floor: Timestamp = ZERO
+) -> Timestamp | None:
     """Return since when the container exists that lists `version`; None when it was deleted: an orphan.
 
     `infos` are the container's states by device, of a quorum, without those that never heard of it. A
     deletion counts only when a quorum has taken it. Raise Undecided.
+
+    Below `floor` nobody may remember the deletion (storage.housekeeping.reclaim_databases): then there is no container,
+    or one that was made after `version`, which no proxy can have believed to be in it.
     """
     put = max((info.put_timestamp for info in infos.values()), default=ZERO)
     gone = max((info.delete_timestamp for info in infos.values()), default=ZERO)
+    if version < floor and all(info.created_us > microseconds_of(version) for info in infos.values()):
+        return None
     if put > gone and version > gone:
         return put
     deleted = [
@@ -100,19 +107,27 @@ class Reports(Protocol):
 class RowSender:
     """Brings rows to a quorum of a database's primaries."""
 
-    def __init__(self, placement: Placement) -> None:
+    def __init__(self, placement: Placement, floor: Callable[[], Timestamp] = lambda: ZERO) -> None:
+        """`floor`: below it this device's databases let nothing begin."""
         self._placement = placement
+        self._floor = floor
 
     async def send(
         self, kind: DatabaseKind, account: str, container: str, put_timestamp: Timestamp, rows: list[Row]
     ) -> bool:
         """Tell whether a quorum has taken `rows`, wherever those of the container are."""
+        return await self.sent(kind, account, container, put_timestamp, rows) is None
+
+    async def sent(
+        self, kind: DatabaseKind, account: str, container: str, put_timestamp: Timestamp, rows: list[Row]
+    ) -> frozenset[int] | None:
+        """Send rows; return None when a quorum has taken them, else with which codes they were refused."""
         try:
             await send_rows(self._placement, kind, Named(account, container), put_timestamp, rows)
         except NotTaken as error:
             _log.info("rows_not_taken", account=account, container=container, reason=str(error))
-            return False
-        return True
+            return error.codes
+        return None
 
     async def count(self, database: str, row: Row) -> bool:
         """Tell the root of a container what one of its range databases holds; tell whether a quorum has heard it."""
@@ -140,7 +155,7 @@ class RowSender:
         if not replicas.read_quorum.reached(replies):
             raise Undecided("too few replicas of the container answered")
         infos = {device_id: parse(Info, values) for device_id, values in replies.items() if values is not None}
-        return listed_since(infos, version, replicas.read_quorum)
+        return listed_since(infos, version, replicas.read_quorum, self._floor())
 
 
 class AddRows:
@@ -155,8 +170,11 @@ class AddRows:
         placement: Placement,
         device_id: int,
         wall: Callable[[], int] = wall_us,
+        renew: Callable[[bytes, Timestamp], Awaitable[bool]] | None = None,
     ) -> None:
+        """`renew` brings a version, if it is the newest, to a new timestamp: the old one's row comes too late."""
         self._wall_us = wall
+        self._renew = renew
         self._unlisted = unlisted
         self._sender = sender
         self._placement = placement
@@ -192,7 +210,10 @@ class AddRows:
             return
         if since is not None:
             row = row_of(metadata, timestamp, version.deleted)
-            if not await self._sender.send(DatabaseKind.CONTAINER, account, container, since, [row]):
+            refused = await self._sender.sent(DatabaseKind.CONTAINER, account, container, since, [row])
+            if refused is not None:
+                if Refusal.PROMISED in refused and self._renew is not None:
+                    await self._renew(key, timestamp)
                 return
             self.added_count += 1
         elif not version.deleted:

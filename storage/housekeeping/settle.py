@@ -12,7 +12,7 @@ Crash points: as of any write. Until a quorum has the new timestamp the old one 
 
 import asyncio
 
-from cluster.clock import ZERO
+from cluster.clock import ZERO, Timestamp
 from cluster.telemetry.log import get_logger
 from cluster.wire import PeerUnavailable, RemoteError
 from storage import metadata as stored
@@ -49,6 +49,14 @@ class Settle:
                 self._waiting.pop(key, None)
                 self.settled_count += 1
         return INTERVAL_S
+
+    async def renew(self, key: bytes, version: Timestamp) -> bool:
+        """Bring a version, if it is the newest, to a new timestamp; tell whether a quorum has it now."""
+        promised = await self._promises.ask(key, version)
+        if promised is None or promised.newest is None or promised.newest.timestamp != version:
+            return False
+        taken = await self._restamp(key, promised, promised.newest)
+        return promised.replicas.writers.reached(taken)
 
     async def _settle(self, key: bytes) -> bool:
         """Bring the newest version of a name past all promises; tell whether a quorum has it now."""

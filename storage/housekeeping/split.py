@@ -92,6 +92,7 @@ class SplitContainers:
         self._mover = Mover(placement, self._clock, environment, self._pace)
         self._lease: Lease | None = None
         self._renewing: asyncio.Task[None] | None = None
+        self._attending = b""  # key of the root of the container whose rows may just be being moved from here
         self.split_count = self.merge_count = self.settled_count = 0
         self.waiting = ""  # why something due cannot be done now, in words
 
@@ -117,6 +118,7 @@ class SplitContainers:
         if header is None or not header.exists or not header.account:
             return
         database = Named(header.account, header.container)
+        self._attending = self._placement.names.key(*database.root)
         try:
             await self._hold_lease(database.root)
             await self._settle(database)
@@ -131,7 +133,12 @@ class SplitContainers:
             self.waiting = f"{database.root.account}/{database.root.container}: {error}"
             _log.info("split_waits", account=database.account, container=database.container, reason=str(error))
         finally:
+            self._attending = b""
             await self._release()
+
+    def is_attending(self, root_key: bytes) -> bool:
+        """Tell whether rows of this container may just be being moved by this device."""
+        return self._attending == root_key
 
     # what others left
 

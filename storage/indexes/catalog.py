@@ -11,8 +11,10 @@ from the databases themselves (`Shelf.open`).
 
 import sqlite3
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
 
 from storage.indexes import schema
 from storage.indexes.digest import DIGEST_SIZE
@@ -33,10 +35,31 @@ CREATE TABLE IF NOT EXISTS journal (
     position INTEGER NOT NULL
 );
 """
+_DELETIONS = """
+CREATE TABLE deletions (
+    kind INTEGER NOT NULL,
+    key BLOB NOT NULL,
+    at INTEGER NOT NULL,
+    PRIMARY KEY (kind, key)
+) WITHOUT ROWID;
+CREATE INDEX deletions_by_time ON deletions (at, kind, key);
+INSERT INTO deletions SELECT kind, key, 0 FROM databases;
+"""
 VERSION = 2  # since there are checksums
 _CHECKSUM_SIZE = 4
 _POSITION = struct.Struct(">Q")
 _END = b"\xff" * 17  # behind every key
+
+
+class Deletion(NamedTuple):
+    """A database that remembers something that was deleted."""
+
+    at: int  # microseconds: when the first of that was
+    kind: int
+    key: bytes
+
+
+NO_DELETION = Deletion(-1, 0, b"")
 
 
 class Catalog:
@@ -49,6 +72,8 @@ class Catalog:
         if version not in (0, 1, VERSION):
             raise schema.UnknownVersion(f"catalog of version {version}; this program knows {VERSION}")
         self._connection.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {VERSION}; COMMIT;")
+        if not self._connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'deletions'").fetchone():
+            self._connection.executescript(f"BEGIN; {_DELETIONS} COMMIT;")
         self._changed: dict[tuple[int, bytes], bytes] = {}  # (kind, key) -> digest, since the last commit
 
     def close(self) -> None:
@@ -112,13 +137,26 @@ class Catalog:
                 found[key] = digest
         return sorted(found.items())[:limit]
 
+    def deletions(self, before_us: int, after: "Deletion", limit: int) -> "list[Deletion]":
+        """Return databases in which the first thing was deleted before that, behind `after`, first deleted first.
+
+        As of the last commit. A time of 0: it was not looked at yet.
+        """
+        found = self._connection.execute(
+            "SELECT at, kind, key FROM deletions WHERE at < ? AND (at, kind, key) > (?, ?, ?) "
+            "ORDER BY at, kind, key LIMIT ?",
+            (before_us, *after, limit),
+        )
+        return [Deletion(*values) for values in found.fetchall()]
+
     def forget(self, databases: Iterable[tuple[int, bytes]]) -> None:
         """Name these databases, (kind, key), no more, durably: their files are deleted next."""
         forgotten = list(databases)
         connection = self._connection
         connection.execute("BEGIN IMMEDIATE")
         try:
-            connection.executemany("DELETE FROM databases WHERE kind = ? AND key = ?", forgotten)
+            for table in ("databases", "deletions"):
+                connection.executemany(f"DELETE FROM {table} WHERE kind = ? AND key = ?", forgotten)  # noqa: S608
             connection.execute("COMMIT")
         except BaseException:
             if connection.in_transaction:
@@ -128,8 +166,17 @@ class Catalog:
         for pair in forgotten:
             self._changed.pop(pair, None)
 
-    def commit(self, whole: Iterable[tuple[int, bytes]], unreported: set[bytes], position: Position) -> None:
-        """Record, durably, that the files of `whole` are whole, and that replay begins at `position`."""
+    def commit(
+        self,
+        whole: Iterable[tuple[int, bytes]],
+        unreported: set[bytes],
+        position: Position,
+        deletions: Mapping[tuple[int, bytes], int | None] = MappingProxyType({}),
+    ) -> None:
+        """Record, durably, that the files of `whole` are whole, and that replay begins at `position`.
+
+        `deletions`: when the first thing was deleted that a database remembers, in microseconds; None: nothing was.
+        """
         written = [pair for pair in whole if pair in self._changed]
         connection = self._connection
         connection.execute("BEGIN IMMEDIATE")
@@ -137,6 +184,14 @@ class Catalog:
             connection.executemany(
                 "INSERT OR REPLACE INTO databases VALUES (?, ?, ?, ?)",
                 [_sealed(kind, key, self._changed[kind, key], key in unreported) for kind, key in written],
+            )
+            connection.executemany(
+                "DELETE FROM deletions WHERE kind = ? AND key = ?",
+                [pair for pair, at in deletions.items() if at is None],
+            )
+            connection.executemany(
+                "INSERT OR REPLACE INTO deletions VALUES (?, ?, ?)",
+                [(*pair, at) for pair, at in deletions.items() if at is not None],
             )
             packed = _POSITION.pack(position)
             sealed = packed + crc32c(packed).to_bytes(_CHECKSUM_SIZE, "big")

@@ -30,6 +30,7 @@ class Check:
     """One pass over one database."""
 
     sequence: int = -1  # of the header when the pass began
+    header_digest: int = 0  # its digest of the rows then: it changes without the sequence when tombstones are forgotten
     after: tuple[int, str] | None = None  # deleted and name of the last row that was read
     by_sequence: int | None = None  # the last sequence that was read; None: still reading by name
     row_count: int = 0
@@ -39,7 +40,7 @@ class Check:
     def step(self, database: Database) -> tuple[int, bool]:
         """Read some rows; return how many bytes that was, and whether all was read. Damaged, sqlite3.Error."""
         if self.after is None and self.by_sequence is None:
-            self.sequence = database.header.sequence
+            self.sequence, self.header_digest = database.header.sequence, database.header.rows_digest
             _check_small(database)
         if self.by_sequence is None:
             return self._by_name(database), False
@@ -83,8 +84,8 @@ class Check:
 
     def _compare(self, database: Database) -> None:
         header = database.header
-        if header.sequence != self.sequence or header.moved is not None:
-            return  # rows came meanwhile; or what is left of them counts for nothing
+        if (header.sequence, header.rows_digest) != (self.sequence, self.header_digest) or header.moved is not None:
+            return  # rows came or went meanwhile; or what is left of them counts for nothing
         if header.rows_digest != self.rows_digest:
             raise Damaged("its rows do not add up to its digest")
         if self.row_count != self.sequence_count:

@@ -1,21 +1,23 @@
 """One container or account database: a SQLite file, and its header in memory. Blocking; one thread.
 
 Invariants: header and tables change in one transaction, or not at all; no row in the table is older
-than the delete timestamp; every change of a row takes the next sequence.
+than the delete timestamp; every change of a row takes the next sequence, but that it is forgotten.
 """
 
 import copy
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from operator import attrgetter
 from pathlib import Path
 
+from cluster.clock import Timestamp
 from cluster.wire import RemoteError
 from storage.indexes import listing, rows, schema
 from storage.indexes.change import Change, join_rows, newest_of, surviving
 from storage.indexes.header import Header
+from storage.indexes.reclaim import gone_since, is_forgettable
 from storage.messages import ROWS_LIMIT, Changes, IndexChanges, IndexList, Info, Listing, Refusal, Row
 from storage.ranges.state import refusal_of
 
@@ -172,6 +174,45 @@ class Database:
             change.metadata,
             newer,
         )
+
+    def known(self, names: Sequence[str]) -> dict[str, Row]:
+        """Return the rows of `names` that are there and count, tombstones included."""
+        return {} if self.header.moved is not None else rows.find(self._connection, names)
+
+    # tombstones (storage.indexes.reclaim)
+
+    def old_tombstones(
+        self, before: Timestamp, after: tuple[Timestamp, str], limit: int
+    ) -> list[tuple[Timestamp, str]]:
+        """Return (timestamp, name) of tombstones of before that, oldest first, behind `after`."""
+        if not self.header.exists or self.header.moved is not None:
+            return []
+        schema.index_tombstones(self._connection)
+        return rows.old_tombstones(self._connection, before, after, limit)
+
+    def first_deletion(self) -> Timestamp | None:
+        """Return when the first thing was deleted that is remembered here: a row, or the database itself."""
+        if not self.header.exists or self.header.moved is not None:
+            return gone_since(self.header)
+        schema.index_tombstones(self._connection)
+        return rows.oldest_tombstone(self._connection)
+
+    def forget_tombstones(self, names: Sequence[str], floor: Timestamp) -> int:
+        """Hold those of `names` no more that are tombstones of before `floor`; return how many went.
+
+        Peers that have pulled them keep them: each is told itself.
+        """
+        header = copy.copy(self.header)
+        gone = [row for row in self.known(names).values() if is_forgettable(row, floor)]
+        if not gone:
+            return 0
+        for row in gone:
+            header.subtract(row)
+        with self._transaction():
+            rows.remove(self._connection, True, [row.name for row in gone])
+            schema.write_header(self._connection, header)
+        self.header = header
+        return len(gone)
 
     def sample(self, count: int) -> list[str]:
         """Return the names of about `count` live rows, picked at random, in order."""

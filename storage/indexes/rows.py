@@ -13,6 +13,7 @@ from typing import Any
 
 import msgpack
 
+from cluster.clock import Timestamp
 from storage.indexes.errors import Damaged
 from storage.log.checksum import crc32c
 from storage.messages import Row
@@ -130,6 +131,13 @@ def remove(connection: sqlite3.Connection, deleted: bool, names: Sequence[str]) 
         connection.execute(_REMOVE[len(run)], (deleted, *run))
 
 
+_OLD_TOMBSTONES = """
+SELECT timestamp, name FROM rows INDEXED BY tombstones_by_age
+WHERE deleted = 1 AND timestamp < ? AND (timestamp, name) > (?, ?) ORDER BY timestamp, name LIMIT ?
+"""
+_OLDEST_TOMBSTONE = """
+SELECT timestamp FROM rows INDEXED BY tombstones_by_age WHERE deleted = 1 ORDER BY timestamp LIMIT 1
+"""
 _LAST_OF_RUN = "SELECT max(sequence) FROM rows WHERE sequence < ?"
 _FIRST_AFTER = "SELECT min(sequence) FROM rows WHERE sequence > ?"
 _PICK = "SELECT name, deleted FROM rows WHERE sequence >= ? ORDER BY sequence LIMIT 1"
@@ -163,6 +171,19 @@ def sample(connection: sqlite3.Connection, count: int, gap: int) -> list[str]:
             if not deleted:
                 names.add(name)
     return sorted(names)
+
+
+def old_tombstones(
+    connection: sqlite3.Connection, before: Timestamp, after: tuple[Timestamp, str], limit: int
+) -> list[tuple[Timestamp, str]]:
+    """Return (timestamp, name) of tombstones that are older than `before`, oldest first, behind `after`."""
+    return connection.execute(_OLD_TOMBSTONES, (before, *after, limit)).fetchall()
+
+
+def oldest_tombstone(connection: sqlite3.Connection) -> Timestamp | None:
+    """Return when the first of the tombstones was made."""
+    found = connection.execute(_OLDEST_TOMBSTONE).fetchone()
+    return None if found is None else Timestamp(found[0])
 
 
 def any_there(connection: sqlite3.Connection) -> bool:

@@ -52,12 +52,16 @@ CREATE TABLE rows (
     PRIMARY KEY (deleted, name, version)
 ) WITHOUT ROWID;
 CREATE INDEX rows_by_sequence ON rows (sequence);
+CREATE INDEX tombstones_by_age ON rows (timestamp, name) WHERE deleted = 1;
 CREATE TABLE sync (
     device INTEGER PRIMARY KEY,
     incarnation BLOB NOT NULL,
     sequence INTEGER NOT NULL
 );
 """
+_INDEX_TOMBSTONES = (  # of a file that was made before there was such an index: costs a look at all rows, once
+    "CREATE INDEX IF NOT EXISTS tombstones_by_age ON rows (timestamp, name) WHERE deleted = 1"
+)
 _WRITE_INFO = (
     f"INSERT OR REPLACE INTO info (id, {', '.join(COLUMNS)}) VALUES (1{', ?' * len(COLUMNS)})"  # noqa: S608
 )
@@ -126,6 +130,11 @@ def read_cursor(connection: sqlite3.Connection, device: int) -> tuple[bytes, int
 def write_cursor(connection: sqlite3.Connection, device: int, incarnation: bytes, sequence: int) -> None:
     """Remember up to where the replica on `device` is known here."""
     connection.execute("INSERT OR REPLACE INTO sync VALUES (?, ?, ?)", (device, incarnation, sequence))
+
+
+def index_tombstones(connection: sqlite3.Connection) -> None:
+    """See to it that tombstones are found by their age."""
+    connection.execute(_INDEX_TOMBSTONES)
 
 
 def forget_rows(connection: sqlite3.Connection, until: Timestamp) -> None:

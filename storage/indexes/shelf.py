@@ -9,25 +9,28 @@ import contextlib
 import os
 import sqlite3
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from cluster.clock import ZERO, Timestamp, microseconds_of
 from cluster.telemetry.log import get_logger
 from cluster.wire import RemoteError
 from storage.indexes import record, schema
 from storage.indexes.aside import Aside
-from storage.indexes.catalog import Catalog
+from storage.indexes.catalog import Catalog, Deletion
 from storage.indexes.change import Change
 from storage.indexes.check import Check
 from storage.indexes.database import Database, create_for, open_existing
 from storage.indexes.errors import Damaged, bad_request, translated
 from storage.indexes.header import Header
+from storage.indexes.reclaim import is_old, without_old
 from storage.indexes.reports import Reports
 from storage.indexes.unsettled import Unsettled
 from storage.log.interface import START, Position, Record
 from storage.messages import DatabaseKind, Refusal
 from storage.ranges.pointers import RANGES
+from storage.ranges.state import accepted_of
 
 _SUFFIX = ".db"
 _CATALOG = "catalog.db"
@@ -63,6 +66,9 @@ class Shelf:
         self.roots: set[bytes] = set()  # of split containers, as far as they are known
         self.ranges: set[bytes] = set()  # range databases, the same
         self._purging: dict[bytes, None] = {}  # moved databases that have rows still
+        self._distrusting = False  # nobody vouches for any file: all are filled from peers
+        self._deletions: dict[tuple[int, bytes], int | None] = {}  # (kind, key) -> for the catalog
+        self.accepting: dict[bytes, frozenset[str]] = {}  # key -> range ids that its rows may be moved to, undecided
         self.failures: dict[bytes, RemoteError] = {}  # key -> why what is unmerged could not be merged
 
     def __repr__(self) -> str:
@@ -96,6 +102,7 @@ class Shelf:
         """
         if self._catalog is not None:
             self._catalog.close()
+        self._distrusting = True
         path = self._directory / _CATALOG
         log.error("catalog_damaged", directory=str(self._directory), reason=reason)
         for directory in databases.iterdir():
@@ -124,8 +131,8 @@ class Shelf:
                 if path.name.partition(".")[0] not in names:
                     path.unlink()
 
-    def replay(self, records: Iterable[Record]) -> int:
-        """Merge what the log holds; return how many records that were."""
+    def replay(self, records: Iterable[Record], floor: Timestamp = ZERO) -> int:
+        """Merge what the log holds; return how many records that were. `floor`: storage.indexes.reclaim."""
         gathered: dict[bytes, Change] = {}
         count = row_count = 0
         for count, found in enumerate(records, 1):  # noqa: B007
@@ -135,16 +142,20 @@ class Shelf:
             if known is not change:
                 known.join(change)
             if row_count >= _REPLAY_ROWS:
-                self._replay(gathered)
+                self._replay(gathered, floor)
                 gathered, row_count = {}, 0
-        self._replay(gathered)
+        self._replay(gathered, floor)
         for key in self._catalog_open().unreported():
             with contextlib.suppress(RemoteError):
                 self.query(key, None, self._report)
         return count
 
-    def _replay(self, changes: dict[bytes, Change]) -> None:
+    def _replay(self, changes: dict[bytes, Change], floor: Timestamp) -> None:
         for change in changes.values():
+            if self._distrusting and any(is_old(row, floor) for row in change.rows.values()):
+                self.aside.suspect(change.key)
+                self.aside.know(change.key, change.kind)
+                change = without_old(change, floor)
             with contextlib.suppress(RemoteError):  # kept in `failures`
                 self.merge(change, after_crash=True)
 
@@ -217,6 +228,11 @@ class Shelf:
         header = database.header
         if header.kind != DatabaseKind.CONTAINER or header.key in self.aside.waiting:
             return
+        accepted = accepted_of(header.metadata)
+        if accepted is None:
+            self.accepting.pop(header.key, None)
+        else:
+            self.accepting[header.key] = frozenset(pointer.range_id for pointer in accepted.pointers)
         is_range, moved = header.account == RANGES, header.moved is not None
         if header.exists and not (is_range and moved):
             self.reports.put(header.key, (header.account, header.report()))
@@ -263,6 +279,9 @@ class Shelf:
                 database = self._database(key)
                 assert database is not None or key in self.aside.waiting, "a dirty database has a file"
                 if database is not None:
+                    first = database.first_deletion()
+                    kind = database.header.kind
+                    self._deletions[kind, key] = None if first is None else microseconds_of(first)
                     database.checkpoint()
         except RemoteError as error:
             self._set_aside_if_damaged(key, error)
@@ -275,8 +294,25 @@ class Shelf:
                 _sync(directory, os.O_RDONLY | os.O_DIRECTORY)
             self._unsynced_directories.clear()
             whole = ((kind, key) for key, kind in done.items())
-            attended = self.reports.keys() | set(self.unsettled.take()) | self._purging.keys()
-            self._catalog_open().commit(whole, attended, position)
+            attended = self.reports.keys() | set(self.unsettled.take()) | self._purging.keys() | self.accepting.keys()
+            self._catalog_open().commit(whole, attended, position, self._deletions)
+            self._deletions = {}
+
+    # ── what was deleted long ago (storage.indexes.reclaim) ─────────────────────
+
+    def deletions(self, before_us: int, after: Deletion, limit: int) -> list[Deletion]:
+        """Return databases that remember a deletion of before that."""
+        with translated():
+            return self._catalog_open().deletions(before_us, after, limit)
+
+    def forget_tombstones(self, key: bytes, names: Sequence[str], floor: Timestamp) -> int:
+        """Delete tombstones of a database from its table; return how many went."""
+        count = self.query(key, None, lambda database: database.forget_tombstones(names, floor)) or 0
+        if count:
+            header = self._open[key].header
+            self._dirty[key] = header.kind
+            self._catalog_open().note(header.kind, key, header.digest())
+        return count
 
     # ── databases that have moved away ──────────────────────────────────────────
 
@@ -366,6 +402,9 @@ class Shelf:
         self.roots.discard(key)
         self.ranges.discard(key)
         self._purging.pop(key, None)
+        self.accepting.pop(key, None)
+        for pair in [pair for pair in self._deletions if pair[1] == key]:
+            del self._deletions[pair]
         self.failures.pop(key, None)
 
     def close(self) -> None:

@@ -4,6 +4,8 @@ Pure but for the future that it is handed; time is an argument.
 """
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +14,19 @@ from cluster.wire import RemoteError
 from storage.indexes.change import Change, Metadata, join_metadata, newest_of
 from storage.indexes.header import Header
 from storage.messages import Frozen, Refusal
-from storage.ranges.state import ACCEPTED, MOVED, Accepted, Refused, accepted_of, moved_of, refusal_of, settle
+from storage.ranges.state import (
+    ACCEPTED,
+    MOVED,
+    RECLAIMED,
+    Accepted,
+    Refused,
+    accepted_of,
+    moved_of,
+    refusal_of,
+    settle,
+)
+
+_OF_SPLIT = (MOVED, ACCEPTED, RECLAIMED)
 
 
 @dataclass(slots=True, eq=False)
@@ -41,6 +55,7 @@ class State:
     accepted: Accepted | None = None
     freeze_token: bytes | None = None
     frozen_until: float = 0.0  # loop time
+    doubts: int = 0  # messages of long ago of which it is being found out whether to take them
     synchronizing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
@@ -48,9 +63,25 @@ class State:
         """Whether it was created, and not deleted since."""
         return self.put_timestamp > self.delete_timestamp
 
+    @property
+    def closed(self) -> bool:
+        """Whether no rows of long ago are moved here any more (storage.indexes.reclaim)."""
+        return RECLAIMED in self.split
+
+    @contextmanager
+    def doubt(self) -> Iterator[None]:
+        """Find out whether to take a message of long ago; nothing is forgotten meanwhile."""
+        self.doubts += 1
+        try:
+            yield
+        finally:
+            self.doubts -= 1
+
     def idle(self, now: float) -> bool:
         """Whether nothing but the file's own contents is known here: it may be forgotten."""
-        return not (self.pending or self.appending or self.frozen(now) or self.synchronizing.locked())
+        return not (
+            self.pending or self.appending or self.doubts or self.frozen(now) or self.synchronizing.locked()
+        )
 
     def absorb(self, change: Change) -> None:
         """Take in a change that is durable."""
@@ -70,7 +101,7 @@ class State:
     def _absorb_split(self, change: Change) -> None:
         """Keep up with what is durable of the split, as the header will (`Header.join`)."""
         split = self.split
-        join_metadata(split, {name: pair for name, pair in change.metadata.items() if name in (MOVED, ACCEPTED)})
+        join_metadata(split, {name: pair for name, pair in change.metadata.items() if name in _OF_SPLIT})
         for name in [name for name, (_, timestamp) in split.items() if timestamp <= self.delete_timestamp]:
             del split[name]
         settle(split, self.delete_timestamp)
@@ -78,7 +109,7 @@ class State:
 
     def load_split(self, metadata: Metadata) -> None:
         """Take in what the database knows of its split."""
-        self.split = {name: pair for name, pair in metadata.items() if name in (MOVED, ACCEPTED)}
+        self.split = {name: pair for name, pair in metadata.items() if name in _OF_SPLIT}
         moved = moved_of(self.split)
         self.moved = ZERO if moved is None else moved[0]
         self.accepted = accepted_of(self.split)

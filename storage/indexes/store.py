@@ -7,7 +7,7 @@ crash points are in the package's docstring.
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,12 +18,22 @@ from cluster.telemetry.log import get_logger
 from cluster.threads import UNBOUNDED
 from cluster.wire import PeerUnavailable, RemoteError
 from storage.indexes import record
+from storage.indexes.catalog import Deletion
 from storage.indexes.change import Change, change_of_create, change_of_move, change_of_page, change_of_rows
 from storage.indexes.check import Check
 from storage.indexes.database import Database
-from storage.indexes.errors import bad_request
+from storage.indexes.errors import bad_request, translated
 from storage.indexes.header import Header
 from storage.indexes.interfaces import Pull
+from storage.indexes.reclaim import (
+    Due,
+    FloorFile,
+    holding_of_database,
+    holdings_of_rows,
+    is_old,
+    points_at,
+    without_repeated,
+)
 from storage.indexes.reports import Report
 from storage.indexes.shelf import Shelf
 from storage.indexes.state import State, Taken, state_of
@@ -34,6 +44,7 @@ from storage.messages import (
     Changes,
     DatabaseKind,
     Frozen,
+    Holding,
     IndexChanges,
     IndexCreate,
     IndexDelete,
@@ -41,15 +52,21 @@ from storage.messages import (
     IndexInfo,
     IndexList,
     IndexMove,
+    IndexReclaim,
     IndexRows,
     Info,
     Listing,
+    ReclaimedDatabase,
+    ReclaimStep,
     Refusal,
+    Row,
 )
-from storage.ranges.state import ACCEPTED
+from storage.ranges.pointers import RANGES, owner_of
+from storage.ranges.state import ACCEPTED, RECLAIMED
 
 HOLD_OWNER = "indexes"
 PURGE_ROWS = 1000  # that are dropped at once: some milliseconds, in which no other database is read
+PULL_WAIT_S = 5.0  # for the end of what is being pulled, before something is said of what is here
 _UNTIL_DECIDED = float("inf")
 _FORGOTTEN_PART = 8  # of the idle states are forgotten at once: looking for them costs a walk over all
 _PAGES_LIMIT = 100_000  # of one synchronization
@@ -100,6 +117,14 @@ class IndexStore:
         self.on_catalog_damaged: Callable[[], None] = lambda: None  # called when only a new start helps
         self.on_damage: Callable[[], None] = lambda: None  # called when a database has to be made anew
         self._told_count = 0  # of those
+        self._floor_file = FloorFile(directory)
+        self._floor = ZERO  # below it nothing begins
+        self._durable_floor = ZERO
+        self._raising = asyncio.Lock()
+        # whether another replica has a container that was made long ago, and of which nothing is here
+        self.is_elsewhere: Callable[[bytes, str, str], Awaitable[bool]] = _anywhere
+        # whether this device is moving rows of the container with this key, as housekeeping
+        self.is_moving: Callable[[bytes], bool] = lambda _key: False
         self._job_count = 0
         self._states: OrderedDict[bytes, State] = OrderedDict()  # least recently used first
         self._loading: dict[bytes, asyncio.Task[State]] = {}
@@ -124,7 +149,8 @@ class IndexStore:
         if stored > self._log.end:
             stored = START  # another log than the one that the catalog knows
         self._stored_position = self._needed_from = stored
-        return self._shelf.replay(self._log.scan(self._needed_from, Kind.INDEX))
+        self._floor = self._durable_floor = self._floor_file.read()
+        return self._shelf.replay(self._log.scan(self._needed_from, Kind.INDEX), self._floor)
 
     def start(self) -> None:
         """Begin to take operations."""
@@ -171,7 +197,53 @@ class IndexStore:
     def _append_rows(self, state: State, message: IndexRows) -> asyncio.Future[Any]:
         change = change_of_rows(message)
         state.refuse_rows(change, asyncio.get_running_loop().time())
+        unheard_of = self._is_of_long_ago(state, change)
+        bound = not message.moved or state.closed or unheard_of
+        if unheard_of or (bound and any(is_old(row, self._floor) for row in change.rows.values())):
+            return asyncio.ensure_future(self._append_old(state, change))
         return self._append(state, change)
+
+    # what is of long ago (storage.indexes.reclaim)
+
+    def _is_of_long_ago(self, state: State, change: Change) -> bool:
+        """Tell whether a container, of which nothing is here, may have been deleted since it was made."""
+        unheard_of = state.kind == 0
+        return unheard_of and change.kind == DatabaseKind.CONTAINER and change.put_timestamp < self._floor
+
+    async def _append_old(self, state: State, change: Change) -> None:
+        """Make rows durable of which some are below the floor; those that change nothing are left out."""
+        with state.doubt():
+            await self._expect_believable(state, change)
+            await state.settled()
+            names = [name for name, row in change.rows.items() if is_old(row, self._floor)]
+            known = await self._query(state.key, lambda database: database.known(names))
+            change = without_repeated(change, known or {}, self._floor)
+            state.refuse_rows(change, asyncio.get_running_loop().time())
+            if change.rows or state.kind == 0:
+                await self._append(state, change)
+
+    async def _expect_believable(self, state: State, change: Change) -> None:
+        """Raise NOT_FOUND unless a container that is said to have been made long ago is known to somebody."""
+        if self._is_of_long_ago(state, change):
+            _expect(await self.is_elsewhere(change.key, change.account, change.container), Refusal.NOT_FOUND)
+
+    def _refuse_earlier_life(self, state: State, change: Change) -> None:
+        """Raise PROMISED for metadata of long ago that may be of a container whose deletion nobody remembers.
+
+        What this life's own makers say again, they say with its put timestamp.
+        """
+        earlier = state.kind == 0 or change.put_timestamp < state.put_timestamp
+        if earlier and any(timestamp < self._floor for _value, timestamp in change.metadata.values()):
+            raise RemoteError(Refusal.PROMISED, self._floor)
+
+    async def _create_old(self, state: State, change: Change) -> None:
+        """The same for a creation: its maker takes a timestamp above the floor."""
+        try:
+            await self._expect_believable(state, change)
+        except RemoteError as error:
+            if error.code != Refusal.NOT_FOUND:
+                raise
+            raise RemoteError(Refusal.PROMISED, self._floor) from error
 
     async def create(self, message: IndexCreate) -> None:
         """Create the database, bring it back, or change its metadata."""
@@ -181,7 +253,10 @@ class IndexStore:
             raise bad_request("a database is created at a timestamp")
         state = await self._state(message.key)
         self._refuse_far_ahead(state, change.put_timestamp)
-        await self._append(state, change)
+        with state.doubt():
+            await self._create_old(state, change)
+            self._refuse_earlier_life(state, change)
+            await self._append(state, change)
 
     def _refuse_far_ahead(self, state: State, timestamp: Timestamp) -> None:
         """Raise CLOCK_AHEAD for what only a broken clock can have made (storage.blobs.commits)."""
@@ -215,7 +290,11 @@ class IndexStore:
         if message.token is None:
             if not message.pointers:  # counters, or a deletion, of something that must be here
                 _expect(state.exists, Refusal.NOT_FOUND)
-            await self._append(state, change)
+            with state.doubt():
+                await self._expect_believable(state, change)
+                if message.pointers:
+                    self._refuse_earlier_life(state, change)
+                await self._append(state, change)
             return
         _expect(state.exists, Refusal.NOT_FOUND)
         frozen = state.frozen(asyncio.get_running_loop().time()) and state.freeze_token == message.token
@@ -535,6 +614,117 @@ class IndexStore:
             idle = {key: digest for key, digest in digests.items() if self._forget_state(key)}
             return await self._run(self._shelf.forget, idle)
 
+    # what was deleted long ago (storage.indexes.reclaim)
+
+    @property
+    def floor(self) -> Timestamp:
+        """Below it no name begins, and no container."""
+        return self._floor
+
+    async def raise_floor(self, floor: Timestamp) -> None:
+        """Let nothing begin below `floor`, from now on and for ever."""
+        if microseconds_of(floor) > self._wall_us():
+            raise RemoteError(Refusal.BUSY, "a floor in the future: clocks differ")
+        self._floor = max(self._floor, floor)  # at once: what is let in from now on is not counted on
+        async with self._raising:
+            if self._floor > self._durable_floor:
+                wanted = self._floor
+                with translated():
+                    await self._syncing.run(self._floor_file.write, wanted)
+                self._durable_floor = wanted
+
+    async def long_deleted(self, before_us: int, after: Deletion, limit: int) -> Sequence[Deletion]:
+        """Return databases that remember something that was deleted before that, as of the last checkpoint."""
+        return await self._run(self._shelf.deletions, before_us, after, limit)
+
+    async def due(self, key: bytes, before: Timestamp, after: tuple[Timestamp, str], limit: int) -> Due | None:
+        """Return what of a database was deleted before that; None without one."""
+        return await self._query(
+            key, lambda database: Due(database.header, database.old_tombstones(before, after, limit))
+        )
+
+    async def reclaim(self, message: IndexReclaim) -> "Sequence[bytes] | None":
+        """Say what is here of what was deleted long ago: Holdings by database; or, told to, forget it."""
+        items = [ReclaimedDatabase(*values) for values in message.databases]
+        if message.step == ReclaimStep.FORGET:
+            await self._forget_deleted(items, message.floor)
+            return None
+        await self.raise_floor(message.floor)
+        if message.step == ReclaimStep.CLOSE:
+            for item in items:
+                await self._close(item, message.floor)
+        return [await self._holdings(item, message.floor) for item in items]
+
+    async def _close(self, item: ReclaimedDatabase, floor: Timestamp) -> None:
+        """Let no rows of long ago be moved into a range database any more, durably."""
+        state = await self._state(item.key)
+        if item.account == RANGES and item.names and state.exists and not state.closed:
+            change = Change(state.kind, item.key, "", "", metadata={RECLAIMED: (True, floor)})
+            await self._append(state, change)
+
+    async def _holdings(self, item: ReclaimedDatabase, floor: Timestamp) -> bytes:
+        """Return what is here once everything has arrived that was let in before now."""
+        try:
+            return await self._held(item, floor)
+        except RemoteError as error:
+            if error.code != Refusal.CORRUPT:
+                raise
+        except TimeoutError:  # it takes long: another time
+            pass
+        return bytes([Holding.OTHER]) * max(1, len(item.names))
+
+    async def _held(self, item: ReclaimedDatabase, floor: Timestamp) -> bytes:
+        state = await self._state(item.key)
+        # who pulls may have been given what the others have no more
+        async with asyncio.timeout(PULL_WAIT_S), state.synchronizing:
+            await state.settled()
+            root = await self._query(item.root, lambda database: database.header) if item.root != item.key else None
+            header, known = await self._known(item)
+            if self._is_in_motion(state, item):
+                return bytes([Holding.OTHER]) * max(1, len(item.names))
+            if item.names:
+                return holdings_of_rows(header, known, item.names, floor)
+            pointed = points_at(root, owner_of(item.account, item.container).range_id)
+            return bytes([Holding.OTHER if pointed else holding_of_database(header, floor)])
+
+    async def _known(self, item: ReclaimedDatabase) -> tuple[Header | None, Mapping[str, Row]]:
+        found = await self._query(item.key, lambda database: (database.header, database.known(item.names)))
+        return (None, {}) if found is None else found
+
+    def _is_in_motion(self, state: State, item: ReclaimedDatabase) -> bool:
+        """Tell whether something is happening that what is in the database does not show."""
+        range_id = owner_of(item.account, item.container).range_id
+        waiting = self._shelf.aside.waiting
+        incomplete = bool(waiting) if range_id else item.key in waiting
+        return (
+            state.doubts > 0
+            or state.frozen(asyncio.get_running_loop().time())
+            or incomplete
+            or item.key in self._shelf.failures
+            or self.is_moving(item.root)
+            or self._may_lead_to(range_id, not item.names)
+        )
+
+    def _may_lead_to(self, range_id: str, by_others: bool) -> bool:
+        """Tell whether it is undecided here that rows move to a range database; or, `by_others`, to whichever."""
+        accepted = list(self._shelf.accepting.values())
+        return range_id != "" and any(by_others or range_id in range_ids for range_ids in accepted)
+
+    async def _forget_deleted(self, items: Sequence[ReclaimedDatabase], floor: Timestamp) -> None:
+        """Forget tombstones, and databases; nothing of what they held down is needed from the log any more."""
+        await self.checkpoint()
+        digests: dict[bytes, bytes] = {}
+        for item in items:
+            state = await self._state(item.key)
+            if item.names and not state.doubts:
+                await self._run(self._shelf.forget_tombstones, item.key, item.names, floor)
+            elif not item.names:
+                header = await self.header(item.key)
+                if header is not None and holding_of_database(header, floor) == Holding.TOMBSTONE:
+                    digests[item.key] = header.digest()
+        if digests:
+            await self.forget(digests)
+
     def _forget_state(self, key: bytes) -> bool:
         """Forget what is known of a database, unless something is under way; whoever asks next reads its file."""
         state = self._states.get(key)
@@ -648,6 +838,10 @@ class IndexStore:
             self.on_damage()
         if not future.cancelled():
             future.exception()  # seen, also when the one who asked has gone
+
+
+async def _anywhere(_key: bytes, _account: str, _container: str) -> bool:
+    return True
 
 
 def _expect(condition: bool, refusal: Refusal) -> None:

@@ -155,6 +155,11 @@ class DeviceLog:
             await waiter
 
     @property
+    def writer(self) -> SegmentWriter:
+        """What writes the segments: for an owner that has the log to himself, and does not `start` it."""
+        return self._writer
+
+    @property
     def failed(self) -> LogRefusal | None:
         """Why nothing is appended any more."""
         return self._failed

@@ -41,6 +41,7 @@ class Kind(IntEnum):
 
     BLOB = 1
     INDEX = 2
+    CHUNK = 3  # in a log of its own (storage.chunks.journal)
 
 
 class Appended:
@@ -68,6 +69,17 @@ class Appended:
 
     def __repr__(self) -> str:
         return f"Appended(kind={self.kind}, at={self.position:#x}, payload={len(self.payload)}B)"
+
+
+class Appending(Protocol):
+    """What a writer needs of a record, and what it fills in: where the record is."""
+
+    kind: int
+    flags: int
+    metadata: bytes
+    payload: Buffer
+    position: Position
+    end: Position
 
 
 class Record(NamedTuple):

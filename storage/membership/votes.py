@@ -5,6 +5,9 @@ data does not. So of a partition that is not whole it refuses what would be a vo
 a database, a promise, that a container is empty. Rows are refused too, for to take one is to say that its container
 has neither been deleted nor moved it elsewhere. It goes on taking all other writes, which it remembers, and copies.
 
+Of chunks it takes copies only, whichever partitions are whole: it may have lost the fences that keep out a volume's
+former writers, and those are not of a partition.
+
 `restricted` is all that a request costs a device that has all its data.
 """
 
@@ -33,6 +36,19 @@ _INDEX_VOTES = frozenset(
         Operation.INDEX_LIST,
         Operation.INDEX_FREEZE,
         Operation.INDEX_DELETE,
+    }
+)
+
+
+_RECLAIMS = frozenset({Operation.BLOB_RECLAIM, Operation.INDEX_RECLAIM})
+# what a chunk's version is worth, and who may write it
+_CHUNK_VOTES = frozenset(
+    {
+        Operation.CHUNK_STAT,
+        Operation.CHUNK_FENCE,
+        Operation.CHUNK_WRITE,
+        Operation.CHUNK_WRITE_MANY,
+        Operation.CHUNK_READ,
     }
 )
 
@@ -68,7 +84,7 @@ class Votes:
     def check(self, request: Request) -> None:
         """Raise RemoteError REBUILDING when an answer would be a vote that we have not."""
         operation, arguments = request.operation, request.metadata
-        if operation == Operation.BLOB_RECLAIM:  # that there is nothing of a name
+        if operation in _RECLAIMS or operation in _CHUNK_VOTES:  # that there is nothing of a name
             raise RemoteError(Refusal.REBUILDING, "this device is being rebuilt")
         if operation in _OBJECT_VOTES:
             name, key = OBJECT, arguments[0]

@@ -99,7 +99,12 @@ class Copy:
         for attempt in range(BUSY_TRIES):
             try:
                 await send_rows(
-                    self._placement, DatabaseKind.CONTAINER, self._source.range(range_id), created_at(range_id), rows
+                    self._placement,
+                    DatabaseKind.CONTAINER,
+                    self._source.range(range_id),
+                    created_at(range_id),
+                    rows,
+                    moved=True,
                 )
             except NotTaken as error:
                 if Refusal.BUSY not in error.codes or attempt == BUSY_TRIES - 1:

@@ -30,18 +30,25 @@ async def send_rows(
     put_timestamp: Timestamp,
     rows: Sequence[Row],
     depth: int = DEPTH,
+    moved: bool = False,
 ) -> None:
-    """Bring rows to a quorum of the database that has them. Raise NotTaken."""
+    """Bring rows to a quorum of the database that has them; `moved`: out of another one. Raise NotTaken."""
     for start in range(0, len(rows), ROWS_PER_MESSAGE):
-        await _send(placement, kind, database, put_timestamp, rows[start : start + ROWS_PER_MESSAGE], depth)
+        await _send(placement, kind, database, put_timestamp, rows[start : start + ROWS_PER_MESSAGE], depth, moved)
 
 
 async def _send(
-    placement: Placement, kind: DatabaseKind, database: Named, put_timestamp: Timestamp, rows: Sequence[Row], depth: int
+    placement: Placement,
+    kind: DatabaseKind,
+    database: Named,
+    put_timestamp: Timestamp,
+    rows: Sequence[Row],
+    depth: int,
+    moved: bool,
 ) -> None:
     key = placement.names.key(*database)
     replicas = placement.replicas(kind, key)
-    message = IndexRows(kind, key, *database, put_timestamp, list(rows))
+    message = IndexRows(kind, key, *database, put_timestamp, list(rows), moved)
     answers = await ask(placement, replicas, replicas.members, Operation.INDEX_ROWS, message)
     if replicas.writers.reached(replies_of(answers)):
         return
@@ -54,7 +61,7 @@ async def _send(
     routed = RangeMap(pointers).route(rows)
     await asyncio.gather(
         *(
-            send_rows(placement, kind, database.range(span.range_id), created_at(span.range_id), own, depth - 1)
+            send_rows(placement, kind, database.range(span.range_id), created_at(span.range_id), own, depth - 1, moved)
             for span, own in routed.items()
         )
     )

@@ -4,7 +4,8 @@
     ACCEPTED      [timestamp of MOVED before it, put timestamp of this life, pointers], under the ballot. Of this
                   replica alone: it is neither pulled nor in the digest
     COUNT + id    [objects, bytes] of a range database that MOVED points to, under the timestamp of what is counted
-    RECLAIMED     True: tombstones of rows up to this timestamp have been dropped, and no such row is taken in any more
+    RECLAIMED     True, of a range database: it is closed. Tombstones may have been given up, so no rows of long ago are
+                  moved into it any more (storage.indexes.reclaim)
 """
 
 from collections.abc import Collection, Mapping

@@ -23,22 +23,28 @@ def main() -> int:
     parser.add_argument("--seed", type=int, help="this one only, with its trace")
     parser.add_argument("--mutant", help="leave a rule out (tests.sim.mutants)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="at a time")
+    parser.add_argument("--faults", action="store_true", help="tell what each seed has met")
     arguments = parser.parse_args()
     if arguments.seed is not None:
         seeds = iter([arguments.seed])
     else:
         seeds = iter(range(arguments.first, arguments.first + arguments.seeds))
     work = simulate if arguments.mutant is None else mutated(arguments.mutant)
-    return run(seeds, arguments.seeds if arguments.seed is None else 1, arguments.jobs, work)
+    count = arguments.seeds if arguments.seed is None else 1
+    return run(seeds, count, arguments.jobs, work, arguments.faults)
 
 
-def run(seeds: Iterator[int], count: int, jobs: int, work: Callable[[int], Verdict]) -> int:
+def run(
+    seeds: Iterator[int], count: int, jobs: int, work: Callable[[int], Verdict], tells_faults: bool = False
+) -> int:
     """Simulate `count` seeds with a line of progress; return the exit status."""
     began = time.monotonic()
     failed: list[Verdict] = []
     tally = Tally()
     for done, verdict in enumerate(verdicts(seeds, jobs, work), 1):
         tally.add(verdict)
+        if tells_faults:
+            print(f"seed {verdict.seed} met {' '.join(verdict.faults)}", flush=True)
         if not verdict.passed:
             failed.append(verdict)
             print(f"\rseed {verdict.seed} failed: {verdict.violations[0][:200]}          ", flush=True)

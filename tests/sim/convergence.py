@@ -14,7 +14,8 @@ from ring.lookup import Ring
 from storage.blobs import entry as entries
 from storage.messages import DatabaseKind
 from storage.rings.document import ACCOUNT, CONTAINER, OBJECT
-from tests.sim.world import PART_POWER, DeviceHost, World
+from tests.sim.shape import PART_POWER
+from tests.sim.world import DeviceHost, World
 
 LOG_LIMIT = 6 << 20  # bytes of a device's log in the end: segments of 1 MiB, mostly live ones
 _RING_OF = {DatabaseKind.CONTAINER: CONTAINER, DatabaseKind.ACCOUNT: ACCOUNT}

@@ -28,14 +28,23 @@ class Registry:
         self.leases: dict[str, Lease] = {}
         self.version = 0
         self.down = False
+        self.blind: set[str] = set()  # hosts that do not reach it
         self.watches: list[_Watch] = []
 
     def __repr__(self) -> str:
         return f"Registry({len(self.entries)} keys, version {self.version})"
 
+    def is_away(self, process: Process | None) -> bool:
+        """Tell whether a process gets no answer; None: an operator's command."""
+        return self.down or (process is not None and process.host in self.blind)
+
     def connect(self, process: Process | None) -> "SimulatedCoordination":
         """Return a connection for a process."""
         return SimulatedCoordination(self, process)
+
+    def observe(self) -> "SimulatedCoordination":
+        """Return a connection for the simulation itself, which always gets an answer."""
+        return SimulatedCoordination(self, None, observes=True)
 
     def changed(self, key: str) -> None:
         """Tell those who watch, within a poll."""
@@ -70,7 +79,7 @@ class _Watch:
         registry = self._registry
         if self.cancelled:
             return
-        if registry.down:
+        if registry.is_away(self._process):
             self.wake()
             return
         found = [
@@ -86,9 +95,10 @@ class _Watch:
 class SimulatedCoordination:
     """`cluster.coordination.interface.Coordination`, of one process."""
 
-    def __init__(self, registry: Registry, process: Process | None) -> None:
+    def __init__(self, registry: Registry, process: Process | None, observes: bool = False) -> None:
         self._registry = registry
         self._process = process
+        self._observes = observes
         self._watches: list[_Watch] = []
 
     def get(self, key: str) -> Value | None:
@@ -169,12 +179,12 @@ class SimulatedCoordination:
         return lease
 
     def _reach(self) -> None:
-        if self._registry.down:
+        if not self._observes and self._registry.is_away(self._process):
             raise Unavailable("coordination does not answer")
 
     def _change(self, make: Callable[[], ResultT]) -> ResultT:
         registry = self._registry
-        if registry.down:
+        if registry.is_away(self._process):
             if registry.chance.random() < 0.1:
                 make()
             raise Unavailable("coordination does not answer")

@@ -11,6 +11,7 @@ Beyond that a test can have calls fail (`Faults`), bits turned over in what is s
 LMDB maps files by itself, so what lies below a directory "tables" is the real file system's. See docs/simulator.md.
 """
 
+import builtins
 import errno
 import os
 import random
@@ -381,6 +382,34 @@ class SimulatedDisk:
         if size > file.size:
             self._need_space(0)
             file.size = size
+
+    def clear(self, fd: int, offset: int, length: int, keep_blocks: bool) -> None:
+        """See `storage.disk.Disk`. Holes are zeros here."""
+        self._change("clear")
+        file = self._file(fd)
+        self._may_fail(self._storage.faults.write_error)
+        length = min(length, file.size - offset)
+        if length > 0:
+            file.write(offset, bytes(length))
+
+    def clone(self, source_fd: int, fd: int, size: int) -> None:
+        """See `storage.disk.Disk`. Copied, not shared."""
+        self._change("clone")
+        content = bytes(self._file(source_fd).data[:size])
+        self._need_space(len(content))
+        self._file(fd).truncate(size)
+        self._file(fd).write(0, content)
+
+    def extents(self, fd: int, size: int) -> "builtins.list[tuple[int, int]]":
+        """See `storage.disk.Disk`."""
+        self._alive()
+        length = min(size, len(self._file(fd).data))
+        return [(0, length)] if length else []
+
+    def allocated(self, fd: int) -> int:
+        """See `storage.disk.Disk`."""
+        self._alive()
+        return len(self._file(fd).data)
 
     def fdatasync(self, fd: int) -> None:
         """See `storage.disk.Disk`."""

@@ -1,82 +1,148 @@
 """The nemesis: breaks things while clients work, by seed, and heals them in the end."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import itertools
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any
 
+from storage.rings.document import RingDocument, Stage
+from tests.sim import shape
+from tests.sim.damage import Damage
 from tests.sim.disk import ENDLESS, Faults
-from tests.sim.topology import Operator
+from tests.sim.topology import Operator, Stages
 from tests.sim.world import DeviceHost, Host, World
+
+Fault = Callable[[], Awaitable[None]]
+CRASHES = ("kill_device", "cut_power", "cut_power_midway")  # every seed has one of these
+PARTITIONS = ("isolate", "split", "half", "one_way")  # and of these
 
 
 class Nemesis:
-    """Breaks one thing at a time, for a while; sometimes the next before the last is whole.
+    """Breaks one thing at a time, for a while; often the next before the last is whole.
 
-    Every seed has a crash of a device and a partition of the network at least.
+    Every seed has a crash of a device and a partition of the network at least, and what it is about (tests.sim.shape).
     """
 
-    def __init__(self, world: World, changes_rings: bool) -> None:
+    def __init__(self, world: World, on_moved: Callable[[], None] = lambda: None) -> None:
+        """`on_moved` is called when the rings have changed, and everybody begins to go by the new ones alone."""
         self._world = world
+        self._on_moved = on_moved
+        self._seed = world.chance.seed
         self._chance = world.chance.stream("nemesis")
         self._operator = Operator(world, world.chance.stream("operator"))
-        self._changes_rings = changes_rings
-        self._damaged: DeviceHost | None = None  # whose data were lost, or damaged
+        self._stages = Stages(world)
+        self._damage = Damage(world, self._chance, self._note)
+        self._under_way: set[asyncio.Task[None]] = set()
+        self._end = 0.0  # when nothing new begins any more
+        self._held: set[tuple[str, str]] = set()  # links that stay cut
         self.done: list[str] = []
-        self._begun = ""  # a fault that has not been noted yet
 
     async def run(self, duration_s: float) -> None:
-        """Break things for so long."""
+        """Break things for so long; return when nothing is under way any more."""
         world, chance = self._world, self._chance
-        end = world.loop.time() + duration_s
-        if self._changes_rings:
-            world.background(self._change_rings(duration_s))
-        faults: list[tuple[Callable[[], Awaitable[None]], float]] = [
-            (self._kill_device, 3.0),
-            (self._cut_power, 2.0),
-            (self._cut_power_midway, 3.0),
-            (self._kill_proxy, 1.5),
-            (self._isolate, 3.0),
-            (self._split, 1.5),
-            (self._half, 4.0),
-            (self._one_way, 2.0),
-            (self._slow_link, 1.0),
-            (self._reset, 1.0),
-            (self._stall, 1.5),
-            (self._skew, 1.0),
-            (self._slow_disk, 1.0),
-            (self._coordination_down, 0.7),
-            (self._disk_errors, 0.7),
-            (self._disk_full, 0.5),
-            (self._wipe, 0.4),
-            (self._flip, 0.7),
-        ]
-        missing = [
-            [self._kill_device, self._cut_power, self._cut_power_midway],
-            [self._isolate, self._split, self._half, self._one_way],
-        ]
-        while world.loop.time() < end:
-            await asyncio.sleep(chance.uniform(0.1, 1.5))
-            fault = chance.choices([fault for fault, _ in faults], [weight for _, weight in faults])[0]
-            missing = [kinds for kinds in missing if fault not in kinds]
-            if chance.random() < 0.4:
-                world.background(self._guarded(fault))
+        self._end = world.loop.time() + duration_s
+        if shape.changes_rings(self._seed):
+            self._begin(self._change_rings())
+            self._begin(self._stages.follow(self._is_over, self._trouble_change))
+        faults = self._faults()
+        due = sorted((world.loop.time() + chance.uniform(0.1, 0.9) * duration_s, chance.choice(kinds))
+                     for kinds in self._wanted())
+        while not self._is_over():
+            await asyncio.sleep(chance.uniform(0.1, 1.0))
+            name = chance.choices(list(faults), [weight for _, weight in faults.values()])[0]
+            if due and due[0][0] <= world.loop.time():
+                name = due.pop(0)[1]
+            if chance.random() < 0.5:
+                self._begin(self._guarded(faults[name][0]))
             else:
-                await self._guarded(fault)
-        for kinds in missing:  # each seed has a crash and a partition
-            await self._guarded(chance.choice(kinds))
+                await self._guarded(faults[name][0])
+        for _, name in due:
+            await self._guarded(faults[name][0])
+        while self._under_way:
+            await asyncio.wait(self._under_way)
 
-    async def _change_rings(self, duration_s: float) -> None:
-        await asyncio.sleep(self._chance.uniform(0, duration_s / 2))
-        self.done.append("ring_change")
-        await self._operator.change()
+    def _wanted(self) -> list[tuple[str, ...]]:
+        """Return what this seed must have, one of each."""
+        wanted = [CRASHES, PARTITIONS]
+        if shape.rots(self._seed):
+            wanted += [("rot",), ("rot",), ("flip", "rot")]
+        elif shape.loses_data(self._seed):
+            wanted += [("lose_witness", "lose_witness", "wipe")]
+        return wanted
 
-    async def _guarded(self, fault: Callable[[], Awaitable[None]]) -> None:
-        self._begun = fault.__name__.strip("_")
+    def _faults(self) -> dict[str, tuple[Fault, float]]:
+        """Return what can go wrong, and how often it does."""
+        contended = self._world.shape.contended
+        return {
+            "kill_device": (self._kill_device, 3.0),
+            "cut_power": (self._cut_power, 2.0),
+            "cut_power_midway": (self._cut_power_midway, 3.0),
+            "kill_proxy": (self._kill_proxy, 1.5),
+            "isolate": (self._isolate, 3.0),
+            "split": (self._split, 1.5),
+            "half": (self._half, 8.0 if contended else 4.0),
+            "one_way": (self._one_way, 2.0),
+            "slow_link": (self._slow_link, 3.0 if contended else 1.0),
+            "reset": (self._reset, 1.0),
+            "stall": (self._stall, 1.5),
+            "skew": (self._skew, 1.0),
+            "slow_disk": (self._slow_disk, 1.0),
+            "coordination_down": (self._coordination_down, 0.7),
+            "disk_errors": (self._disk_errors, 0.7),
+            "disk_full": (self._disk_full, 0.5),
+            "rot": (self._damage.rot, 0.0),
+            "flip": (self._damage.flip, 0.0),
+            "wipe": (self._damage.wipe, 0.0),
+            "lose_witness": (self._damage.lose_witness, 0.0),
+        }
+
+    def _is_over(self) -> bool:
+        return self._world.loop.time() >= self._end
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something beside what comes next."""
+        task = self._world.background(work)
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+
+    async def _change_rings(self) -> None:
+        """Change the rings, and again when that is over."""
+        await asyncio.sleep(self._chance.uniform(0, 3))
+        while not self._is_over():
+            if await self._operator.change():
+                self.done.append("ring_change")
+            while not self._is_over() and not self._stages.document().settled:  # noqa: ASYNC110
+                await asyncio.sleep(0.2)
+            await asyncio.sleep(self._chance.choice([0.0, 1.0, 3.0]))
+
+    def _trouble_change(self, document: RingDocument) -> None:
+        """Make trouble as a change of the rings gets to its next stage."""
+        if document.stage is Stage.STABLE and not document.enforced:
+            self._on_moved()
+        faults: dict[Fault, float] = {
+            self._half: 2.0,
+            self._blind: 2.0,
+            self._isolate: 1.0,
+            self._stall: 1.0,
+            self._slow_link: 1.0,
+            self._kill_device: 1.0,
+            self._cut_power: 0.5,
+        }
+        likely = 0.6
+        if document.stage is Stage.JOINING and not document.enforced:
+            faults[self._blind] = 8.0
+        elif document.stage is Stage.SERVING and document.enforced:
+            faults |= {self._keep_apart: 12.0, self._burden: 30.0}
+            likely = 0.9
+        if self._chance.random() < likely:
+            fault = self._chance.choices(list(faults), list(faults.values()))[0]
+            self._begin(self._guarded(fault))
+
+    async def _guarded(self, fault: Fault) -> None:
+        self.done.append(fault.__name__.strip("_"))
         await fault()
 
     def _note(self, text: str) -> None:
-        if self._begun:
-            self.done.append(self._begun)
-            self._begun = ""
         self._world.trace.note(f"NEMESIS {text}")
 
     def _device(self) -> DeviceHost:
@@ -93,14 +159,14 @@ class Nemesis:
         device = self._device()
         self._note(f"kill -9: {device.name}")
         device.kill()
-        await asyncio.sleep(self._chance.choice([0.05, 1.0, 4.0]))
+        await asyncio.sleep(self._chance.choice([0.05, 1.0, 3.0]))
         device.start()
 
     async def _cut_power(self) -> None:
         device = self._device()
         self._note(f"power lost: {device.name}")
         device.kill(power_lost=True)
-        await asyncio.sleep(self._chance.choice([0.2, 1.0, 4.0]))
+        await asyncio.sleep(self._chance.choice([0.2, 1.0, 3.0]))
         device.start()
 
     async def _cut_power_midway(self) -> None:
@@ -142,6 +208,56 @@ class Nemesis:
         await self._for_a_while()
         self._heal_network()
 
+    async def _keep_apart(self) -> None:
+        """Cut off two devices or more that a change of the rings brings, as soon as they have copied what there is.
+
+        What is written then must be on a quorum of the new places nevertheless. From the next step on, clients reach
+        those devices again, and other devices do not: what they have missed nobody brings them.
+        """
+        await self._stages.until_copied(4.0)
+        new = [f"d{number}" for number in self._newcomers(2)]
+        self._note(f"new devices {new} are kept apart")
+        self._hold_cut({*itertools.product(new, self._others(new)), *itertools.product(self._others(new), new)})
+        await self._stages.until_next(3.0)
+        proxies = {proxy.name for proxy in self._world.proxies}
+        self._hold_cut({link for link in self._held if not proxies.intersection(link)})
+        await asyncio.sleep(self._chance.uniform(0.5, 2.0))
+        self._hold_cut(set())
+
+    async def _burden(self) -> None:
+        """Let devices that a change brings be slow to write, or have no room: they answer, and miss what is written.
+
+        From when they have copied what there is until a while after the next step.
+        """
+        await self._stages.until_copied(4.0)
+        new = [self._world.devices[number] for number in self._newcomers(self._chance.choice([1, 2, 2]))]
+        full = self._chance.random() < 0.5
+        self._note(f"new devices {[device.name for device in new]} {'are full' if full else 'write slowly'}")
+        self._world.had_full_disks |= full
+        for device in new:
+            if full:
+                device.storage.capacity = device.storage.used()
+            else:
+                device.storage.faults.slow_s = 1.5
+        await self._stages.until_next(3.0)
+        await asyncio.sleep(self._chance.uniform(0.5, 3.0))
+        for device in new:
+            device.storage.capacity, device.storage.faults.slow_s = ENDLESS, 0.0
+
+    def _newcomers(self, count: int) -> list[int]:
+        """Return the devices that a change brings; others, too, when those are fewer than `count`."""
+        new = self._stages.newcomers()
+        others = [device.id for device in self._world.devices if device.up and device.id not in new]
+        return new + self._chance.sample(others, max(0, count - len(new)))
+
+    def _others(self, names: Sequence[str]) -> list[str]:
+        return [name for name in self._hosts() if name not in names]
+
+    def _hold_cut(self, links: set[tuple[str, str]]) -> None:
+        """Keep just these links cut, whatever else is healed."""
+        self._held = links
+        self._heal_network()
+
     async def _half(self) -> None:
         """Let a proxy reach some devices only: what it writes is on too few, for a while."""
         proxy = self._chance.choice(self._world.proxies)
@@ -181,7 +297,7 @@ class Nemesis:
         if process is not None:
             self._note(f"stopped: {process.name}")
             process.stop()
-            await asyncio.sleep(self._chance.choice([0.3, 1.5, 5.0]))
+            await asyncio.sleep(self._chance.choice([0.3, 1.5, 4.0]))
             self._note(f"goes on: {process.name}")
             process.go_on()
 
@@ -218,28 +334,13 @@ class Nemesis:
         await self._for_a_while()
         device.storage.capacity = capacity
 
-    def _may_lose_data(self, device: DeviceHost) -> bool:
-        """Tell whether data of this device may be lost: once in a seed, and of one device only."""
-        if self._damaged is None and not self._changes_rings:
-            self._damaged = device
-            return True
-        return False
-
-    async def _wipe(self) -> None:
-        """Put an empty disk in place of a device's."""
-        device = self._device()
-        if self._may_lose_data(device):
-            self._note(f"disk replaced: {device.name}")
-            device.kill()
-            device.replace_disk()
-            await asyncio.sleep(self._chance.choice([0.2, 2.0]))
-            device.start()
-
-    async def _flip(self) -> None:
-        """Turn over bits in what is stored."""
-        device = self._device()
-        if self._may_lose_data(device):
-            self._note(f"bits turned over: {device.storage.flip(self._chance.choice([1, 5]))}")
+    async def _blind(self) -> None:
+        """Let a host not hear of what is published, while it reaches everybody else: it goes on as it did."""
+        host = self._chance.choice([*self._world.proxies, self._host()])
+        self._note(f"blind: {host.name}")
+        self._world.registry.blind.add(host.name)
+        await asyncio.sleep(self._chance.choice([2.0, 6.0, 10.0]))
+        self._world.registry.blind.discard(host.name)
 
     async def _coordination_down(self) -> None:
         self._note("coordination down")
@@ -249,17 +350,20 @@ class Nemesis:
         self._note("coordination up")
 
     async def _for_a_while(self) -> None:
-        await asyncio.sleep(self._chance.choice([0.1, 0.6, 2.0, 4.0]))
+        await asyncio.sleep(self._chance.choice([0.1, 0.6, 1.5, 3.0]))
 
     def _heal_network(self) -> None:
         self._note("network whole")
         self._world.fabric.heal()
+        for link in sorted(self._held):
+            self._world.fabric.cut(*link)
 
     async def heal(self) -> None:
         """Make everything whole; return when all of it serves."""
         world = self._world
         self._note("all is healed")
         world.registry.down = False
+        world.registry.blind.clear()
         world.fabric.heal()
         for host in world.hosts:
             host.storage.faults = Faults()

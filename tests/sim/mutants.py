@@ -7,6 +7,7 @@ This is the one place where functions are replaced. It happens in a process that
 
 import argparse
 import asyncio
+import itertools
 import os
 import sys
 import time
@@ -15,33 +16,38 @@ from dataclasses import dataclass
 from typing import Any
 
 from cluster.clock import Timestamp
-from cluster.wire import RemoteError
+from cluster.wire import PeerUnavailable, RemoteError, Reply
 from proxy.objects import register, rounds
-from proxy.objects.changes import Put, Tombstone
+from proxy.objects.changes import Put, Restamp, Tombstone
 from proxy.objects.decision import Fate
 from proxy.objects.directory import Directory
 from proxy.objects.register import Register
-from storage.blobs import blocks, commits, reader, record
+from storage.blobs import commits, reader, record
 from storage.blobs.commits import Commits
 from storage.blobs.files import FileStore
 from storage.blobs.index import BlobIndex
-from storage.client import Rings
+from storage.blobs.replaced import Replaced
+from storage.client import Placement, Replicas
 from storage.housekeeping.join import Join
 from storage.housekeeping.replicate import Replicate
 from storage.housekeeping.retire import Retire
 from storage.housekeeping.rows import AddRows
 from storage.indexes.store import IndexStore
 from storage.log import record as log_records
+from storage.log.interface import Position, Record, RecordDamaged
+from storage.log.reader import RecordReader
 from storage.log.walk import Walk
 from storage.log.writer import SegmentWriter
 from storage.membership.votes import Votes
 from storage.messages import Refusal
-from storage.quorum import Majority, Settled, WriteTally, timestamp_of
+from storage.quorum import Joint, Majority, Settled, WriteTally, timestamp_of
 from storage.service import DeviceService
 from tests.sim.run import Verdict, simulate
 from tests.sim.runner import BROKEN, verdicts, with_fixed_hashes
+from tests.sim.shape import changes_rings, contends, loses_data, rots
 
 SEEDS = 500
+PROGRESS = 25  # seeds from one line to the next
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +86,6 @@ def _remove(index: BlobIndex, versions: Sequence[tuple[bytes, Timestamp]]) -> No
     """Take versions out of an index, as if they had never been there."""
     index.merge()
     index._tables.remove(versions, index._shift)
-
-
-def _changes_rings(seed: int) -> bool:
-    return seed % 3 == 0
 
 
 # reads and writes of objects
@@ -178,14 +180,50 @@ def promises_in_memory() -> None:
     replace(Commits, "promise", promise)
 
 
-@mutant("a replica takes nothing below what it has promised")
+@mutant("a replica takes nothing below what it has promised", contends)
 def promises_not_kept() -> None:
     replace(Commits, "_keep_promise", lambda _old, _self, _key, _timestamp: None)
 
 
-@mutant("a write whose first try is in doubt finds out what became of it before the second")
+@mutant("a write whose first try is in doubt finds out what became of it before the second", contends)
 def forgets_its_tries() -> None:
     replace(register, "fate", lambda _old, _newest, _tries, _conditional: Fate.NOTHING)
+
+
+@mutant("a replica remembers a write that was here and has been replaced: it is not new", contends)
+def replaced_forgotten() -> None:
+    replace(Replaced, "has", lambda _old, _self, _key, _timestamp: False)
+
+
+@mutant("a replica that was to fetch a version, and found something newer here, has not taken it", contends)
+def newer_is_a_vote() -> None:
+    async def fetched(_old: Any, self: DeviceService, message: Any) -> Reply:
+        try:
+            await self.fetch(message.key, message.timestamp, message.source)
+        except PeerUnavailable as error:
+            raise RemoteError(Refusal.BUSY, str(error)) from error
+        return Reply()
+
+    replace(DeviceService, "_fetched", fetched)
+
+
+@mutant("a write that something newer has replaced counts when a quorum has what replaced it", contends)
+def overwritten_is_enough() -> None:
+    overwritten: list[Any] = [None]  # the version that was found to be written over an earlier try
+
+    def noted(old: Any, newest: Any, tries: Any, conditional: bool) -> Fate:
+        found: Fate = old(newest, tries, conditional)
+        overwritten[0] = newest if found is Fate.OVERWRITTEN else None
+        return found
+
+    async def send(old: Any, self: Restamp, replicas: Any, timestamp: Timestamp, base: Any) -> dict[int, Any]:
+        if base is not None and base.version is not None and base.version is overwritten[0]:
+            return {}
+        replies: dict[int, Any] = await old(self, replicas, timestamp, base)
+        return replies
+
+    replace(register, "fate", noted)
+    replace(Restamp, "send", send)
 
 
 # durability
@@ -225,7 +263,7 @@ def file_not_synced() -> None:
     replace(FileStore, "publish", publish)
 
 
-@mutant("what follows a gap in the log does not come back")
+@mutant("what follows a gap in the log does not come back", loses_data)
 def log_resurrects() -> None:
     def proves(_old: Any, self: Walk, candidate: int, _damaged: int) -> bool:
         return not isinstance(self._head_at(candidate), str)
@@ -234,15 +272,30 @@ def log_resurrects() -> None:
     replace(Walk, "_fits", lambda _old, _self, _header, _offset, _unknown: True)
 
 
-@mutant("bytes that do not match their checksums are not served")
+@mutant("bytes that do not match their checksums are not served", rots)
 def checksums_not_verified() -> None:
-    for module in (blocks, reader):
-        if hasattr(module, "first_mismatch"):
-            replace(module, "first_mismatch", lambda _old, _data, _first, _checksums: None)
-    replace(log_records, "payload_matches", lambda _old, _header, _payload: True)
+    def parse(_old: Any, self: RecordReader, position: Position, buffer: bytearray) -> Record:
+        view = memoryview(buffer)
+        header = log_records.decode_header(view)
+        if header is None:
+            raise RecordDamaged(position, "no header")
+        payload_at = log_records.HEADER_SIZE + header.metadata_length
+        return Record(
+            position,
+            Position(position + log_records.size_of(header.metadata_length, header.payload_length)),
+            header.kind,
+            header.flags,
+            header.sequence,
+            bytes(view[log_records.HEADER_SIZE : payload_at]),
+            view[payload_at : payload_at + header.payload_length],
+            header.payload_length,
+        )
+
+    replace(RecordReader, "_parse", parse)
+    replace(reader, "first_mismatch", lambda _old, _data, _first, _checksums: None)
 
 
-@mutant("a device that has lost its data does not vote")
+@mutant("a device that has lost its data does not vote", loses_data)
 def rebuilding_votes() -> None:
     replace(Votes, "check", lambda _old, _self, _request: None)
 
@@ -300,12 +353,17 @@ def no_replication() -> None:
     replace(Replicate, "step", step)
 
 
-@mutant("while partitions move, a write needs a quorum of the old and of the new places", _changes_rings)
+@mutant("while partitions move, a write needs a quorum of the old and of the new places", changes_rings)
 def old_quorum_alone() -> None:
-    replace(Rings, "write_rings", lambda _old, self, name: (self.current[name],))
+    def replicas_on(old: Any, self: Placement, write_sets: Any, read_sets: Any) -> Replicas:
+        replicas: Replicas = old(self, write_sets, read_sets)
+        replicas.writers = Joint((Majority.of(write_sets[0]),))
+        return replicas
+
+    replace(Placement, "_replicas_on", replicas_on)
 
 
-@mutant("what is placed by rings that are too old is refused", _changes_rings)
+@mutant("what is placed by rings that are too old is refused", changes_rings)
 def stale_rings_accepted() -> None:
     def handle(old: Any, self: DeviceService, request: Any) -> Any:
         if request.tag < self._placement.rings.floor:
@@ -315,7 +373,7 @@ def stale_rings_accepted() -> None:
     replace(DeviceService, "handle", handle)
 
 
-@mutant("a device that comes new to a partition is read from when it has copied it", _changes_rings)
+@mutant("a device that comes new to a partition is read from when it has copied it", changes_rings)
 def joiner_copies_nothing() -> None:
     async def copy_some(_old: Any, _self: Join, work: Any) -> None:
         work.backlog.take(lambda *_arguments: 10_000)
@@ -324,7 +382,7 @@ def joiner_copies_nothing() -> None:
     replace(Join, "_copy_some", copy_some)
 
 
-@mutant("a device keeps what has moved away until all its primaries have it", _changes_rings)
+@mutant("a device keeps what has moved away until all its primaries have it", changes_rings)
 def retires_at_once() -> None:
     async def bring(_old: Any, _self: Retire, *_arguments: Any) -> None:
         return
@@ -333,7 +391,7 @@ def retires_at_once() -> None:
     replace(Retire, "_hand_over", bring)
 
 
-@mutant("a device that stands in for others, or has lost a partition, hands it back", _changes_rings)
+@mutant("a device that stands in for others, or has lost a partition, hands it back", changes_rings)
 def no_hand_back() -> None:
     async def step(_old: Any, _self: Retire) -> float:
         return 3600.0
@@ -364,13 +422,15 @@ class Catch:
 
 
 def hunt(one: Mutant, seeds: int, jobs: int) -> Catch:
-    """Run a mutant until a seed catches it."""
+    """Run a mutant until one catches it of the first `seeds` seeds in which its rule can matter."""
 
     work = mutated(one.name)
     began, tried = time.monotonic(), 0
-    chosen = (seed for seed in range(1, seeds + 1) if one.seeds(seed))
+    chosen = itertools.islice((seed for seed in itertools.count(1) if one.seeds(seed)), seeds)
     running = verdicts(chosen, jobs, work)
     for tried, verdict in enumerate(running, 1):
+        if tried % PROGRESS == 0:
+            print(f"{one.name}: {tried} seeds, {time.monotonic() - began:.0f} s", flush=True)
         if not verdict.passed and not verdict.violations[0].startswith(BROKEN):
             running.close()  # type: ignore[attr-defined]
             return Catch(one, verdict.seed, tried, verdict.violations[0], time.monotonic() - began)

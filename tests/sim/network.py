@@ -14,7 +14,7 @@ from contextvars import Context
 from typing import Any
 
 from cluster.wire.network import Listener, ProtocolFactory
-from tests.sim.process import Process
+from tests.sim.process import Process, ProcessKilled
 
 SOCKET_BUFFERS = 256 << 10  # bytes that the two kernels of a connection hold
 MiB = 1 << 20
@@ -24,20 +24,32 @@ _FOR_EVER_S = 3600.0  # nobody answers; who waits has a deadline
 class Link:
     """One direction between two hosts."""
 
-    __slots__ = ("cut", "delay_s", "rate", "waiting")
+    __slots__ = ("cut", "delay_s", "rate", "usual_s", "waiting")
 
-    def __init__(self, delay_s: float) -> None:
-        self.delay_s = delay_s
+    def __init__(self, usual_s: float) -> None:
+        self.usual_s = usual_s
+        self.delay_s = usual_s
         self.rate = 400.0 * MiB  # bytes a second
         self.cut = False
         self.waiting: list[Callable[[], None]] = []  # to be called when it is whole again
+
+    def mend(self) -> None:
+        """Be whole, and as fast as before."""
+        self.delay_s = self.usual_s
+        if self.cut:
+            self.cut = False
+            waiting, self.waiting = self.waiting, []
+            for go_on in waiting:
+                go_on()
 
 
 class Fabric:
     """All hosts, what listens on them, and the links between them."""
 
-    def __init__(self, chance: random.Random, delay_s: float = 0.0003) -> None:
+    def __init__(self, chance: random.Random, delay_s: float = 0.0003, unevenness: float = 1.0) -> None:
+        """`unevenness`: by up to so much links are faster or slower than `delay_s`."""
         self.chance = chance
+        self._unevenness = unevenness
         self._links: dict[tuple[str, str], Link] = {}
         self._listeners: dict[str, _Listener] = {}
         self._ends: dict[End, None] = {}  # of connections that are open; in the order of their making
@@ -56,7 +68,8 @@ class Fabric:
         """Return the link from one host to another."""
         link = self._links.get((source, target))
         if link is None:
-            link = self._links[source, target] = Link(self.delay_s)
+            usual_s = self.delay_s * self._unevenness ** self.chance.uniform(-1, 1)
+            link = self._links[source, target] = Link(usual_s)
         return link
 
     def cut(self, source: str, target: str) -> None:
@@ -67,12 +80,11 @@ class Fabric:
     def heal(self) -> None:
         """Make all links whole, and as fast as they were."""
         for link in self._links.values():
-            link.delay_s = self.delay_s
-            if link.cut:
-                link.cut = False
-                waiting, link.waiting = link.waiting, []
-                for go_on in waiting:
-                    go_on()
+            link.mend()
+
+    def mend(self, source: str, target: str) -> None:
+        """Make one link whole."""
+        self.link(source, target).mend()
 
     def reset_some(self, share: float) -> int:
         """End some connections at one end; the other end learns later. Return how many."""
@@ -231,14 +243,14 @@ class End(asyncio.Transport):
 
     def write(self, data: Any) -> None:
         """Send bytes."""
-        self.writelines((data,))
+        self._put(bytes(data))
 
     def writelines(self, list_of_data: Any) -> None:
         """Send bytes."""
-        if self._closing or self._lost:
-            return
-        data = b"".join(list_of_data)
-        if not data:
+        self._put(b"".join(list_of_data))
+
+    def _put(self, data: bytes) -> None:
+        if self._closing or self._lost or not data:
             return
         self._on_way += len(data)
         self._fabric.sent_bytes += len(data)
@@ -348,8 +360,8 @@ class End(asyncio.Transport):
                 self._loop.call_later(self._fabric.latency(other.link), self._reset, context=NOBODY)
             return
         other._inbox.append(data)
-        if other._protocol is not None:
-            other._schedule_read()
+        if other._protocol is not None and not other._reading:
+            other._read_now()
 
     def _reset(self) -> None:
         """The other end's kernel knows no such connection, if there is a kernel and it can tell us."""
@@ -361,6 +373,19 @@ class End(asyncio.Transport):
         if not self._reading:
             self._reading = True
             self.call_soon(self._read)
+
+    def _read_now(self) -> None:
+        """Wake the process, which takes what has arrived; a stopped one does so later."""
+        process = self.process
+        if not process.running:
+            self._schedule_read()
+            return
+        try:
+            process.callbacks.run(self._read)
+        except Exception as error:
+            self._loop.call_exception_handler({"message": f"{self.process} reading", "exception": error})
+        except ProcessKilled:  # in the midst of what it did with it
+            return
 
     def _read(self) -> None:
         self._reading = False

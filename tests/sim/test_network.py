@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -13,6 +13,7 @@ from tests.sim.process import Process
 from tests.sim.test_loop import play
 
 KEY = b"k" * 32
+LARGE = random.Random(3).randbytes(3 << 20)
 ADDRESS = "unix:server"
 
 
@@ -60,81 +61,94 @@ def echo(request: Request) -> Reply:
     return Reply(request.metadata, bytes(request.payload))
 
 
-def connected(handler: Any = echo) -> Callable[[Callable[[Ends], Awaitable[None]]], Callable[[], None]]:
-    def decorate(scenario: Callable[[Ends], Awaitable[None]]) -> Callable[[], None]:
-        async def main() -> None:
+ResultT = TypeVar("ResultT")
+Scenario = Callable[[Ends], Awaitable[ResultT]]
+
+
+def connected(handler: Any = echo) -> Callable[[Scenario[ResultT]], Callable[[], ResultT]]:
+    """Make what plays a scenario between two ends that are connected, and returns what it does."""
+
+    def decorate(scenario: Scenario[ResultT]) -> Callable[[], ResultT]:
+        async def main() -> ResultT:
             ends = Ends()
             await ends.start_server(handler)
             await ends.start_peer()
             await ends.up(True, 2)
-            await scenario(ends)
+            return await scenario(ends)
 
-        return lambda: play(main())
+        def played() -> ResultT:
+            result: ResultT = play(main())
+            return result
+
+        return played
 
     return decorate
 
 
 @connected()
-async def _calls(ends: Ends) -> None:
-    payload = random.Random(3).randbytes(3 << 20)
-    assert bytes((await ends.call(payload)).payload) == payload
+async def _calls(ends: Ends) -> bytes:
+    return bytes((await ends.call(LARGE)).payload)
 
 
 def test_calls_and_large_payloads_arrive() -> None:
-    _calls()
+    assert _calls() == LARGE
 
 
 @connected()
-async def _cut(ends: Ends) -> None:
+async def _cut(ends: Ends) -> Any:
     ends.fabric.cut("s", "c")
     with pytest.raises(PeerUnavailable):
         await ends.call(timeout_s=10)
     await ends.up(False, 3)
     ends.fabric.heal()
     await ends.up(True, 8)
-    assert (await ends.call()).metadata == (7,)
+    return (await ends.call()).metadata
 
 
 def test_a_link_that_is_cut_one_way_is_noticed_and_heals() -> None:
-    _cut()
+    assert _cut() == (7,)
 
 
 @connected()
-async def _short_cut(ends: Ends) -> None:
+async def _short_cut(ends: Ends) -> Any:
     ends.fabric.cut("c", "s")
     call = asyncio.ensure_future(ends.call())
     await asyncio.sleep(0.3)
     ends.fabric.heal()
-    assert (await call).metadata == (7,)
+    return (await call).metadata
 
 
 def test_what_a_short_cut_held_up_arrives() -> None:
-    _short_cut()
+    assert _short_cut() == (7,)
 
 
 @connected()
-async def _killed(ends: Ends) -> None:
+async def _killed(ends: Ends) -> float:
     began = asyncio.get_running_loop().time()
     ends.server_process.kill()
     await ends.up(False, 1)
-    assert asyncio.get_running_loop().time() - began < 0.1
+    return asyncio.get_running_loop().time() - began
 
 
 def test_the_kernel_tells_when_a_process_is_killed() -> None:
-    _killed()
+    assert _killed() < 0.1
 
 
 @connected()
-async def _power(ends: Ends) -> None:
+async def _power(ends: Ends) -> tuple[bool, float]:
     ends.fabric.dark.add("s")
     ends.server_process.kill(power_lost=True)
+    began = asyncio.get_running_loop().time()
     await asyncio.sleep(0.2)
-    assert ends.peer.up, "nobody has told"
+    up = ends.peer.up
     await ends.up(False, 4)
+    return up, asyncio.get_running_loop().time() - began
 
 
 def test_nobody_tells_when_the_power_is_lost() -> None:
-    _power()
+    up_after_a_while, noticed_s = _power()
+    assert up_after_a_while
+    assert 0.5 < noticed_s < 4
 
 
 async def _bytes(_request: Request) -> Reply:
@@ -146,7 +160,7 @@ async def _bytes(_request: Request) -> Reply:
 
 
 @connected(_bytes)
-async def _stream(ends: Ends) -> None:
+async def _stream(ends: Ends) -> bytes:
     async def read() -> bytes:
         reply = await ends.peer.call(1, ())
         assert reply.body is not None
@@ -156,8 +170,9 @@ async def _stream(ends: Ends) -> None:
             await asyncio.sleep(0.01)
         return bytes(found)
 
-    assert await ends.client_process.spawn(read()) == b"".join(bytes([n]) * 100_000 for n in range(40))
+    found: bytes = await ends.client_process.spawn(read())
+    return found
 
 
 def test_streams_come_in_order_and_whole() -> None:
-    _stream()
+    assert _stream() == b"".join(bytes([n]) * 100_000 for n in range(40))

@@ -6,6 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from tests.sim.faults import CRASHES, PARTITIONS
+
 SEEDS = 12
 ROOT = Path(__file__).parents[2]
 
@@ -21,9 +25,27 @@ def simulated(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_few_seeds_pass() -> None:
-    done = simulated("tests.sim", "--seeds", str(SEEDS))
-    assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-5000:]
+@pytest.fixture(scope="module")
+def seeds() -> subprocess.CompletedProcess[str]:
+    return simulated("tests.sim", "--seeds", str(SEEDS), "--faults")
+
+
+def test_a_few_seeds_pass(seeds: subprocess.CompletedProcess[str]) -> None:
+    assert seeds.returncode == 0, seeds.stdout[-20_000:] + seeds.stderr[-5000:]
+
+
+def test_each_seed_meets_crashes_and_partitions_and_every_third_a_change_of_rings(
+    seeds: subprocess.CompletedProcess[str],
+) -> None:
+    met = {int(seed): faults.split() for seed, faults in re.findall(r"seed (\d+) met (.*)", seeds.stdout)}
+    assert sorted(met) == list(range(1, SEEDS + 1))
+    for seed, faults in met.items():
+        assert set(faults).intersection(CRASHES), seed
+        assert set(faults).intersection(PARTITIONS), seed
+        assert len(faults) >= 6, seed
+        assert ("ring_change" in faults) == (seed % 3 == 0), seed
+        assert ("rot" in faults) == (seed % 3 == 1), seed
+        assert bool({"wipe", "lose_witness"}.intersection(faults)) == (seed % 3 == 2), seed
 
 
 def test_a_seed_replays_exactly() -> None:

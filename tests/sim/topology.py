@@ -1,15 +1,21 @@
-"""Changes of the rings while everything else goes on: a device comes, or one is drained, as an operator does it."""
+"""Changes of the rings while everything else goes on: devices come, or are drained, as an operator does it."""
 
 import asyncio
 import random
+from collections.abc import Callable, Mapping
 
 from cluster.coordination.errors import CoordinationError
 from ring.builder import RingBuilder
-from storage.rings.document import ACCOUNT, CONTAINER, OBJECT
+from ring.lookup import Ring
+from storage.rings.document import ACCOUNT, CONTAINER, OBJECT, RingDocument
 from storage.rings.errors import RingsError
-from tests.sim.world import REPLICAS, World, ring_device
+from storage.rings.moves import moves_of
+from storage.rings.store import RingStore
+from tests.sim.shape import REPLICAS
+from tests.sim.world import World, ring_device
 
 _TRIES = 20
+_WEIGHT = 100.0
 
 
 class Operator:
@@ -18,17 +24,21 @@ class Operator:
     def __init__(self, world: World, chance: random.Random) -> None:
         self._world = world
         self._chance = chance
-        self.changes: list[str] = []
 
-    async def change(self) -> None:
-        """Begin a change; coordination may be away for a while."""
+    async def change(self) -> bool:
+        """Begin a change; coordination may be away for a while. Tell whether there is one."""
         world = self._world
-        builder, note = self._next()
-        if builder is None:
-            return
+        builder, steps = world.builder, list[str]()
+        for _ in range(self._chance.choice([1, 2, 4, 4])):
+            builder, step = self._next(builder)
+            steps.append(step)
+        ring = builder.rebalance(seed=world.chance.seed, now_s=0)[0]
         for number in sorted(world.in_ring):
             world.devices[number].start()
-        ring = builder.to_ring()
+        return await self._begin(ring, ", ".join(steps))
+
+    async def _begin(self, builder: RingBuilder, note: str) -> bool:
+        world, ring = self._world, builder.to_ring()
         for _ in range(_TRIES):
             try:
                 now_us = world.proxies[0].wall_us()
@@ -39,21 +49,76 @@ class Operator:
             else:
                 world.trace.note(f"OPERATOR {note}")
                 world.builder = builder
-                self.changes.append(note)
-                return
+                return True
+        return False
 
-    def _next(self) -> tuple[RingBuilder | None, str]:
-        world = self._world
-        spare = [device.id for device in world.devices if device.id not in world.in_ring]
-        weighty = [device.id for device in world.builder.devices if device is not None and device.weight > 0]
-        drain = len(weighty) > REPLICAS and (not spare or self._chance.random() < 0.5)
-        if drain:
+    def _next(self, builder: RingBuilder) -> tuple[RingBuilder, str]:
+        """Drain a device, or let one come that is new or has been drained."""
+        placed = [device for device in builder.devices if device is not None]
+        weighty = [device.id for device in placed if device.weight > 0]
+        idle = [device.id for device in self._world.devices if device.id not in weighty]
+        if len(weighty) > REPLICAS and (not idle or self._chance.random() < 0.5):
             number = self._chance.choice(weighty)
-            builder, note = world.builder.set_weight(number, 0.0), f"drain d{number}"
-        elif spare:
-            number = self._chance.choice(spare)
-            builder, note = world.builder.add(ring_device(number)), f"add d{number}"
-            world.in_ring.add(number)
-        else:
-            return None, ""
-        return builder.rebalance(seed=world.chance.seed, now_s=0)[0], note
+            return builder.set_weight(number, 0.0), f"drain d{number}"
+        number = self._chance.choice(idle)
+        self._world.in_ring.add(number)
+        if any(device.id == number for device in placed):
+            return builder.set_weight(number, _WEIGHT), f"refill d{number}"
+        return builder.add(ring_device(number)), f"add d{number}"
+
+
+class Stages:
+    """Tells when a change of the rings gets to its next version: then is when trouble tells most."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._rings = RingStore(world.registry.observe())
+
+    def document(self) -> RingDocument:
+        """Return the version that is published."""
+        return self._rings.document()
+
+    def newcomers(self) -> list[int]:
+        """Return the devices that the change under way brings; when it only drains some, those that stay."""
+        old, new = (self._holding(rings.get(OBJECT)) for rings in self._both(self.document()))
+        return sorted(new - old or new)
+
+    def _holding(self, ring: Ring | None) -> set[int]:
+        """Return the devices that have a partition."""
+        if ring is None:
+            return set()
+        return {device.id for partition in range(ring.partition_count) for device in ring.primaries(partition)}
+
+    async def until_copied(self, limit_s: float) -> None:
+        """Wait until all devices have copied what moves to them under the version that is published."""
+        document, until = self.document(), self._world.loop.time() + limit_s
+        joiners = moves_of(*self._both(document)).joiners
+
+        def copied() -> bool:
+            found = self._rings.progress()
+            reports = [found.get(number) for number in joiners]
+            return all(report is not None and report.version == document.version and report.done for report in reports)
+
+        while not copied() and self._world.loop.time() < until:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+
+    def _both(self, document: RingDocument) -> tuple[Mapping[str, Ring], Mapping[str, Ring]]:
+        rings = self._rings.rings_of(document)
+        return rings.current, rings.target
+
+    async def until_next(self, limit_s: float) -> None:
+        """Wait until another version is published."""
+        seen, until = self.document().version, self._world.loop.time() + limit_s
+        while self.document().version == seen and self._world.loop.time() < until:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+
+    async def follow(self, over: Callable[[], bool], react: Callable[[RingDocument], None]) -> None:
+        """Call `react` with each new version, until it is over."""
+        seen = 0
+        while not over():
+            await asyncio.sleep(0.05)
+            document = self.document()
+            if document.version > seen:
+                seen = document.version
+                react(document)
+

@@ -83,6 +83,26 @@ STANDARD = Mix(
     }
 )
 
+CONTENDED = Mix(
+    {
+        "put": 4.0,
+        "get": 8.0,
+        "stream": 0.3,
+        "head": 1.5,
+        "delete": 3.0,
+        "create": 4.0,
+        "replace": 4.0,
+        "remove": 1.5,
+        "update": 2.5,
+        "list": 1.0,
+        "multipart": 0.3,
+        "brief": 0.3,
+    },
+    think_s=0.1,
+    large_share=0.02,
+    hot_share=0.7,
+)
+
 
 class _Body:
     """A request's body, piece by piece, sometimes slowly."""
@@ -110,6 +130,7 @@ class Workload:
     mix: Mix = STANDARD
     containers: tuple[str, ...] = ("c", "e")
     names: tuple[str, ...] = ("a", "b", "d/1", "d/2")
+    cold: tuple[str, ...] = ()  # written in the beginning, and read at times
     etags: dict[str, str] = field(default_factory=dict)  # of all values
     damages: list[str] = field(default_factory=list)
     unexpected: list[str] = field(default_factory=list)
@@ -121,6 +142,20 @@ class Workload:
         """Make the containers."""
         for container in self.containers:
             await self._service(self.world.proxies[0]).create_container(ACCOUNT, container, {})
+        writer = Client(self, 97)
+        for name in self.cold:
+            await writer.act(self.world.proxies[0], "put", self.containers[1], name)
+
+    def glance(self) -> None:
+        """Look at what was written in the beginning: where that should be now, nothing but a copy brings it."""
+
+        async def look(number: int) -> None:
+            reader = Client(self, 90 + number)
+            for name in self.cold:
+                await reader.act(self.world.proxies[number], "get", self.containers[1], name)
+
+        for number in range(len(self.world.proxies)):
+            self.world.background(look(number))
 
     @staticmethod
     def _service(proxy: ProxyHost) -> ObjectService:

@@ -5,10 +5,8 @@ do it, on simulated clocks, disks, network, threads and coordination. A supervis
 """
 
 import asyncio
-import dataclasses
 import random
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,11 +31,10 @@ from tests.sim.disk import SimulatedDisk, Storage
 from tests.sim.network import NOBODY, Fabric
 from tests.sim.process import Process
 from tests.sim.real_files import RealFiles
+from tests.sim.shape import PART_POWER, REPLICAS, Shape
 from tests.sim.threads import SimulatedCommitter, SimulatedWaiters
 from tests.sim.trace import Trace
 
-PART_POWER = 4
-REPLICAS = 3
 MiB = 1 << 20
 EPOCH_US = 1_700_000_000_000_000
 _RESTART_S = 1.0  # of a supervisor, after a start that failed
@@ -121,6 +118,7 @@ class DeviceHost(Host):
             RealFiles(directory / "blobs" / "index", world.graveyard, stream),
         ]
         self.storage.kill = lambda: self.kill(power_lost=True)
+        self.on_start: Callable[[DeviceHost], None] = lambda _host: None  # called when a daemon has started
 
     def start(self) -> None:
         """Start the daemon; start it again when that fails."""
@@ -144,6 +142,7 @@ class DeviceHost(Host):
             )
             await self.device.start()
             self.ready = True
+            self.on_start(self)
         except Exception as error:
             world.trace.note(f"start failed: {error!r}")
             world.later(_RESTART_S, self.restart, process)
@@ -220,34 +219,6 @@ class ProxyHost(Host):
         self.service = self.placement = None
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """Of a cluster, and of what is asked of it."""
-
-    device_count: int
-    spare_count: int = 2  # that can be added
-    proxy_count: int = 2
-    delay_s: float = 0.0003  # of the network, each way; the slower it is, the more happens at once
-    sync_s: float = 0.0002  # of a disk
-    reclaim_age_s: float = 86400.0  # of tombstones
-    split_rows: int = 0  # of a container, which has more ranges the smaller this is
-    names: tuple[str, ...] = ("a", "b", "d/1", "d/2")  # of objects, in each container
-
-
-WIDE = tuple(f"{letter}/{number}" for letter in "abcd" for number in range(6))
-
-
-def shape_of(seed: int, chance: random.Random) -> Shape:
-    """Return the shape that a seed has: some have split containers."""
-    shape = Shape(
-        chance.choice([3, 4, 4, 5]),
-        delay_s=chance.choice([0.0003, 0.002, 0.01]),
-        sync_s=chance.choice([0.0002, 0.002, 0.01]),
-        reclaim_age_s=chance.choice([86400.0, 16.0]),  # the latter: a pass every two seconds
-    )
-    return dataclasses.replace(shape, split_rows=8, names=WIDE) if seed % 5 == 4 else shape
-
-
 class World:
     """Everything. Run inside a SimulatedLoop, in a directory of its own."""
 
@@ -270,6 +241,7 @@ class World:
                 rebalance_bytes_per_s=0,
                 upload_ttl_s=60.0,
                 reclaim_age_s=shape.reclaim_age_s,
+                handoff_after_s=shape.handoff_after_s,
                 orphan_grace_s=60.0,
                 container_split_rows=shape.split_rows,
             ),
@@ -280,13 +252,17 @@ class World:
             ),
         )
         self.registry = Registry(chance.stream("coordination"))
-        self.fabric = Fabric(chance.stream("network"), shape.delay_s)
+        self.fabric = Fabric(chance.stream("network"), shape.delay_s, shape.unevenness)
         self.builder = ring_builder(range(device_count))
         self.ring = self.builder.to_ring()
         self.devices = [DeviceHost(self, number) for number in range(device_count + spare_count)]
         self.had_full_disks = False
         self.in_ring = set(range(device_count))
         self.proxies = [ProxyHost(self, number) for number in range(proxy_count)]
+        for proxy, skew_us in zip(self.proxies, shape.proxy_skews_us, strict=False):
+            proxy.skew_us = skew_us
+        self.spoilt: DeviceHost | None = None  # whose data were lost, or damaged: one device in a seed
+        self.violations: list[str] = []  # that were seen while it ran
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def __repr__(self) -> str:

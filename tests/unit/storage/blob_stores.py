@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import shutil
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -82,8 +83,14 @@ class Device:
         """Copy what a kill would leave now."""
         copy = self.path.parent / name
         shutil.rmtree(copy, ignore_errors=True)
-        shutil.copytree(self.path, copy)
+        shutil.copytree(self.path, copy, copy_function=_copy_if_there)
         return copy
+
+
+def _copy_if_there(source: str, target: str) -> None:
+    """Copy a file, unless a thread has just given it another name."""
+    with suppress(FileNotFoundError):
+        shutil.copy2(source, target)
 
 
 def run(body: Callable[[], Awaitable[None]]) -> None:

@@ -1,11 +1,12 @@
 """storage/indexes/catalog.py."""
 
+import sqlite3
 from pathlib import Path
 
 import pytest
 
 from storage.indexes import schema
-from storage.indexes.catalog import Catalog
+from storage.indexes.catalog import NO_DELETION, Catalog, Deletion
 from storage.log.interface import START, Position
 
 
@@ -53,3 +54,36 @@ def test_a_catalog_of_another_version_is_left_alone(tmp_path: Path) -> None:
     connection.close()
     with pytest.raises(schema.UnknownVersion, match="99"):
         Catalog(tmp_path / "catalog.db")
+
+
+def test_databases_that_remember_deletions_are_found_by_their_age(tmp_path: Path) -> None:
+    catalog = Catalog(tmp_path / "catalog.db")
+    for number in range(1, 6):
+        catalog.note(1, key(number), b"digest")
+    pairs = [(1, key(number)) for number in range(1, 6)]
+    first = {(1, key(1)): 30, (1, key(2)): 10, (1, key(3)): None, (1, key(4)): 20, (1, key(5)): 10}
+    catalog.commit(pairs, set(), Position(1), first)
+    wanted = [Deletion(10, 1, key(2)), Deletion(10, 1, key(5)), Deletion(20, 1, key(4)), Deletion(30, 1, key(1))]
+    assert catalog.deletions(100, NO_DELETION, 100) == wanted
+    assert catalog.deletions(20, NO_DELETION, 100) == wanted[:2]
+    assert [catalog.deletions(100, after, 1) for after in wanted] == [[item] for item in wanted[1:]] + [[]]
+    catalog.commit([], set(), Position(2), {(1, key(2)): None, (1, key(5)): 40})
+    catalog.forget([(1, key(1))])
+    catalog.close()
+    catalog = Catalog(tmp_path / "catalog.db")
+    assert catalog.deletions(100, NO_DELETION, 100) == [wanted[2], Deletion(40, 1, key(5))]
+    catalog.close()
+
+
+def test_all_databases_of_a_catalog_that_knew_nothing_of_deletions_are_looked_at(tmp_path: Path) -> None:
+    catalog = Catalog(tmp_path / "catalog.db")
+    catalog.note(1, key(1), b"digest")
+    catalog.commit([(1, key(1))], set(), Position(1))
+    catalog.close()
+    connection = sqlite3.connect(tmp_path / "catalog.db")
+    connection.execute("DROP TABLE deletions")
+    connection.commit()
+    connection.close()
+    catalog = Catalog(tmp_path / "catalog.db")
+    assert catalog.deletions(1, NO_DELETION, 100) == [Deletion(0, 1, key(1))]
+    catalog.close()

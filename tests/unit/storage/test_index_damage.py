@@ -18,7 +18,7 @@ from storage.indexes.store import IndexStore
 from storage.log.interface import Log, position_of
 from storage.messages import Changes, DatabaseKind, IndexChanges, IndexInfo, IndexList, Refusal, Row
 from storage.quorum import Majority
-from tests.unit.storage.index_fixtures import KEY, MemoryLog, create_message, row, rows_message
+from tests.unit.storage.index_fixtures import KEY, MemoryLog, at, create_message, row, rows_message
 
 
 async def nobody(_device: int, _message: IndexChanges, _kind: DatabaseKind) -> Changes | None:
@@ -265,3 +265,26 @@ def test_a_damaged_catalog_costs_no_database_and_nobody_is_answered_until_peers_
         await store.close()
 
     run(main)
+
+
+def test_with_a_damaged_catalog_nothing_of_long_ago_is_taken_from_the_log(tmp_path: Path) -> None:
+    """What was deleted since may have been forgotten: storage.indexes.reclaim. Peers have what counts."""
+
+    async def scenario() -> None:
+        log = MemoryLog()
+        store = opened(tmp_path, log)
+        await store.create(create_message())
+        await store.rows(rows_message([row("old", 5), row("gone", 6, deleted=True), row("new", 50)]))
+        await store.checkpoint()
+        await store.raise_floor(at(10))
+        await store.close()
+        path_of(tmp_path).unlink()
+        edited(tmp_path / "catalog.db", "UPDATE journal SET position = zeroblob(12)")
+        log.held = position_of(0, 0)
+        again = opened(tmp_path, MemoryLog(log.records, log.end))
+        found = await again._query(KEY, lambda database: sorted(row.name for row in database.all_rows()))
+        assert found == ["gone", "new"]
+        assert dict(again.incomplete) == {KEY: DatabaseKind.CONTAINER}
+        await again.close()
+
+    asyncio.run(scenario())

@@ -76,7 +76,8 @@ def complete() -> Registry:
     register_splits(registry, split)
     reclaim = SimpleNamespace(reclaimed_count=16, kept_count=17)
     orphans = SimpleNamespace(looked_at_count=20, deleted_count=21, doubtful_count=22)
-    register_clearing(registry, reclaim, SimpleNamespace(expired_count=18, undecided_count=19), orphans)
+    databases = SimpleNamespace(reclaimed_rows=35, reclaimed_databases=36, kept_count=37)
+    register_clearing(registry, reclaim, databases, SimpleNamespace(expired_count=18, undecided_count=19), orphans)
     return registry
 
 
@@ -104,6 +105,8 @@ def test_what_housekeeping_did_is_counted() -> None:
         "splits_settled_total": "14",
         "split_rows_total": "15",
         "tombstones_reclaimed_total": "16",
+        "rows_reclaimed_total": "35",
+        "databases_reclaimed_total": "36",
         "objects_expired_total": "18",
         "expiries_repeated_total": "19",
         "parts_checked_total": "20",

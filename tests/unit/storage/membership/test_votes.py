@@ -40,6 +40,12 @@ OTHERS = [
     (Operation.INDEX_INVENTORY, (C, b"", None, 10)),
     (Operation.INDEX_CHANGES, (C, KEY, b"", 0, 10)),
     (Operation.INDEX_MOVE, IndexMove(C, KEY, "a", "c", ZERO, ZERO, [], {}, ZERO)),
+    (Operation.CHUNK_FLUSH, (KEY, 1)),
+    (Operation.CHUNK_COPY, (KEY, 0, 1, (1, 1))),
+    (Operation.CHUNK_PULL, (KEY, 0, 1, (1, 1), 1)),
+    (Operation.CHUNK_MAP, (KEY, 1, 0, 10)),
+    (Operation.CHUNK_DROP, (KEY, 1, (0,))),
+    (Operation.CHUNK_EXTENTS, (KEY, 0, 1)),
     (Operation.STATUS, ()),
 ]
 
@@ -82,6 +88,24 @@ def test_nothing_is_reclaimed_before_all_is_whole() -> None:
     votes.restrict()
     votes.allow(POWERS, {OBJECT: set(range(256)), CONTAINER: set(), ACCOUNT: set()})
     assert not check(votes, Operation.BLOB_RECLAIM, (ZERO, ()))
+    assert not check(votes, Operation.INDEX_RECLAIM, (ZERO, (), 0))
+
+
+CHUNK_VOTES = [
+    (Operation.CHUNK_STAT, (KEY, (1,), 0)),
+    (Operation.CHUNK_FENCE, (KEY, 1, 1)),
+    (Operation.CHUNK_WRITE, (KEY, 0, 1, None, 1, 1, (0, 0), ())),
+    (Operation.CHUNK_WRITE_MANY, ()),
+    (Operation.CHUNK_READ, (KEY, 0, (), 0, 1)),
+]
+
+
+@pytest.mark.parametrize(("operation", "arguments"), CHUNK_VOTES)
+def test_of_chunks_only_copies_are_taken_before_all_is_whole(operation: int, arguments: Any) -> None:
+    votes = Votes()
+    votes.restrict()
+    votes.allow(POWERS, {OBJECT: set(range(256)), CONTAINER: set(), ACCOUNT: set()})
+    assert not check(votes, operation, arguments)
 
 
 def test_who_has_everything_is_not_even_asked() -> None:
@@ -95,9 +119,9 @@ def test_who_has_everything_is_not_even_asked() -> None:
 
 def test_every_operation_is_a_vote_or_known_not_to_be_one() -> None:
     """A new operation has to be judged."""
-    judged = {operation for operation, _arguments in VOTES + OTHERS}
+    judged = {operation for operation, _arguments in VOTES + OTHERS + CHUNK_VOTES}
     known_not = {
         Operation.BLOB_PREPARE, Operation.BLOB_ABORT, Operation.BLOB_SUBDIGESTS, Operation.ROWS_CONFIRM,
-        Operation.INDEX_SAMPLE, Operation.SCRUB, Operation.BLOB_RECLAIM,
+        Operation.INDEX_SAMPLE, Operation.SCRUB, Operation.BLOB_RECLAIM, Operation.INDEX_RECLAIM,
     }
     assert set(Operation) - judged - known_not == set()

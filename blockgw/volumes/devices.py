@@ -1,0 +1,211 @@
+"""Storage devices as the replicas of a volume's chunks: the operations CHUNK_* of storage.messages.
+
+While rings change, a chunk has the devices of both placements for members, and needs a quorum of each. Those that come
+new to it have nothing of it, and copy it when it is touched. A device that finds our rings too old makes us read them;
+what it refused is tried again by the new ones.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from blockgw.agreement import NOTHING, ChunkVersion
+from blockgw.extents import CHUNK
+from blockgw.interfaces import Pieces
+from blockgw.volumes.replica import (
+    Answered,
+    Kind,
+    Members,
+    ReplicaStale,
+    ReplicaUnavailable,
+    Source,
+    Stat,
+    Status,
+    Write,
+)
+from cluster.wire import Peer, RemoteError, Reply
+from storage.chunks.key import chunk_key
+from storage.client import Placement
+from storage.messages import ChunkFlag, ChunkPull, ChunkRead, ChunkWrite, Operation, Refusal
+from storage.rings.document import OBJECT
+
+CALL_S = 5.0
+PULL_S = 30.0  # of 4 MiB, by a device that may be busy
+_KINDS = {Kind.WRITE: 0, Kind.ZERO: ChunkFlag.ZERO, Kind.TRIM: ChunkFlag.TRIM}
+_STATUSES = {int(Refusal.STALE_CHUNK): Status.STALE, int(Refusal.FENCED): Status.FENCED}
+
+
+class DevicePlacing:
+    """Where the chunks of one family lie. `Placing`."""
+
+    def __init__(self, placement: Placement, family: bytes, epoch: int) -> None:
+        """`epoch` is the writer's."""
+        self._placement = placement
+        self._family = family
+        self._epoch = epoch
+
+    def members(self, chunk: int) -> Members:
+        """Return the replicas of a chunk, by the rings of now."""
+        replicas = self._placement.replicas(OBJECT, chunk_key(self._placement.names, self._family, chunk))
+        devices = {
+            device: DeviceReplica(device, peer, self._family, self._epoch, replicas.version, self._placement)
+            for device, peer in replicas.members
+        }
+        return Members(devices, replicas.writers)
+
+    def devices(self) -> dict[int, "DeviceReplica"]:
+        """Return all devices of the rings of now."""
+        version = self._placement.rings.version
+        return {
+            device: DeviceReplica(device, peer, self._family, self._epoch, version, self._placement)
+            for device, peer in self._placement.peers.items()
+        }
+
+
+class DeviceReplica:
+    """One device. `Replica`."""
+
+    __slots__ = ("_epoch", "_family", "_loop", "_peer", "_placement", "_rings", "device")
+
+    def __init__(
+        self, device: int, peer: Peer, family: bytes, epoch: int, rings: int, placement: Placement
+    ) -> None:
+        self.device = device
+        self._peer = peer
+        self._family = family
+        self._epoch = epoch
+        self._rings = rings
+        self._placement = placement
+        self._loop = asyncio.get_running_loop()
+
+    def __repr__(self) -> str:
+        return f"DeviceReplica({self.device}, by rings {self._rings})"
+
+    @property
+    def up(self) -> bool:
+        """Whether it can be asked."""
+        return self._peer.up
+
+    def stat(self, chunk: int, layers: Sequence[int]) -> "asyncio.Future[Stat]":
+        """Ask which versions of a chunk it has."""
+        wanted = tuple(layers)
+
+        def answered(reply: Reply) -> Stat:
+            _epoch, found = reply.metadata
+            held = {layer: ChunkVersion(*version) for layer, version in found}
+            return Stat(tuple(held.get(layer, NOTHING) for layer in wanted), self._peer.connection_count)
+
+        return self._then(self._call(Operation.CHUNK_STAT, (self._family, wanted, chunk)), answered)
+
+    def write(self, layer: int, writes: Sequence[Write]) -> "asyncio.Future[Answered]":
+        """Make changes, in order, each for itself."""
+        messages = tuple([self._message(layer, write) for write in writes])
+        if len(messages) == 1:
+            return self._write_one(messages[0], writes[0])
+        payload = b"".join([write.data for write in writes])
+
+        def answered(reply: Reply) -> Answered:
+            statuses = [Status.DONE if each is None else _status(each[0]) for each in reply.metadata]
+            return Answered(statuses, self._peer.connection_count)
+
+        return self._then(self._call(Operation.CHUNK_WRITE_MANY, messages, payload), answered)
+
+    def _write_one(self, message: ChunkWrite, write: Write) -> "asyncio.Future[Answered]":
+        outcome: asyncio.Future[Answered] = self._loop.create_future()
+
+        def answered(call: "asyncio.Future[Reply]") -> None:
+            error = None if call.cancelled() else call.exception()
+            if outcome.done():
+                return
+            if isinstance(error, RemoteError) and error.code in _STATUSES:
+                outcome.set_result(Answered((_STATUSES[error.code],), 0))
+            elif call.cancelled() or error is not None:
+                outcome.set_exception(self._failure(error))
+            else:
+                outcome.set_result(Answered((Status.DONE,), self._peer.connection_count))
+
+        self._call(Operation.CHUNK_WRITE, message, write.data).add_done_callback(answered)
+        return outcome
+
+    def _message(self, layer: int, write: Write) -> ChunkWrite:
+        base = None if write.base is None else (write.base.layer, write.base.version)
+        extents = ((write.start, write.length),) if write.length else ()
+        flags = _KINDS[write.kind] | (ChunkFlag.FUA if write.fua else 0)
+        return ChunkWrite(
+            self._family,
+            write.chunk,
+            layer,
+            base,
+            write.version.epoch,
+            write.version.sequence,
+            write.previous,
+            extents,
+            flags,
+        )
+
+    def read(self, chunk: int, source: Source, start: int, length: int) -> "asyncio.Future[Pieces]":
+        """Read from a layer that is at that version, or at a newer one of the same writer's."""
+        assert start + length <= CHUNK
+        message = ChunkRead(self._family, chunk, ((source.layer, source.version),), start, length, self._epoch)
+        return self._then(
+            self._call(Operation.CHUNK_READ, message), lambda reply: (reply.payload if reply.metadata[0] else length,)
+        )
+
+    def extents(self, chunk: int, source: Source) -> "asyncio.Future[Sequence[tuple[int, int]]]":
+        """Ask where a chunk of a layer has data."""
+        call = self._call(Operation.CHUNK_EXTENTS, (self._family, chunk, source.layer))
+        return self._then(call, lambda reply: [tuple(extent) for extent in reply.metadata])
+
+    def drop(self, layer: int) -> "asyncio.Future[object]":
+        """Have it give up a layer, for ever."""
+        call = self._call(Operation.CHUNK_DROP, (self._family, layer, None), timeout_s=PULL_S)
+        return self._then(call, lambda reply: reply.metadata)
+
+    def flush(self, layer: int) -> "asyncio.Future[int]":
+        """Make durable all that it has answered; gives the connection in which that was."""
+        call = self._call(Operation.CHUNK_FLUSH, (self._family, layer))
+        return self._then(call, lambda _reply: self._peer.connection_count)
+
+    def pull(self, chunk: int, source: Source, device: int) -> "asyncio.Future[object]":
+        """Have it copy a layer's chunk, at that version or a newer one, from another device."""
+        message = ChunkPull(self._family, chunk, source.layer, source.version, device)
+        return self._then(self._call(Operation.CHUNK_PULL, message, timeout_s=PULL_S), lambda reply: reply.metadata)
+
+    def fence(self, layer: int, epoch: int) -> "asyncio.Future[object]":
+        """Have it take no change of that layer under an older epoch any more, durably."""
+        call = self._call(Operation.CHUNK_FENCE, (self._family, layer, epoch))
+        return self._then(call, lambda reply: reply.metadata)
+
+    def _call(
+        self, operation: Operation, message: Any, payload: Any = b"", timeout_s: float = CALL_S
+    ) -> "asyncio.Future[Reply]":
+        return self._peer.call(operation, message, payload, timeout_s, self._rings)
+
+    def _then(self, call: "asyncio.Future[Reply]", make: Callable[[Reply], Any]) -> "asyncio.Future[Any]":
+        """Return the future of what `make` makes of the reply; of our own errors when there is none."""
+        outcome: asyncio.Future[Any] = self._loop.create_future()
+
+        def answered(call: "asyncio.Future[Reply]") -> None:
+            if outcome.done():
+                return
+            error = None if call.cancelled() else call.exception()
+            if call.cancelled() or error is not None:
+                outcome.set_exception(self._failure(error))
+                outcome.exception()  # who asks several may ignore some
+            else:
+                outcome.set_result(make(call.result()))
+
+        call.add_done_callback(answered)
+        return outcome
+
+    def _failure(self, error: BaseException | None) -> Exception:
+        if isinstance(error, RemoteError):
+            if error.code == Refusal.STALE_CHUNK:
+                return ReplicaStale(str(error))
+            if error.code == Refusal.STALE_RINGS:
+                self._placement.refresh(error.detail)
+        return ReplicaUnavailable(f"device {self.device}: {error}")
+
+
+def _status(code: int) -> Status:
+    return _STATUSES.get(code, Status.FAILED)

@@ -1,0 +1,334 @@
+"""A volume that is open for writing, by one gateway, under one epoch.
+
+A write goes to all current replicas of its chunk at once and is acknowledged when a quorum has it. One that finds no
+quorum stays in its chunk's history and is sent again, in its place, once enough replicas are equal again; its client
+waits, up to PATIENCE_S. So a guest sees a pause while a device is replaced, not an error.
+
+At every await: what is acknowledged is on a quorum, in the histories of its chunks. What is flushed is durable there.
+When this process dies, whoever opens the volume next asks quorums what is there, and settles what differs under
+his epoch before he uses it (`Opening`). A device that has seen a newer epoch refuses ours: then this volume is lost
+to us, at once and for ever (`Fenced`).
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+from blockgw.agreement import NOTHING
+from blockgw.errors import ShuttingDown, VolumeError
+from blockgw.extents import CHUNK, Piece, parts, pieces
+from blockgw.interfaces import Buffer, Pieces
+from blockgw.lease import Tenure
+from blockgw.volumes.chunk import Chunk, Pending
+from blockgw.volumes.flush import Flusher
+from blockgw.volumes.opening import Opening
+from blockgw.volumes.outbox import Outbox
+from blockgw.volumes.replica import Kind, Placing, ReplicaStale, ReplicaUnavailable, Status, Write
+
+PATIENCE_S = 30.0  # for a quorum, before a client is told EIO
+RETRY_S = 0.05
+CHUNKS = 4096  # whose state is kept; others are asked for again
+
+
+class Fenced(ShuttingDown):
+    """Another gateway has opened the volume since."""
+
+
+class Unreachable(VolumeError):
+    """Too few replicas of a chunk could be reached for too long."""
+
+
+class OpenVolume:
+    """One volume. Offsets and lengths lie within its size: its callers see to that."""
+
+    def __init__(self, chain: Sequence[int], tenure: Tenure, settled: bool, placing: Placing) -> None:
+        """`settled`: its last writer has left nothing on which replicas differ."""
+        self._loop = asyncio.get_running_loop()
+        self.chain = tuple(chain)
+        self.epoch = tenure.epoch
+        self._tenure = tenure
+        self._held: set[Chunk] = set()  # whose writes wait until it is certain again that they are ours to make
+        self.settled = settled
+        self._placing = placing
+        self._chunks: dict[int, Chunk] = {}
+        self._outboxes: dict[int, Outbox] = {}
+        self._opening = Opening(self)
+        self._flusher = Flusher(self)
+        self._switching: asyncio.Future[None] | None = None
+        self._lost: VolumeError | None = None
+        self.on_lost: Callable[[], None] = lambda: None
+
+    def __repr__(self) -> str:
+        return f"OpenVolume(layer {self.chain[0]:x}, epoch {self.epoch}, {len(self._chunks)} chunks known)"
+
+    @property
+    def layer(self) -> int:
+        """The layer that is written to."""
+        return self.chain[0]
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop that all of it runs on."""
+        return self._loop
+
+    # writing
+
+    def write(self, offset: int, data: memoryview, fua: bool = False) -> Awaitable[object]:
+        """Write; done when a quorum has it, with `fua` when it is durable there."""
+        return self._change(Kind.WRITE, offset, len(data), data, fua)
+
+    def zero(self, offset: int, length: int, fua: bool = False, trim: bool = False) -> Awaitable[object]:
+        """Have a range read as zeros; with `trim` its space is given back as far as possible."""
+        return self._change(Kind.TRIM if trim else Kind.ZERO, offset, length, b"", fua)
+
+    def _change(self, kind: Kind, offset: int, length: int, data: Buffer, fua: bool) -> Awaitable[object]:
+        self.check()
+        if self._switching is not None:
+            return self._after_switch(kind, offset, length, data, fua)
+        number, start = divmod(offset, CHUNK)
+        if start + length <= CHUNK:
+            return self._change_chunk(kind, Piece(number, start, length, 0), data, fua)
+        parts = [
+            self._change_chunk(kind, piece, data[piece.position : piece.position + piece.length], fua)
+            for piece in pieces(offset, length)
+        ]
+        return asyncio.gather(*parts)
+
+    async def _after_switch(self, kind: Kind, offset: int, length: int, data: Buffer, fua: bool) -> None:
+        while self._switching is not None:
+            await asyncio.shield(self._switching)
+        await self._change(kind, offset, length, data, fua)
+
+    def _change_chunk(self, kind: Kind, piece: Piece, data: Buffer, fua: bool) -> "asyncio.Future[None]":
+        chunk = self.chunk(piece.chunk)
+        done: asyncio.Future[None] = self._loop.create_future()
+        if not chunk.known:
+            chunk.waiting.append((kind, piece, data, fua, done))
+            self._opening.begin(chunk)
+        else:
+            self._append(chunk, kind, piece, data, fua, done)
+        return done
+
+    def _append(
+        self, chunk: Chunk, kind: Kind, piece: Piece, data: Buffer, fua: bool, done: "asyncio.Future[None]"
+    ) -> None:
+        """Put a change into the history of its chunk, and send it if it can be sent."""
+        if kind is not Kind.WRITE and chunk.empty:
+            done.set_result(None)  # it reads as zeros already
+            return
+        before = chunk.version
+        base = chunk.base if before == NOTHING else None
+        version = chunk.next_version(self.epoch)
+        write = Write(chunk.number, version, before, base, kind, piece.start, piece.length, data, fua)
+        chunk.add(Pending(write, done))
+        self.send(chunk)
+
+    def adopt(self, chunk: Chunk) -> None:
+        """Write nothing to a chunk, so that what a quorum has of it now is so under our epoch for ever."""
+        nothing = Piece(chunk.number, 0, 0, 0)
+        done: asyncio.Future[None] = self._loop.create_future()
+        done.add_done_callback(_heard)
+        before = chunk.version
+        base = chunk.base if before == NOTHING else None
+        version = chunk.next_version(self.epoch)
+        chunk.add(Pending(Write(chunk.number, version, before, base, Kind.WRITE, *nothing[1:3], b"", False), done))
+
+    def send(self, chunk: Chunk) -> None:
+        """Send what was not sent of a chunk's history, to all that are current."""
+        if chunk.opening is not None or not chunk.members.reached(chunk.current):
+            self._opening.begin(chunk)
+            return
+        if not self._tenure.holds(self._loop.time()):
+            self._held.add(chunk)
+            return
+        for pending in chunk.unsent():
+            for device in chunk.current:
+                self._outbox(chunk, device).add(chunk, pending)
+
+    def renewed(self, tenure: Tenure) -> None:
+        """Go on: the right to write was extended."""
+        self._tenure = tenure
+        held, self._held = self._held, set()
+        for chunk in held:
+            self.send(chunk)
+
+    def waited(self, chunk: Chunk) -> None:
+        """Go on with what has waited until it was known what is there."""
+        while chunk.waiting:
+            kind, piece, data, fua, done = chunk.waiting.popleft()
+            if not done.done():
+                self._append(chunk, kind, piece, data, fua, done)
+
+    def _outbox(self, chunk: Chunk, device: int) -> Outbox:
+        outbox = self._outboxes.get(device)
+        if outbox is None:
+            replica = chunk.members.replicas[device]
+            outbox = self._outboxes[device] = Outbox(self._loop, device, replica, lambda: self.layer, self._answered)
+        return outbox
+
+    def _answered(self, device: int, chunk: Chunk, pending: Pending, status: Status, run: int) -> None:
+        if status is Status.DONE:
+            self.acknowledge(chunk, chunk.took(device, pending, run))
+            return
+        if status is Status.FENCED:
+            self.lose(Fenced("another gateway has opened the volume"))
+            return
+        chunk.dropped(device)
+        self._opening.begin(chunk, soon=chunk.members.reached(chunk.current))
+
+    def acknowledge(self, chunk: Chunk, acknowledged: Sequence[Pending]) -> None:
+        """Tell the clients of writes that a quorum has."""
+        for pending in acknowledged:
+            if not pending.write.fua:
+                self._flusher.note(chunk)
+            if not pending.done.done():
+                pending.done.set_result(None)
+
+    # reading
+
+    def read(self, offset: int, length: int) -> Awaitable[Pieces]:
+        """Read what was acknowledged, or something that is being written."""
+        self.check()
+        number, start = divmod(offset, CHUNK)
+        if start + length <= CHUNK:
+            return self._read_chunk(Piece(number, start, length, 0))
+        return self._read_chunks(list(pieces(offset, length)))
+
+    async def _read_chunks(self, wanted: Sequence[Piece]) -> Pieces:
+        found = await asyncio.gather(*(self._read_chunk(piece) for piece in wanted))
+        return [part for parts in found for part in parts]
+
+    async def _read_chunk(self, piece: Piece) -> Pieces:
+        chunk = self.chunk(piece.chunk)
+        deadline = self._loop.time() + PATIENCE_S
+        while True:
+            if not chunk.known or not chunk.members.reached(chunk.current):
+                await self._opening.opened(chunk)
+            if chunk.empty:
+                return (piece.length,)
+            source = chunk.source(self.layer)
+            for device in sorted(filter(chunk.readable, chunk.current), key=lambda each: each != chunk.preferred):
+                try:
+                    return await chunk.members.replicas[device].read(chunk.number, source, piece.start, piece.length)
+                except (ReplicaUnavailable, ReplicaStale):
+                    chunk.dropped(device)
+            self.check()
+            if self._loop.time() > deadline:
+                raise Unreachable(f"no replica of chunk {chunk.number} answers")
+            await asyncio.sleep(RETRY_S)
+
+    async def allocation(self, piece: Piece) -> list[tuple[int, bool]]:
+        """Return (length, whether there are data) of the parts of a piece of a chunk, in order."""
+        chunk = self.chunk(piece.chunk)
+        await self.ensure(chunk)
+        if chunk.empty:
+            return [(piece.length, False)]
+        source = chunk.source(self.layer)
+        for device in filter(chunk.readable, list(chunk.current)):
+            try:
+                extents = await chunk.members.replicas[device].extents(chunk.number, source)
+            except (ReplicaUnavailable, ReplicaStale):
+                continue
+            return list(parts(piece.start, piece.length, extents))
+        return [(piece.length, True)]
+
+    # flushing
+
+    def flush(self) -> Awaitable[object]:
+        """Make durable on a quorum what was acknowledged."""
+        self.check()
+        return self._flusher.flush()
+
+    async def ensure(self, chunk: Chunk) -> None:
+        """Return once a chunk is on a quorum of equal replicas."""
+        await self._opening.opened(chunk)
+
+    async def reopen(self, chunk: Chunk) -> None:
+        """Find out anew what is there of a chunk."""
+        self._opening.begin(chunk)
+        await self._opening.opened(chunk)
+
+    # layers
+
+    async def switch(self, change: Callable[[], Awaitable[Sequence[int]]]) -> None:
+        """Have `change` give the volume another chain while nothing is under way. What was written is durable then."""
+        while self._switching is not None:
+            await asyncio.shield(self._switching)
+        self.check()
+        self._switching = self._loop.create_future()
+        try:
+            await self._quiet()
+            await self._flusher.flush()
+            before = self.layer
+            self.chain = tuple(await change())
+            for chunk in list(self._chunks.values()):
+                if self.chain[1:2] == (before,):
+                    chunk.freeze(before)
+                else:
+                    del self._chunks[chunk.number]
+        finally:
+            switching, self._switching = self._switching, None
+            switching.set_result(None)
+
+    async def _quiet(self) -> None:
+        """Return once nothing is under way."""
+        deadline = self._loop.time() + PATIENCE_S
+        for chunk in list(self._chunks.values()):
+            while chunk.history or chunk.waiting:
+                last = chunk.waiting[-1][4] if chunk.waiting else chunk.history[-1].done
+                if last.done():  # its client was told that it failed, and it is tried still
+                    await asyncio.sleep(RETRY_S)
+                await asyncio.wait([last], timeout=RETRY_S)
+                self.check()
+                if self._loop.time() > deadline:
+                    raise Unreachable(f"writes of chunk {chunk.number} find no quorum")
+
+    # all of it
+
+    def chunk(self, number: int) -> Chunk:
+        """Return what is known of a chunk."""
+        chunk = self._chunks.get(number)
+        if chunk is None:
+            if len(self._chunks) >= CHUNKS:
+                self._forget_some()
+            chunk = self._chunks[number] = Chunk(number, self._placing.members(number))
+        return chunk
+
+    def members(self, chunk: Chunk) -> None:
+        """Go by the rings of now for a chunk."""
+        chunk.members = self._placing.members(chunk.number)
+
+    def _forget_some(self) -> None:
+        """Forget chunks that nothing is at, those that were met first."""
+        for number in [number for number, chunk in self._chunks.items() if chunk.idle][: CHUNKS // 8]:
+            del self._chunks[number]
+
+    def check(self) -> None:
+        """Raise when the volume is lost to us."""
+        if self._lost is not None:
+            raise self._lost
+
+    def lose(self, error: VolumeError) -> None:
+        """Do nothing any more: somebody else may have the volume."""
+        if self._lost is not None:
+            return
+        self._lost = error
+        for chunk in self._chunks.values():
+            for done in [*(pending.done for pending in chunk.history), *(entry[4] for entry in chunk.waiting)]:
+                if not done.done():
+                    done.set_exception(error)
+        self._opening.stop()
+        self.on_lost()
+
+    async def close(self) -> bool:
+        """Make all of it durable, and leave; tell whether replicas differ in nothing that is not acknowledged."""
+        await self._quiet()
+        await self._flusher.flush()
+        settled = self.settled and not any(chunk.history for chunk in self._chunks.values())
+        self.lose(ShuttingDown("the volume is closed"))
+        return settled
+
+
+def _heard(done: "asyncio.Future[None]") -> None:
+    if not done.cancelled():
+        done.exception()
+

@@ -1,0 +1,91 @@
+"""Reads of chunks: at once when the page cache has the bytes, else through a thread.
+
+What is on its way into a file is laid over what was read from it. That is taken note of before the file is read: a
+write that comes into the file meanwhile is found there or in the note, never in neither.
+"""
+
+from collections.abc import Coroutine, Sequence
+from typing import Any
+
+from cluster.threads import Waiters
+from cluster.wire import RemoteError, Reply
+from storage.chunks.chunk import Chunk, Entry, lay_over
+from storage.chunks.files import ChunkFiles
+from storage.chunks.table import Table
+from storage.chunks.version import CHUNK_SIZE, NOTHING
+from storage.disk import Disk, read_fully
+from storage.messages import ChunkRead, Refusal
+
+ReadAnswer = Reply | Coroutine[Any, Any, Reply]
+_NO_LAYER = 0  # of zeros that no layer has
+
+
+class Reads:
+    """Of one device."""
+
+    def __init__(self, disk: Disk, files: ChunkFiles, table: Table, threads: Waiters) -> None:
+        self._disk = disk
+        self._files = files
+        self._table = table
+        self._threads = threads
+
+    def read(self, message: ChunkRead) -> ReadAnswer:
+        """Return the bytes, or what brings them. STALE_CHUNK, CORRUPT."""
+        family, number, layers, offset, length, epoch = message
+        if offset < 0 or length <= 0 or offset + length > CHUNK_SIZE:
+            raise ValueError(f"{length} bytes at {offset}")
+        for layer, version in layers:
+            chunk = self._table.find(family, number, layer)
+            here = NOTHING if chunk is None else chunk.head
+            if here != version and not (version is None or (epoch and here[0] == epoch and here > version)):
+                raise RemoteError(Refusal.STALE_CHUNK, (here, NOTHING if chunk is None else chunk.durable))
+            if chunk is not None and here != NOTHING:
+                return self._bytes(chunk, offset, length)
+        return Reply((_NO_LAYER,))
+
+    def _bytes(self, chunk: Chunk, offset: int, length: int) -> ReadAnswer:
+        if not chunk.exists:
+            return self._unmade(chunk, offset, length)
+        buffer = bytearray(length)
+        try:
+            fd = self._files.fd(chunk)
+            if self._disk.preadv_cached(fd, (buffer,), offset) != length:
+                return self._wait_for(chunk, chunk, list(chunk.pending), offset, length)
+        except OSError as error:
+            raise RemoteError(Refusal.CORRUPT, f"read: {error}") from error
+        if chunk.pending:
+            lay_over(buffer, offset, chunk.pending)
+        return Reply((chunk.layer,), buffer)
+
+    def _unmade(self, chunk: Chunk, offset: int, length: int) -> ReadAnswer:
+        """Read a chunk that has no file yet: what it begins with, and what is on its way."""
+        pending = list(chunk.pending)
+        source: Chunk | None = chunk.base
+        while source is not None and not source.exists:
+            pending[:0] = source.pending
+            source = source.base
+        if source is not None:
+            pending[:0] = source.pending
+            return self._wait_for(chunk, source, pending, offset, length)
+        buffer = bytearray(length)
+        lay_over(buffer, offset, pending)
+        return Reply((chunk.layer,), buffer)
+
+    async def _wait_for(
+        self, chunk: Chunk, source: Chunk, pending: Sequence[Entry], offset: int, length: int
+    ) -> Reply:
+        """Read through a thread."""
+        try:
+            fd = self._files.lease(source)
+            try:
+                buffer = await self._threads.run(read_fully, self._disk, fd, offset, length)
+            finally:
+                self._files.give_back(source)
+        except OverflowError as error:
+            raise RemoteError(Refusal.BUSY, str(error)) from None
+        except OSError as error:
+            raise RemoteError(Refusal.CORRUPT, f"read: {error}") from error
+        if len(buffer) != length:
+            raise RemoteError(Refusal.CORRUPT, "the file is cut off")
+        lay_over(buffer, offset, pending)
+        return Reply((chunk.layer,), buffer)

@@ -1,0 +1,16 @@
+"""Paces of the product that are minutes where a seed has seconds. Nothing relies on them but the time that things take.
+
+What is a bound on how long somebody else may still be at it (storage.housekeeping.rebuild.SETTLE_S) stays as it is.
+"""
+
+from storage.housekeeping import rows
+from storage.rings import conductor
+
+ROWS_PATIENCE_S = 4.0  # for a proxy that has died before it saw to a row
+GRACE_S = 2.0  # for a process that is slow to take over a version of the rings: some sleep through a change
+
+
+def hasten() -> None:
+    """Set them, for good."""
+    rows.PATIENCE_S = ROWS_PATIENCE_S
+    conductor.GRACE_S = GRACE_S
