@@ -11,9 +11,10 @@ is what counts, and until it is known to have been made nothing is written.
 
 import asyncio
 import os
+import weakref
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from blockgw.catalog import volume as volumes
@@ -59,13 +60,6 @@ class _Open:
     closing: asyncio.TimerHandle | None = None
 
 
-@dataclass(eq=False)
-class _Way:
-    """One name: who opens or closes it does so alone."""
-
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-
-
 class Gateway:
     """Opens volumes for NBD (`Exports`), and does what operators ask for."""
 
@@ -75,7 +69,7 @@ class Gateway:
         self._background = background
         self._holder = holder
         self._open: dict[str, _Open] = {}  # by name
-        self._locks: dict[str, _Way] = {}
+        self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
         self._names: tuple[str, ...] = ()
         self._tasks: set[asyncio.Task[None]] = set()
         # hangs up on all clients of an export; whoever serves them puts himself here
@@ -142,7 +136,8 @@ class Gateway:
         task.add_done_callback(self._tasks.discard)
 
     def _lock(self, name: str) -> asyncio.Lock:
-        return self._locks.setdefault(name, _Way()).lock
+        """Return the lock of a name: who opens or closes it does so alone. It is there as long as somebody has it."""
+        return self._locks.setdefault(name, asyncio.Lock())
 
     async def _open_snapshot(self, name: str, snapshot_name: str) -> Export:
         about = await self.catalog(lambda catalog: catalog.find(name))

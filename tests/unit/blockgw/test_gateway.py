@@ -1,0 +1,216 @@
+"""blockgw.gateway: who may open what, and what operators may do meanwhile. On devices of a loopback cluster."""
+
+import asyncio
+import functools
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from blockgw import gateway as module
+from blockgw.catalog.errors import InvalidRequest, SnapshotInUse, VolumeInUse
+from blockgw.errors import NotPermitted, UnknownExport, VolumeError
+from blockgw.extents import CHUNK
+from blockgw.gateway import Gateway
+from blockgw.interfaces import Client, Export
+from cluster.coordination.embedded import EmbeddedCoordination
+from storage.rings.background import BackgroundStore
+from tests.loopback import LoopbackCluster, in_cluster
+
+CLIENT = Client("")
+MiB = 1 << 20
+on_three_devices = functools.partial(in_cluster, device_count=3)
+
+
+@asynccontextmanager
+async def gateways(cluster: LoopbackCluster, count: int = 1) -> AsyncIterator[list[Gateway]]:
+    """Yield gateways that share coordination."""
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "coordination.db"
+        made = []
+        for number in range(count):
+            background = BackgroundStore(lambda: EmbeddedCoordination(path))
+            made.append(Gateway(cluster.placement(f"gateway {number}"), background, f"gateway {number}"))
+        yield made
+        for gateway in made:
+            await gateway.close()
+            await gateway._background.close()
+
+
+async def read(export: Export, offset: int, length: int) -> bytes:
+    pieces = export.read(offset, length)
+    assert not isinstance(pieces, list | tuple)
+    return b"".join([bytes(piece) for piece in await pieces])
+
+
+@on_three_devices
+async def test_all_connections_share_one_open_volume(cluster: LoopbackCluster) -> None:
+    async with gateways(cluster) as (gateway,):
+        await gateway.create("disk", 8 * MiB, "of a guest")
+        assert list(gateway.list(CLIENT)) == ["disk"]
+        one, other = await gateway.open("disk", CLIENT), await gateway.open("disk", CLIENT)
+        assert one is other
+        assert (one.size, one.read_only, one.description) == (8 * MiB, False, "of a guest")
+        await one.write(5, memoryview(b"hello"), False)
+        await other.flush()
+        assert await read(other, 0, 12) == bytes(5) + b"hello" + bytes(2)
+
+
+@on_three_devices
+async def test_what_is_not_there_is_not_opened(cluster: LoopbackCluster) -> None:
+    async with gateways(cluster) as (gateway,):
+        for name in ("disk", "disk@monday", "", "@", "a/b"):
+            with pytest.raises(UnknownExport):
+                await gateway.open(name, CLIENT)
+        assert len(gateway._locks) == 0, "nothing is remembered of what strangers ask for"
+
+
+@on_three_devices
+async def test_two_gateways_do_not_have_a_volume_at_the_same_time(cluster: LoopbackCluster) -> None:
+    async with gateways(cluster, 2) as (first, second):
+        await first.create("disk", 8 * MiB)
+        export = await first.open("disk", CLIENT)
+        await export.write(0, memoryview(b"1" * 512), False)
+        with pytest.raises(VolumeError, match="another gateway"):
+            await second.open("disk", CLIENT)
+        await first.close()
+        taken = await second.open("disk", CLIENT)
+        assert await read(taken, 0, 512) == b"1" * 512
+
+
+@on_three_devices
+async def test_who_lost_the_lease_hangs_up_and_writes_nothing(cluster: LoopbackCluster) -> None:
+    async with gateways(cluster, 2) as (first, second):
+        away: list[str] = []
+
+        async def send_away(name: str, _deadline_s: float) -> None:
+            away.append(name)
+
+        first.send_away = send_away
+        await first.create("disk", 8 * MiB)
+        export = await first.open("disk", CLIENT)
+        await export.write(0, memoryview(b"1" * 512), False)
+        opened = first._open["disk"]
+        opened.keeper.cancel()
+        await first._coordinate(lambda coordination: coordination.release(opened.lease))  # as if its time were over
+        taken = await second.open("disk", CLIENT)
+        with pytest.raises(VolumeError):
+            await export.write(0, memoryview(b"2" * 512), False)
+        assert await read(taken, 0, 512) == b"1" * 512
+        async with asyncio.timeout(5):
+            while not away:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        assert (away, first._open) == (["disk"], {})
+
+
+@on_three_devices
+async def test_after_the_last_client_a_volume_is_closed_in_order(
+    cluster: LoopbackCluster,
+) -> None:
+    async with gateways(cluster) as (gateway,):
+        await gateway.create("disk", 8 * MiB)
+        export = await gateway.open("disk", CLIENT)
+        assert not (await gateway.catalog(lambda catalog: catalog.find("disk"))).settled
+        await export.write(0, memoryview(b"1" * 512), False)
+        gateway.release(export)
+        async with asyncio.timeout(module.LINGER_S + 5):
+            while gateway._open:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        assert (await gateway.catalog(lambda catalog: catalog.find("disk"))).settled
+
+
+@on_three_devices
+async def test_snapshots_of_an_open_volume_are_exact_and_read_only(cluster: LoopbackCluster) -> None:
+    async with gateways(cluster) as (gateway,):
+        await gateway.create("disk", 8 * MiB)
+        export = await gateway.open("disk", CLIENT)
+        await export.write(CHUNK - 512, memoryview(b"1" * 1024), False)
+        await gateway.snapshot("disk", "monday")
+        await export.write(CHUNK, memoryview(b"2" * 512), False)
+        snapshot = await gateway.open("disk@monday", CLIENT)
+        assert snapshot.read_only
+        assert await read(snapshot, CHUNK - 512, 1024) == b"1" * 1024
+        assert await read(export, CHUNK - 512, 1024) == b"1" * 512 + b"2" * 512
+        with pytest.raises(NotPermitted):
+            await snapshot.write(0, memoryview(b"x"), False)
+        with pytest.raises(NotPermitted):
+            await snapshot.trim(0, 512, False)
+        with pytest.raises(NotPermitted):
+            await snapshot.write_zeroes(0, 512, False, True, False)
+        await gateway.clone("disk", "monday", "copy")
+        clone = await gateway.open("copy", CLIENT)
+        await clone.write(0, memoryview(b"3" * 512), False)
+        assert await read(clone, CHUNK, 512) == b"1" * 512
+        assert await read(snapshot, 0, 512) == bytes(512)
+        with pytest.raises(SnapshotInUse):
+            await gateway.delete_snapshot("disk", "monday")
+
+
+@on_three_devices
+async def test_what_is_open_is_not_deleted_or_rolled_back_from_under_its_clients(cluster: LoopbackCluster) -> None:
+    async with gateways(cluster) as (gateway,):
+        await gateway.create("disk", 8 * MiB)
+        await gateway.snapshot("disk", "monday")
+        export = await gateway.open("disk", CLIENT)
+        for change in (gateway.delete("disk"), gateway.trash("disk"), gateway.rollback("disk", "monday")):
+            with pytest.raises(VolumeInUse):
+                await change
+        gateway.release(export)
+        await gateway.trash("disk")
+        with pytest.raises(UnknownExport, match="trashed"):
+            await gateway.open("disk", CLIENT)
+        await gateway.restore("disk")
+        with pytest.raises(SnapshotInUse):
+            await gateway.delete("disk")
+        await gateway.delete_snapshot("disk", "monday")
+        await gateway.delete("disk")
+        assert list(gateway.list(CLIENT)) == []
+
+
+@on_three_devices
+async def test_what_is_deleted_gives_its_space_back_but_not_what_clones_read(cluster: LoopbackCluster) -> None:
+    async with gateways(cluster) as (gateway,):
+        await gateway.create("golden", 8 * MiB)
+        export = await gateway.open("golden", CLIENT)
+        await export.write(0, memoryview(b"1" * 4096), False)
+        await gateway.snapshot("golden", "v1")
+        await gateway.clone("golden", "v1", "copy")
+        clone = await gateway.open("copy", CLIENT)
+        await clone.write(CHUNK, memoryview(b"2" * 4096), False)
+        gateway.release(clone)
+        await gateway.delete("copy")
+        assert await read(export, 0, 4096) == b"1" * 4096
+        assert await read(await gateway.open("golden@v1", CLIENT), 0, 4096) == b"1" * 4096
+
+
+@on_three_devices
+async def test_what_was_cut_off_is_zeros_when_a_volume_grows_again(cluster: LoopbackCluster) -> None:
+    async with gateways(cluster) as (gateway,):
+        await gateway.create("disk", 8 * MiB)
+        export = await gateway.open("disk", CLIENT)
+        await export.write(0, memoryview(b"1" * (8 * MiB)), False)
+        gateway.release(export)
+        with pytest.raises(InvalidRequest):
+            await gateway.resize("disk", 6 * MiB, may_shrink=False)
+        await gateway.resize("disk", 6 * MiB, may_shrink=True)
+        await gateway.resize("disk", 8 * MiB, may_shrink=False)
+        again = await gateway.open("disk", CLIENT)
+        assert again.size == 8 * MiB
+        assert await read(again, 6 * MiB - 4, 8) == b"1" * 4 + bytes(4)
+        assert await read(again, 8 * MiB - 4, 4) == bytes(4)
+
+
+@on_three_devices
+async def test_block_status_tells_data_from_holes(cluster: LoopbackCluster) -> None:
+    async with gateways(cluster) as (gateway,):
+        await gateway.create("disk", 16 * MiB)
+        export = await gateway.open("disk", CLIENT)
+        await export.write(CHUNK + 64 * 1024, memoryview(b"1" * 65536), False)
+        await export.flush()
+        extents = await export.block_status("base:allocation", 0, 16 * MiB)
+        assert sum(size for size, _flags in extents) == 16 * MiB
+        assert extents[0] == (CHUNK + 64 * 1024, 3)
+        assert extents[1][1] == 0
+        assert 65536 <= extents[1][0] <= 2 * 65536
