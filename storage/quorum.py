@@ -121,6 +121,9 @@ class Quorum(Protocol):
     def reached(self, devices: Collection[int]) -> bool:
         """Tell whether `devices` are enough."""
 
+    def needs(self, devices: Collection[int]) -> bool:
+        """Tell whether each set has no quorum without one of `devices`: not even who goes by one set does without."""
+
     def tally(self) -> Tally:
         """Return what counts the answers to a write that all members are sent."""
 
@@ -154,6 +157,10 @@ class Majority:
         """Tell whether `devices` are enough."""
         return len(devices) >= self.needed and len(self.members.intersection(devices)) >= self.needed
 
+    def needs(self, devices: Collection[int]) -> bool:
+        """Tell whether there is no quorum without one of `devices`."""
+        return len(self.members.difference(devices)) < self.needed
+
     def tally(self) -> WriteTally:
         """Return what counts the answers to a write that all members are sent."""
         return WriteTally(self.needed, len(self.members))
@@ -186,6 +193,10 @@ class Joint:
     def reached(self, devices: Collection[int]) -> bool:
         """Tell whether `devices` are enough."""
         return all(part.reached(devices) for part in self.parts)
+
+    def needs(self, devices: Collection[int]) -> bool:
+        """Tell whether each set has no quorum without one of `devices`."""
+        return all(part.needs(devices) for part in self.parts)
 
     def tally(self) -> JointTally:
         """Return what counts the answers to a write that all members are sent."""

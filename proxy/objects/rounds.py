@@ -168,7 +168,7 @@ class WriteRound:
         if self._overtaken:
             errors = self._overtaken.values()
             newest = max(error.detail for error in errors)
-            looked = not self._everywhere(NEWER) and all(map(_has_looked, failures.values()))
+            looked = not self._may_be_complete() and all(map(_has_looked, failures.values()))
             promised = any(error.code == Refusal.PROMISED for error in errors)
             self.done.set_exception(Superseded(newest, clean, hidden, looked, promised))
             return
@@ -178,15 +178,22 @@ class WriteRound:
         self.done.set_exception(failure)
 
     def _hidden(self) -> bool:
-        """Tell whether those that hold something newer, and never held this, are in every read quorum."""
-        return self._everywhere((Refusal.SUPERSEDED,)) and all(map(_was_turned_down, self._outside))
+        """Tell whether those that hold something newer, and never held this, are in every read quorum.
 
-    def _everywhere(self, codes: Collection[int]) -> bool:
-        """Tell whether those that have refused with one of `codes` are in every read quorum."""
+        While rings change that means those of each set: who is a stage behind or ahead reads by one of them only.
+        """
+        if self._read_quorum is None or not all(map(_was_turned_down, self._outside)):
+            return False
+        return self._read_quorum.needs(self._refusing((Refusal.SUPERSEDED,)))
+
+    def _may_be_complete(self) -> bool:
+        """Tell whether something newer may have been on a write quorum when this was sent."""
         if self._read_quorum is None:
             return False
-        refusing = {device for device, error in self._overtaken.items() if error.code in codes}
-        return not self._read_quorum.reached(self._read_quorum.members - refusing)
+        return not self._read_quorum.reached(self._read_quorum.members - self._refusing(NEWER))
+
+    def _refusing(self, codes: Collection[int]) -> set[int]:
+        return {device for device, error in self._overtaken.items() if error.code in codes}
 
     def _failure(self) -> Exception:
         failures = self._tally.failures

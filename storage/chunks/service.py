@@ -1,12 +1,14 @@
 """A device's answers to the CHUNK_* operations: a table from operation to handler, as storage.service has them."""
 
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 
 from cluster.wire import Later, RemoteError, Reply, Request
 from storage.chunks import record as records
 from storage.chunks.pulls import Ask, Pulls
 from storage.chunks.store import ChunkStore
+from storage.log.interface import LogRefusal
 from storage.messages import ChunkFlag, ChunkPull, ChunkRead, ChunkWrite, Operation, Refusal, parse
 
 WRITES_LIMIT = 1024  # of one CHUNK_WRITE_MANY
@@ -43,8 +45,9 @@ class ChunkService:
         }
 
     async def settle(self) -> None:
-        """Wait until every write that was let in before now is durable."""
-        await self._store.journal.settle()
+        """Wait until every write that was let in before now is durable, or has failed."""
+        with suppress(LogRefusal):  # the journal is closed, or its disk has failed: nothing will come of them
+            await self._store.journal.settle()
 
     def _write(self, request: Request) -> Answer:
         self.request_count += 1

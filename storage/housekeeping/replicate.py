@@ -18,6 +18,7 @@ from storage.client import Rings
 from storage.copying import UNLIMITED, Budget
 from storage.housekeeping.pull import PARTITIONS_PER_MESSAGE, Fetching, ObjectPull, Objects, Pulled, Source
 from storage.housekeeping.shares import Shares
+from storage.messages import Refusal
 from storage.rings.document import OBJECT
 
 GRACE_S = 4.0
@@ -91,6 +92,8 @@ class Replicate:
             differing += await self._pull.differing(source, part_power, asked)
             self.partitions_compared += len(asked) - (len(differing) - same_before)
         for partition in self._most_urgent_first(differing):
+            if self._rings().version != source.version:  # it may have moved away, and be forgotten here
+                raise RemoteError(Refusal.STALE_RINGS, self._rings().version)
             pulled.add(await self._pull.pull(source, part_power, partition, GRACE_S))
             self.partitions_compared += 1
 

@@ -128,7 +128,8 @@ class Retire:
         if not self._todo:
             _log.info("retiring_done", objects=self.forgotten_objects, databases=self.forgotten_databases)
             self._on_dropped()
-            return 0.0
+            self._todo = None  # a copy that was under way may have brought something back: look once more
+            return RETRY_S
         return RETRY_S if self._failed_in_a_row >= len(self._todo) else 0.0
 
     async def _drop_next(self, current: Mapping[str, Ring], version: int) -> None:

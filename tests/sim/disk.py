@@ -154,6 +154,7 @@ class Storage:
         self.changes: dict[str, list[_Change]] = {}  # by directory, not synced
         self.directories: set[str] = set()
         self.faults = Faults()
+        self.had_errors = False  # calls have failed: what was written may not be here
         self.kill: Callable[[], None] = lambda: None  # what happens when `kill_after` is reached
         self.call_count = 0
 
@@ -469,6 +470,7 @@ class SimulatedDisk:
 
     def _may_fail(self, share: float) -> None:
         if share and self._storage.chance.random() < share:
+            self._storage.had_errors = True
             raise OSError(errno.EIO, "input/output error")
 
     def _may_fail_to_sync(self, fd: int) -> None:

@@ -13,7 +13,7 @@ from tests.sim.topology import Operator, Stages
 from tests.sim.world import DeviceHost, Host, World
 
 Fault = Callable[[], Awaitable[None]]
-CRASHES = ("kill_device", "cut_power", "cut_power_midway")  # every seed has one of these
+CRASHES = ("kill_device", "cut_power", "cut_power_midway", "blackout")  # every seed has one of these
 PARTITIONS = ("isolate", "split", "half", "one_way")  # and of these
 
 
@@ -63,7 +63,7 @@ class Nemesis:
 
     def _wanted(self) -> list[tuple[str, ...]]:
         """Return what this seed must have, one of each."""
-        wanted = [CRASHES, PARTITIONS]
+        wanted: list[tuple[str, ...]] = [CRASHES, PARTITIONS]
         if shape.rots(self._seed):
             wanted += [("rot",), ("rot",), ("flip", "rot")]
         elif shape.loses_data(self._seed):
@@ -77,6 +77,7 @@ class Nemesis:
             "kill_device": (self._kill_device, 3.0),
             "cut_power": (self._cut_power, 2.0),
             "cut_power_midway": (self._cut_power_midway, 3.0),
+            "blackout": (self._blackout, 0.5),
             "kill_proxy": (self._kill_proxy, 1.5),
             "isolate": (self._isolate, 3.0),
             "split": (self._split, 1.5),
@@ -107,13 +108,13 @@ class Nemesis:
 
     async def _change_rings(self) -> None:
         """Change the rings, and again when that is over."""
-        await asyncio.sleep(self._chance.uniform(0, 3))
+        await asyncio.sleep(self._chance.uniform(0, 2))
         while not self._is_over():
             if await self._operator.change():
                 self.done.append("ring_change")
             while not self._is_over() and not self._stages.document().settled:  # noqa: ASYNC110
                 await asyncio.sleep(0.2)
-            await asyncio.sleep(self._chance.choice([0.0, 1.0, 3.0]))
+            await asyncio.sleep(self._chance.choice([0.0, 0.5, 2.0]))
 
     def _trouble_change(self, document: RingDocument) -> None:
         """Make trouble as a change of the rings gets to its next stage."""
@@ -130,7 +131,8 @@ class Nemesis:
         }
         likely = 0.6
         if document.stage is Stage.JOINING and not document.enforced:
-            faults[self._blind] = 8.0
+            faults |= {self._blind: 8.0, self._leave_alone: 6.0}
+            likely = 0.8
         elif document.stage is Stage.SERVING and document.enforced:
             faults |= {self._keep_apart: 12.0, self._burden: 30.0}
             likely = 0.9
@@ -173,11 +175,34 @@ class Nemesis:
         device = self._device()
         calls = self._chance.randrange(12)
         self._note(f"power will be lost: {device.name}, after {calls} calls")
+        await self._let_writes_wait([device])
         device.storage.faults.kill_after = calls
         await asyncio.sleep(1.5)
-        device.storage.faults.kill_after = None
+        device.storage.faults.kill_after, device.storage.faults.slow_s = None, 0.0
         await asyncio.sleep(self._chance.choice([0.05, 1.0, 3.0]))
         device.start()
+
+    async def _let_writes_wait(self, devices: Sequence[DeviceHost]) -> None:
+        """Half of the time: let disks be slow for a moment, so that many writes are in a batch when the power goes."""
+        if self._chance.random() < 0.5:
+            for device in devices:
+                device.storage.faults.slow_s = 0.6
+            await asyncio.sleep(0.4)
+
+    async def _blackout(self) -> None:
+        """Cut the power of all devices at once, each in the midst of what it does."""
+        devices = [self._world.devices[number] for number in sorted(self._world.in_ring)]
+        self._note("blackout")
+        await self._let_writes_wait(devices)
+        for device in devices:
+            device.storage.faults.kill_after = self._chance.randrange(6)
+        await asyncio.sleep(1.0)
+        for device in devices:
+            device.storage.faults.kill_after, device.storage.faults.slow_s = None, 0.0
+            device.kill(power_lost=True)
+        await asyncio.sleep(self._chance.choice([0.1, 1.0]))
+        for device in devices:
+            device.start()
 
     async def _kill_proxy(self) -> None:
         proxy = self._chance.choice(self._world.proxies)
@@ -222,6 +247,16 @@ class Nemesis:
         proxies = {proxy.name for proxy in self._world.proxies}
         self._hold_cut({link for link in self._held if not proxies.intersection(link)})
         await asyncio.sleep(self._chance.uniform(0.5, 2.0))
+        self._hold_cut(set())
+
+    async def _leave_alone(self) -> None:
+        """Cut off the devices that a change brings from all others, from its beginning on: they copy nothing."""
+        new = [f"d{number}" for number in self._newcomers(1)]
+        proxies = {proxy.name for proxy in self._world.proxies}
+        devices = [name for name in self._others(new) if name not in proxies]
+        self._note(f"new devices {new} are left alone")
+        self._hold_cut({*itertools.product(new, devices), *itertools.product(devices, new)})
+        await asyncio.sleep(self._chance.uniform(2.0, 7.0))
         self._hold_cut(set())
 
     async def _burden(self) -> None:

@@ -53,7 +53,11 @@ class _Handle(asyncio.TimerHandle):
     def cancel(self) -> None:
         """Do not call back. It is dropped when its time comes."""
         self._cancelled = True
-        self._callback = self._args = None
+        self._callback, self._args = _nothing, ()
+
+
+def _nothing() -> None:
+    """Be called instead of what was cancelled."""
 
 
 class SimulatedLoop(asyncio.BaseEventLoop):
@@ -159,7 +163,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     def _run_next(self, handle: _Handle) -> None:
         if handle._cancelled:
             return
-        context = handle._context  # type: ignore[attr-defined]
+        context = handle._context
         process = context.get(PROCESS)
         if process is not None and not process.running:
             process.hold(handle)

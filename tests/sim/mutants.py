@@ -263,7 +263,7 @@ def file_not_synced() -> None:
     replace(FileStore, "publish", publish)
 
 
-@mutant("what follows a gap in the log does not come back", loses_data)
+@mutant("what follows a gap in the log does not come back")
 def log_resurrects() -> None:
     def proves(_old: Any, self: Walk, candidate: int, _damaged: int) -> bool:
         return not isinstance(self._head_at(candidate), str)

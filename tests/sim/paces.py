@@ -7,10 +7,11 @@ from storage.housekeeping import rows
 from storage.rings import conductor
 
 ROWS_PATIENCE_S = 4.0  # for a proxy that has died before it saw to a row
-GRACE_S = 2.0  # for a process that is slow to take over a version of the rings: some sleep through a change
+GRACE_S = 1.5  # for a process that is slow to take over a version of the rings: some sleep through a change
+PACE_S = 0.5  # of a change of the rings: so that two or three end in a seed
 
 
 def hasten() -> None:
     """Set them, for good."""
     rows.PATIENCE_S = ROWS_PATIENCE_S
-    conductor.GRACE_S = GRACE_S
+    conductor.GRACE_S, conductor.PACE_S, conductor.RETRY_S = GRACE_S, PACE_S, 2 * PACE_S

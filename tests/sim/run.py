@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from tests.sim import containers, forgetting, linearizable, listing
+from tests.sim import containers, linearizable, listing, witness
 from tests.sim.chance import Chance
 from tests.sim.convergence import Convergence
 from tests.sim.faults import Nemesis
@@ -21,7 +21,7 @@ from tests.sim.history import History, Operation
 from tests.sim.loop import Deadlock, OutOfTime, SimulatedLoop
 from tests.sim.paces import hasten
 from tests.sim.sealing import seal
-from tests.sim.shape import changes_rings, shape_of
+from tests.sim.shape import shape_of
 from tests.sim.trace import Trace
 from tests.sim.workload import CONTENDED, STANDARD, Workload
 from tests.sim.world import EPOCH_US, World
@@ -81,9 +81,8 @@ class Simulation:
         shape = shape_of(self.seed, chance.stream("shape"))
         world = self._world = World(chance, self._directory, shape)
         capture_logs(world.trace)
-        if changes_rings(self.seed):
-            for host in world.devices:
-                host.on_start = partial(forgetting.watch, world)
+        for host in world.devices:
+            host.on_start = partial(witness.look_at, world)
         mix = CONTENDED if shape.contended else STANDARD
         load = self._load = Workload(world, History(), mix, names=shape.names, cold=shape.cold)
         nemesis = Nemesis(world, load.glance)

@@ -10,7 +10,7 @@ import pytest
 
 from tests.sim.faults import CRASHES, PARTITIONS
 
-SEEDS = 12
+SEEDS = 6
 ROOT = Path(__file__).parents[2]
 
 

@@ -29,13 +29,16 @@ class Operator:
         """Begin a change; coordination may be away for a while. Tell whether there is one."""
         world = self._world
         builder, steps = world.builder, list[str]()
-        for _ in range(self._chance.choice([1, 2, 4, 4])):
-            builder, step = self._next(builder)
+        exchanged = self._chance.random() < 0.6
+        small = self._chance.choice([(True,), (False,), (False, True)])
+        for drains in (False, False, True, True) if exchanged else small:
+            builder, step = self._drained(builder) if drains else self._filled(builder)
             steps.append(step)
-        ring = builder.rebalance(seed=world.chance.seed, now_s=0)[0]
+        for _ in range(REPLICAS):  # each moves one replica of a partition: together they may leave no quorum in place
+            builder = builder.rebalance(seed=world.chance.seed, now_s=0)[0]
         for number in sorted(world.in_ring):
             world.devices[number].start()
-        return await self._begin(ring, ", ".join(steps))
+        return await self._begin(builder, ", ".join(steps))
 
     async def _begin(self, builder: RingBuilder, note: str) -> bool:
         world, ring = self._world, builder.to_ring()
@@ -52,19 +55,28 @@ class Operator:
                 return True
         return False
 
-    def _next(self, builder: RingBuilder) -> tuple[RingBuilder, str]:
-        """Drain a device, or let one come that is new or has been drained."""
-        placed = [device for device in builder.devices if device is not None]
-        weighty = [device.id for device in placed if device.weight > 0]
-        idle = [device.id for device in self._world.devices if device.id not in weighty]
-        if len(weighty) > REPLICAS and (not idle or self._chance.random() < 0.5):
-            number = self._chance.choice(weighty)
-            return builder.set_weight(number, 0.0), f"drain d{number}"
+    def _drained(self, builder: RingBuilder) -> tuple[RingBuilder, str]:
+        """Take everything off a device that the last change did not bring."""
+        weighty = _weighty(builder)
+        number = self._chance.choice(sorted(weighty & _weighty(self._world.builder)))
+        if len(weighty) <= REPLICAS:
+            return builder, "nothing"
+        return builder.set_weight(number, 0.0), f"drain d{number}"
+
+    def _filled(self, builder: RingBuilder) -> tuple[RingBuilder, str]:
+        """Let a device come that is new or was drained before."""
+        idle = [device.id for device in self._world.devices if device.id not in _weighty(builder)]
+        if not idle:
+            return builder, "nothing"
         number = self._chance.choice(idle)
         self._world.in_ring.add(number)
-        if any(device.id == number for device in placed):
+        if any(device is not None and device.id == number for device in builder.devices):
             return builder.set_weight(number, _WEIGHT), f"refill d{number}"
         return builder.add(ring_device(number)), f"add d{number}"
+
+
+def _weighty(builder: RingBuilder) -> set[int]:
+    return {device.id for device in builder.devices if device is not None and device.weight > 0}
 
 
 class Stages:

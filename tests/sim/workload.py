@@ -147,15 +147,17 @@ class Workload:
             await writer.act(self.world.proxies[0], "put", self.containers[1], name)
 
     def glance(self) -> None:
-        """Look at what was written in the beginning: where that should be now, nothing but a copy brings it."""
+        """Look at every name through every proxy, now that all may be elsewhere than a moment ago."""
 
-        async def look(number: int) -> None:
+        async def look(number: int, container: str, names: tuple[str, ...]) -> None:
             reader = Client(self, 90 + number)
-            for name in self.cold:
-                await reader.act(self.world.proxies[number], "get", self.containers[1], name)
+            for name in names:
+                await reader.act(self.world.proxies[number], "get", container, name)
 
         for number in range(len(self.world.proxies)):
-            self.world.background(look(number))
+            for container in self.containers:
+                self.world.background(look(number, container, self.names[:4]))
+            self.world.background(look(number, self.containers[1], self.cold))
 
     @staticmethod
     def _service(proxy: ProxyHost) -> ObjectService:

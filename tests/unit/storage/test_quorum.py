@@ -190,3 +190,12 @@ def test_a_version_that_one_set_alone_has_a_quorum_of_is_not_settled() -> None:
     assert judge(answers, quorum) == Unsettled(_version(5), (2, 3), (1, 4))
     answers[4] = _version(5)
     assert judge(answers, quorum) == Settled(_version(5), (2, 3, 4))
+
+
+def test_what_each_set_needs_is_more_than_what_both_together_need() -> None:
+    joint = Joint((Majority.of((0, 1, 2)), Majority.of((2, 3, 4))))
+    assert not joint.reached({0, 1, 2}), "the second set has one of three"
+    assert not joint.needs({3, 4}), "who goes by the first set alone has a quorum"
+    assert joint.needs({1, 2, 3})
+    assert Majority.of((0, 1, 2)).needs({1, 2})
+    assert not Majority.of((0, 1, 2)).needs({1, 7})

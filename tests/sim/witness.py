@@ -1,6 +1,9 @@
-"""Does a device drop what others lack? Looked at in the moment when it does: later, nobody could tell.
+"""What can only be seen in the moment when it happens.
 
-What moved away is forgotten by `storage.housekeeping.retire`, through what stands here between it and the objects.
+- A device drops what others lack. What moved away is forgotten by `storage.housekeeping.retire`, through what stands
+  here between it and the objects.
+- A device says at its start that it has lost data, and nothing has been taken from it. Who believes that of too many
+  waits for ever.
 """
 
 from collections.abc import Callable, Sequence
@@ -8,12 +11,13 @@ from typing import Any
 
 from cluster.clock import Timestamp
 from ring.hashing import partition_of
+from storage.membership.record import State
 from storage.rings.document import OBJECT
 from tests.sim.shape import PART_POWER
 from tests.sim.world import DeviceHost, World
 
 
-class Witness:
+class ForgettingObjects:
     """The objects of a device, as Retire sees them."""
 
     def __init__(self, world: World, host: DeviceHost, objects: Any, primaries: Callable[[int], set[int]]) -> None:
@@ -37,19 +41,26 @@ class Witness:
         here = self._objects.stat(key)
         if primary.device is None or not primary.ready or here is None or here.deleted:
             return
+        if self._world.spoilt is not None:
+            return
         there = primary.device._blobs.stat(key)
         if there is None or there.timestamp < timestamp:
             text = f"{self._host.name} forgets a version of {key.hex()[:8]} that {primary.name} has not"
             self._world.violations.append(text)
 
 
-def watch(world: World, host: DeviceHost) -> None:
-    """Look at what a device forgets from now on."""
+def look_at(world: World, host: DeviceHost) -> None:
+    """Look at a device that has just started, and at what it forgets from now on."""
     assert host.device is not None
+    member = host.device._membership.member
+    if member.state is State.REBUILDING and host is not world.spoilt and not host.storage.had_errors:
+        world.violations.append(f"{host.name} says that it has lost data: {member.reason}")
+    if world.spoilt is not None:
+        return  # who has lost data lacks what others forget
     retire = host.device._retire
 
     def primaries(partition: int) -> set[int]:
         ring = retire._rings().current[OBJECT]
         return {device.id for device in ring.primaries(partition)}
 
-    retire._objects = Witness(world, host, retire._objects, primaries)  # type: ignore[assignment]
+    retire._objects = ForgettingObjects(world, host, retire._objects, primaries)
