@@ -5,8 +5,10 @@ older epoch, enough of them that no quorum of any chunk is left to an older gate
 that replicas may differ from now on. A crash between any two leaves a lease that ends by itself. It is closed in the
 opposite order. While it is open the lease is renewed; who finds it lost stops at once.
 
-A snapshot of a volume that is open here is taken between two writes, with all before it durable: the catalog's change
-is what counts, and until it is known to have been made nothing is written.
+What changes a volume's layers, or what is in them, is done by who has it open: snapshots, rolling back, cutting off and
+deletion open it first if it is not. So no older gateway writes to a layer that has become a snapshot's. A snapshot is
+taken between two writes, with all before it durable: the catalog's change is what counts. When it is not known whether
+that was made the volume is lost to us, as if its lease was, and whoever opens it next looks it up.
 """
 
 import asyncio
@@ -21,7 +23,7 @@ from blockgw.catalog import volume as volumes
 from blockgw.catalog.errors import CatalogError, SnapshotInUse, VolumeInUse
 from blockgw.catalog.store import Catalog
 from blockgw.catalog.volume import State, Volume
-from blockgw.errors import UnknownExport, VolumeError
+from blockgw.errors import ShuttingDown, UnknownExport, VolumeError
 from blockgw.export import VolumeExport
 from blockgw.interfaces import Client, Export
 from blockgw.lease import RENEW_S, TTL_S, Tenure, begun
@@ -124,8 +126,14 @@ class Gateway:
             return
         opened.users -= 1
         if not opened.users:
-            loop = asyncio.get_running_loop()
-            opened.closing = loop.call_later(LINGER_S, self._start, self._close_idle, export.name)
+            self._close_later(opened)
+
+    def _close_later(self, opened: _Open) -> None:
+        """Close a volume if nobody uses it after a moment."""
+        name, loop = opened.about.name, asyncio.get_running_loop()
+        if opened.closing is not None:
+            opened.closing.cancel()
+        opened.closing = loop.call_later(LINGER_S, self._start, self._close_idle, name)
 
     def _start(self, work: Callable[[str], Awaitable[None]], name: str) -> None:
         async def run() -> None:
@@ -146,9 +154,9 @@ class Gateway:
         volume = OpenVolume(snapshot.chain, Tenure(READ_ONLY_EPOCH, float("inf")), True, placing)
         return VolumeExport(f"{name}@{snapshot_name}", snapshot.size, volume, True, about.description)
 
-    async def _open_volume(self, name: str) -> _Open:
+    async def _open_volume(self, name: str, deleting: bool = False) -> _Open:
         about = await self.catalog(lambda catalog: catalog.find(name))
-        if about.state is not State.AVAILABLE:
+        if about.state is not State.AVAILABLE and not deleting:
             raise VolumeInUse(f"{name} is {about.state.value}")
         loop = asyncio.get_running_loop()
         asked_s = loop.time()
@@ -167,8 +175,8 @@ class Gateway:
             await self._coordinate(lambda coordination: coordination.release(lease))
             raise
         volume = OpenVolume(about.chain, begun(lease.epoch, asked_s), settled, placing)
-        export = VolumeExport(name, about.size, volume, False, about.description)
-        opened = _Open(about, volume, export, lease, loop.create_task(self._keep(name, volume, lease)))
+        keeper = loop.create_task(self._keep(name, volume, lease))
+        opened = _Open(about, volume, _export_of(about, volume), lease, keeper)
         volume.on_lost = lambda: self._start(self._lost, name)
         self._open[name] = opened
         _log.info("volume_opened", name=name, epoch=lease.epoch, settled=settled)
@@ -226,27 +234,42 @@ class Gateway:
         async with self._lock(name):
             opened = self._open.get(name)
             if opened is not None and not opened.users:
-                await self._close_volume(name, opened)
+                await self._close_volume(opened)
 
-    async def _close_volume(self, name: str, opened: _Open) -> None:
-        del self._open[name]
-        opened.volume.on_lost = lambda: None
+    def _serve(self, opened: _Open) -> None:
+        """Show clients that come from now on how a volume is now; those that are there are not counted any more."""
+        opened.export, opened.users = _export_of(opened.about, opened.volume), 0
+        self._close_later(opened)
+
+    async def _close_volume(self, opened: _Open) -> None:
+        name = opened.about.name
+        opened.volume.on_lost = _nothing
         try:
             settled = await opened.volume.close()
             if settled:
                 await self.catalog(lambda catalog: catalog.change(name, _at_rest))
         except (VolumeError, CatalogError) as error:
             _log.warning("volume_not_closed_well", name=name, error=str(error))
+        await self._let_go(opened)
+        _log.info("volume_closed", name=name)
+
+    async def _let_go(self, opened: _Open) -> None:
+        """Have nothing to do with a volume any more, and let others have it."""
+        del self._open[opened.about.name]
+        opened.volume.on_lost = _nothing
+        opened.volume.lose(ShuttingDown("the volume is closed"))
         opened.keeper.cancel()
+        if opened.closing is not None:
+            opened.closing.cancel()
         with suppress(VolumeError, LeaseLost):
             await self._coordinate(lambda coordination: coordination.release(opened.lease))
-        _log.info("volume_closed", name=name)
 
     async def close(self) -> None:
         """Close all volumes."""
         for name, opened in list(self._open.items()):
             async with self._lock(name):
-                await self._close_volume(name, opened)
+                if self._open.get(name) is opened:
+                    await self._close_volume(opened)
         for task in self._tasks:
             task.cancel()
 
@@ -276,63 +299,65 @@ class Gateway:
                 name, lambda each: volumes.with_snapshot(each, snapshot_id, snapshot_name, layer, now_us)
             )
 
-        return await self._switched(name, change)
-
-    async def _switched(self, name: str, change: Callable[[Catalog], Volume]) -> Volume:
-        """Make a change that gives a volume another chain, here too if it is open here."""
         async with self._lock(name):
-            opened = self._open.get(name)
-            if opened is None:
-                return await self.catalog(change)
-
-            async def commit() -> Sequence[int]:
-                opened.about = await self.catalog(change)
-                return opened.about.chain
-
-            await opened.volume.switch(commit)
-            return opened.about
+            return await self._switch(await self._hold(name), change)
 
     async def rollback(self, name: str, snapshot_name: str) -> Volume:
-        """Make a volume as it was. It must not be open."""
-        async with self._closed(name):
-            return await self.catalog(
-                lambda catalog: catalog.change(
-                    name, lambda each: volumes.rolled_back(each, snapshot_name, catalog.new_layer())
-                )
-            )
+        """Make a volume as it was. Nobody may use it."""
+
+        def change(catalog: Catalog) -> Volume:
+            layer = catalog.new_layer()
+            return catalog.change(name, lambda each: volumes.rolled_back(each, snapshot_name, layer))
+
+        async with self._lock(name):
+            opened = await self._hold(name, unused=True)
+            about = await self._switch(opened, change)
+            self._serve(opened)
+            return about
+
+    async def _switch(self, opened: _Open, change: Callable[[Catalog], Volume]) -> Volume:
+        """Give a volume another chain. It is open here, so nobody else writes to the layers that are frozen by that."""
+
+        async def commit() -> Sequence[int]:
+            try:
+                opened.about = await self.catalog(change)
+            except CatalogError:
+                raise  # nothing was changed
+            except BaseException as error:  # it may have been: whoever opens it next will know
+                opened.volume.lose(VolumeError(f"it is not known which layers {opened.about.name} has: {error}"))
+                raise
+            return opened.about.chain
+
+        await opened.volume.switch(commit)
+        return opened.about
 
     async def resize(self, name: str, size: int, may_shrink: bool) -> Volume:
         """Give a volume another size; its clients are hung up on, and see it when they come back."""
-        about = await self.catalog(lambda catalog: catalog.find(name))
-        volumes.resized(about, size, may_shrink)
-        if size < about.size:
-            await self._cut_off(name, size, about.size)
         async with self._lock(name):
+            before = await self.catalog(lambda catalog: catalog.find(name))
+            volumes.resized(before, size, may_shrink)
+            if size < before.size:
+                await self._cut_off(await self._hold(name, unused=True), size)
             about = await self.catalog(
                 lambda catalog: catalog.change(name, lambda each: volumes.resized(each, size, may_shrink))
             )
             opened = self._open.get(name)
             if opened is not None:
-                opened.about, opened.export.size = about, min(opened.export.size, size)
-                opened.export = VolumeExport(name, size, opened.volume, False, about.description)
-                opened.users = 0
-                opened.closing = asyncio.get_running_loop().call_later(LINGER_S, self._start, self._close_idle, name)
+                opened.about = about
+                self._serve(opened)
         await self.send_away(name, CLOSE_S)
         return about
 
-    async def _cut_off(self, name: str, start: int, end: int) -> None:
+    async def _cut_off(self, opened: _Open, start: int) -> None:
         """Give back what is beyond a new end, so that it is zeros when the volume grows again."""
-        export = await self.open(name, Client(""))
-        try:
-            for offset in range(start, end, _STEP):
-                await export.trim(offset, min(_STEP, end - offset), False)
-            await export.flush()
-        finally:
-            self.release(export)
+        for offset in range(start, opened.about.size, _STEP):
+            await opened.volume.zero(offset, min(_STEP, opened.about.size - offset), trim=True)
+        await opened.volume.flush()
 
     async def trash(self, name: str) -> Volume:
         """Have nobody open a volume any more; it may be had back."""
-        async with self._closed(name):
+        async with self._lock(name):
+            await self._close_volume(await self._hold(name, unused=True))
             changed = await self.catalog(lambda catalog: catalog.change(name, volumes.trashed))
         await self.refresh()
         return changed
@@ -348,12 +373,17 @@ class Gateway:
         return await self.catalog(lambda catalog: catalog.delete_snapshot(name, snapshot_name))
 
     async def delete(self, name: str) -> Volume:
-        """Delete a volume with its data. It must not be open, and have no snapshots."""
-        async with self._closed(name):
+        """Delete a volume with its data. Nobody may use it, and it must have no snapshots.
+
+        What is interrupted after the first step is no volume any more that could be opened: delete it again.
+        """
+        async with self._lock(name):
+            opened = await self._hold(name, unused=True, deleting=True)
             doomed = await self.catalog(lambda catalog: catalog.change(name, _doomed))
             others = await self.catalog(lambda catalog: catalog.all())
             await self._drop(doomed, _only_of(doomed, others))
             await self.catalog(lambda catalog: catalog.remove(doomed))
+            await self._let_go(opened)
         await self.refresh()
         return doomed
 
@@ -365,35 +395,15 @@ class Gateway:
             if isinstance(found, BaseException):
                 _log.warning("layer_not_dropped", name=doomed.name, error=str(found))
 
-    def _closed(self, name: str) -> "_Closed":
-        return _Closed(self, name)
-
-    async def close_if_idle(self, name: str) -> None:
-        """Close a volume that nobody uses now. Raise VolumeInUse when somebody does."""
+    async def _hold(self, name: str, unused: bool = False, deleting: bool = False) -> _Open:
+        """Have a volume open here, for a while at least. With `unused`: VolumeInUse when it has clients."""
         opened = self._open.get(name)
-        if opened is not None and opened.users:
+        if opened is None:
+            opened = await self._open_volume(name, deleting)
+            self._close_later(opened)
+        if unused and opened.users:
             raise VolumeInUse(f"{name} has {opened.users} connections")
-        if opened is not None:
-            await self._close_volume(name, opened)
-
-
-class _Closed:
-    """Keeps a name closed within the block."""
-
-    def __init__(self, gateway: Gateway, name: str) -> None:
-        self._gateway, self._name = gateway, name
-        self._lock = gateway._lock(name)
-
-    async def __aenter__(self) -> None:
-        await self._lock.acquire()
-        try:
-            await self._gateway.close_if_idle(self._name)
-        except BaseException:
-            self._lock.release()
-            raise
-
-    async def __aexit__(self, *_exception: object) -> None:
-        self._lock.release()
+        return opened
 
 
 def _lease_of(about: Volume) -> str:
@@ -424,6 +434,14 @@ def _only_of(doomed: Volume, others: Iterable[Volume]) -> list[int]:
         for layer in chain
     }
     return [layer for layer in doomed.chain if layer not in kept]
+
+
+def _export_of(about: Volume, volume: OpenVolume) -> VolumeExport:
+    return VolumeExport(about.name, about.size, volume, False, about.description)
+
+
+def _nothing() -> None:
+    return
 
 
 async def _nobody(_name: str, _deadline_s: float) -> None:

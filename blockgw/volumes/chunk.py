@@ -70,10 +70,21 @@ class Chunk:
         return Source(layer, self.acknowledged)
 
     @property
+    def busy(self) -> bool:
+        """Whether anything is under way."""
+        return self.opening is not None or bool(self.history) or bool(self.waiting)
+
+    def under_way(self) -> list["asyncio.Future[None]"]:
+        """Return what has not ended yet of that, as far as somebody waits for it."""
+        ends = [pending.done for pending in self.history] + [waiting[4] for waiting in self.waiting]
+        if self.opening is not None:
+            ends.append(self.opening)
+        return [end for end in ends if not end.done()]
+
+    @property
     def idle(self) -> bool:
-        """Whether nothing would be lost if it was forgotten, but knowledge."""
-        busy = self.opening is not None or self.history or self.waiting or self.dirty
-        return not busy and not self.stale
+        """Whether nothing would be lost if it was forgotten, but knowledge: which replicas are stale is asked again."""
+        return not self.busy and not self.dirty
 
     @property
     def preferred(self) -> int:

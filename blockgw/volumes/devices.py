@@ -43,23 +43,25 @@ class DevicePlacing:
         self._placement = placement
         self._family = family
         self._epoch = epoch
+        self._version = 0  # of the rings, for
+        self._devices: dict[int, DeviceReplica] = {}
 
     def members(self, chunk: int) -> Members:
         """Return the replicas of a chunk, by the rings of now."""
         replicas = self._placement.replicas(OBJECT, chunk_key(self._placement.names, self._family, chunk))
-        devices = {
-            device: DeviceReplica(device, peer, self._family, self._epoch, replicas.version, self._placement)
-            for device, peer in replicas.members
-        }
-        return Members(devices, replicas.writers)
+        devices = self.devices()
+        return Members({device: devices[device] for device, _peer in replicas.members}, replicas.writers)
 
     def devices(self) -> dict[int, "DeviceReplica"]:
-        """Return all devices of the rings of now."""
+        """Return all devices of the rings of now; the same objects as long as these are the same."""
         version = self._placement.rings.version
-        return {
-            device: DeviceReplica(device, peer, self._family, self._epoch, version, self._placement)
-            for device, peer in self._placement.peers.items()
-        }
+        if version != self._version:
+            self._version = version
+            self._devices = {
+                device: DeviceReplica(device, peer, self._family, self._epoch, version, self._placement)
+                for device, peer in self._placement.peers.items()
+            }
+        return self._devices
 
 
 class DeviceReplica:

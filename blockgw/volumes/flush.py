@@ -9,7 +9,6 @@ noted, so the next one does not pass over it.
 """
 
 import asyncio
-from collections.abc import Iterable
 from typing import Protocol
 
 from blockgw.errors import VolumeError
@@ -47,7 +46,10 @@ class Flusher:
         self._dirty[chunk] = None
 
     def flush(self) -> "asyncio.Future[None]":
-        """Return what is done when all that was noted is durable."""
+        """Return what is done when all that was noted is durable. Who cancels it gives up waiting, and ends nothing."""
+        return asyncio.shield(self._shared())
+
+    def _shared(self) -> "asyncio.Future[None]":
         if self._running is None:
             self._running = self._owner.loop.create_task(self._flush())
             self._running.add_done_callback(self._ended)
@@ -62,7 +64,7 @@ class Flusher:
             running.exception()
         if waiting is None:
             return
-        following = self.flush()
+        following = self._shared()
 
         def ended(following: "asyncio.Future[None]") -> None:
             if waiting.done():
@@ -77,27 +79,23 @@ class Flusher:
         following.add_done_callback(ended)
 
     async def _flush(self) -> None:
-        dirty, self._dirty = self._dirty, {}
-        for tries_left in reversed(range(TRIES)):
-            if not dirty:
-                return
-            dirty = dict.fromkeys(await self._flush_devices(list(dirty)))
-            if tries_left:
-                await self._reopen(list(dirty))
-        self._note_again(dirty)
-        raise NotDurable(f"{len(dirty)} chunks could not be made durable")
-
-    async def _reopen(self, chunks: list[Chunk]) -> None:
+        taken, self._dirty = self._dirty, {}
         try:
-            for chunk in chunks:
-                await self._owner.reopen(chunk)
+            await self._until_durable(list(taken))
         except BaseException:
-            self._note_again(chunks)
+            for chunk in taken:
+                self.note(chunk)
             raise
 
-    def _note_again(self, chunks: Iterable[Chunk]) -> None:
-        for chunk in chunks:
-            self.note(chunk)
+    async def _until_durable(self, chunks: list[Chunk]) -> None:
+        for tries_left in reversed(range(TRIES)):
+            chunks = await self._flush_devices(chunks)
+            if not chunks:
+                return
+            if tries_left:
+                for chunk in chunks:
+                    await self._owner.reopen(chunk)
+        raise NotDurable(f"{len(chunks)} chunks could not be made durable")
 
     async def _flush_devices(self, chunks: list[Chunk]) -> list[Chunk]:
         """Flush where these chunks are; return those that are not on a quorum durably."""

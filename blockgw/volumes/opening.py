@@ -68,6 +68,10 @@ class Opening:
         for task in (*self._tasks, *([self._resyncing] if self._resyncing is not None else [])):
             task.cancel()
 
+    def forget(self, chunk: Chunk) -> None:
+        """Leave a chunk to itself that nobody knows any more: who touches it next finds out what it lacks."""
+        self._resync.pop(chunk, None)
+
     def begin(self, chunk: Chunk, soon: bool = False) -> None:
         """Find out what is there of a chunk; with `soon`, when there is time: enough replicas are current."""
         if self._stopped:
@@ -185,6 +189,8 @@ class Opening:
             return
         held: asyncio.Task[None] = self._owner.loop.create_task(self._equalize(chunk))
         chunk.opening = held
+        self._tasks.add(held)
+        held.add_done_callback(self._tasks.discard)
         await asyncio.wait([held])
         chunk.opening = None
         if not chunk.stale:

@@ -65,7 +65,7 @@ class Stat(NamedTuple):
 
 
 class Replica(Protocol):
-    """One device. Futures raise ReplicaUnavailable, or Refused with what is wrong."""
+    """One device, as long as the rings are the same. Futures raise ReplicaUnavailable or ReplicaStale."""
 
     @property
     def up(self) -> bool:

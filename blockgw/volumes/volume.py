@@ -22,7 +22,7 @@ from blockgw.volumes.chunk import Chunk, Pending
 from blockgw.volumes.flush import Flusher
 from blockgw.volumes.opening import Opening
 from blockgw.volumes.outbox import Outbox
-from blockgw.volumes.replica import Kind, Placing, ReplicaStale, ReplicaUnavailable, Status, Write
+from blockgw.volumes.replica import Kind, Placing, Replica, ReplicaStale, ReplicaUnavailable, Status, Write
 
 PATIENCE_S = 30.0  # for a quorum, before a client is told EIO
 RETRY_S = 0.05
@@ -50,7 +50,7 @@ class OpenVolume:
         self.settled = settled
         self._placing = placing
         self._chunks: dict[int, Chunk] = {}
-        self._outboxes: dict[int, Outbox] = {}
+        self._outboxes: dict[Replica, Outbox] = {}
         self._opening = Opening(self)
         self._flusher = Flusher(self)
         self._switching: asyncio.Future[None] | None = None
@@ -94,9 +94,12 @@ class OpenVolume:
         return asyncio.gather(*parts)
 
     async def _after_switch(self, kind: Kind, offset: int, length: int, data: Buffer, fua: bool) -> None:
+        await self._switched()
+        await self._change(kind, offset, length, data, fua)
+
+    async def _switched(self) -> None:
         while self._switching is not None:
             await asyncio.shield(self._switching)
-        await self._change(kind, offset, length, data, fua)
 
     def _change_chunk(self, kind: Kind, piece: Piece, data: Buffer, fua: bool) -> "asyncio.Future[None]":
         chunk = self.chunk(piece.chunk)
@@ -159,10 +162,10 @@ class OpenVolume:
                 self._append(chunk, kind, piece, data, fua, done)
 
     def _outbox(self, chunk: Chunk, device: int) -> Outbox:
-        outbox = self._outboxes.get(device)
+        replica = chunk.members.replicas[device]
+        outbox = self._outboxes.get(replica)
         if outbox is None:
-            replica = chunk.members.replicas[device]
-            outbox = self._outboxes[device] = Outbox(self._loop, device, replica, lambda: self.layer, self._answered)
+            outbox = self._outboxes[replica] = Outbox(self._loop, device, replica, lambda: self.layer, self._answered)
         return outbox
 
     def _answered(self, device: int, chunk: Chunk, pending: Pending, status: Status, run: int) -> None:
@@ -188,10 +191,16 @@ class OpenVolume:
     def read(self, offset: int, length: int) -> Awaitable[Pieces]:
         """Read what was acknowledged, or something that is being written."""
         self.check()
+        if self._switching is not None:
+            return self._read_after_switch(offset, length)
         number, start = divmod(offset, CHUNK)
         if start + length <= CHUNK:
             return self._read_chunk(Piece(number, start, length, 0))
         return self._read_chunks(list(pieces(offset, length)))
+
+    async def _read_after_switch(self, offset: int, length: int) -> Pieces:
+        await self._switched()
+        return await self.read(offset, length)
 
     async def _read_chunks(self, wanted: Sequence[Piece]) -> Pieces:
         found = await asyncio.gather(*(self._read_chunk(piece) for piece in wanted))
@@ -250,37 +259,43 @@ class OpenVolume:
     # layers
 
     async def switch(self, change: Callable[[], Awaitable[Sequence[int]]]) -> None:
-        """Have `change` give the volume another chain while nothing is under way. What was written is durable then."""
-        while self._switching is not None:
-            await asyncio.shield(self._switching)
+        """Have `change` give the volume another chain while nothing is under way. What was written is durable then.
+
+        When `change` raises the volume goes on as it was. So it may only raise when nothing has been changed.
+        """
+        await self._switched()
         self.check()
         self._switching = self._loop.create_future()
         try:
             await self._quiet()
             await self._flusher.flush()
-            before = self.layer
-            self.chain = tuple(await change())
-            for chunk in list(self._chunks.values()):
-                if self.chain[1:2] == (before,):
-                    chunk.freeze(before)
-                else:
-                    del self._chunks[chunk.number]
+            chain = tuple(await change())
+            await self._quiet()  # replicas may have been made equal meanwhile; from here on nothing is awaited
+            self._go_on_in(chain)
         finally:
             switching, self._switching = self._switching, None
             switching.set_result(None)
 
+    def _go_on_in(self, chain: tuple[int, ...]) -> None:
+        """Take over another chain. Chunks are known still when it is the same with a new layer in front."""
+        before, self.chain = self.chain, chain
+        if chain[1:] != before:
+            self._chunks.clear()
+        for chunk in self._chunks.values():
+            chunk.freeze(before[0])
+
     async def _quiet(self) -> None:
-        """Return once nothing is under way."""
+        """Return once no chunk has anything under way: all of them at the same moment."""
         deadline = self._loop.time() + PATIENCE_S
-        for chunk in list(self._chunks.values()):
-            while chunk.history or chunk.waiting:
-                last = chunk.waiting[-1][4] if chunk.waiting else chunk.history[-1].done
-                if last.done():  # its client was told that it failed, and it is tried still
-                    await asyncio.sleep(RETRY_S)
-                await asyncio.wait([last], timeout=RETRY_S)
-                self.check()
-                if self._loop.time() > deadline:
-                    raise Unreachable(f"writes of chunk {chunk.number} find no quorum")
+        while busy := [chunk for chunk in self._chunks.values() if chunk.busy]:
+            self.check()
+            if self._loop.time() > deadline:
+                raise Unreachable(f"chunk {busy[0].number} does not come to rest")
+            waited = [each for chunk in busy for each in chunk.under_way()]
+            if waited:
+                await asyncio.wait(waited, timeout=RETRY_S)
+            else:  # writes whose clients were told that they have failed, and that are tried still
+                await asyncio.sleep(RETRY_S)
 
     # all of it
 
@@ -299,8 +314,9 @@ class OpenVolume:
 
     def _forget_some(self) -> None:
         """Forget chunks that nothing is at, those that were met first."""
-        for number in [number for number, chunk in self._chunks.items() if chunk.idle][: CHUNKS // 8]:
-            del self._chunks[number]
+        for chunk in [chunk for chunk in self._chunks.values() if chunk.idle][: CHUNKS // 8]:
+            del self._chunks[chunk.number]
+            self._opening.forget(chunk)
 
     def check(self) -> None:
         """Raise when the volume is lost to us."""
