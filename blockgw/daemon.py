@@ -6,31 +6,26 @@ It listens on the NBD port, and on a unix socket in the cluster's directory of s
 DIR/run/gateway-N.ready appears. SIGTERM: stop listening, finish requests under way, flush and close volumes, leave.
 """
 
-import argparse
 import asyncio
 import os
-import signal
 import socket
 import sys
 from collections.abc import Mapping
 from typing import Any
 
-import uvloop
-
 from blockgw.control import Control
 from blockgw.gateway import Gateway
 from blockgw.nbd import NbdServer
-from cluster.allocator import calm_collector, keep_buffers
-from cluster.config import Config, load
+from cluster.allocator import calm_collector
+from cluster.config import Config
 from cluster.coordination.embedded import EmbeddedCoordination
-from cluster.coordination.errors import CoordinationError
-from cluster.errors import ConfigError
 from cluster.layout import Layout
+from cluster.supervision import daemon
 from cluster.telemetry.http import AdminServer
-from cluster.telemetry.log import configure, get_logger
+from cluster.telemetry.log import get_logger
 from cluster.telemetry.metrics import Registry, register_process
 from cluster.version import VERSION
-from storage.client import connected_placement
+from storage.client import Placement, connected_placement
 from storage.rings.background import BackgroundStore
 from storage.rings.errors import RingsError
 from storage.rings.follower import RingFollower
@@ -63,7 +58,7 @@ class GatewayDaemon:
         gateway.send_away = server.close_export
         control = Control(gateway)
         await gateway.refresh()
-        admin = AdminServer(self._registry, self._health)
+        admin = AdminServer(self._registry, lambda: _health(placement, gateway))
         ports = self._config.ports
         await admin.start(ports.admin_listen, ports.gateway_admin_port(self._number))
         await server.listen_tcp(ports.listen, ports.nbd_port)
@@ -83,38 +78,21 @@ class GatewayDaemon:
         await admin.close()
         self._coordination.close()
 
-    def _health(self) -> tuple[bool, Mapping[str, Any]]:
-        return True, {}
+
+def _health(placement: Placement, gateway: Gateway) -> tuple[bool, Mapping[str, Any]]:
+    """Tell whether a write would find its quorum, in whatever chunk."""
+    serves, details = placement.health()
+    return serves, details | {"volumes_open": gateway.open_count}
 
 
-async def _serve(config: Config, layout: Layout, number: int) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for signal_number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(signal_number, stop.set)
+async def _serve(config: Config, layout: Layout, number: int, stop: asyncio.Event) -> int:
     await GatewayDaemon(config, layout, number).run(stop)
+    return 0
 
 
 def main() -> int:
     """Run a gateway until it is told to stop; return the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m blockgw.daemon")
-    parser.add_argument("--config", required=True)
-    parser.add_argument("--gateway", type=int, default=0)
-    arguments = parser.parse_args()
-    try:
-        config = load(arguments.config)
-    except ConfigError as error:
-        _log.error("bad_configuration", error=error)
-        return 2
-    configure(config.log.level, config.log.format)
-    keep_buffers()
-    layout = Layout.of_config(arguments.config)
-    try:
-        uvloop.run(_serve(config, layout, arguments.gateway))
-    except (ConfigError, RingsError, CoordinationError, OSError) as error:
-        _log.error("cannot_start", gateway=arguments.gateway, error=error)
-        return 1
-    return 0
+    return daemon.run("blockgw", "gateway", _serve, RingsError)
 
 
 if __name__ == "__main__":

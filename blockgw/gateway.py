@@ -77,6 +77,11 @@ class Gateway:
         # hangs up on all clients of an export; whoever serves them puts himself here
         self.send_away: Callable[[str, float], Awaitable[None]] = _nobody
 
+    @property
+    def open_count(self) -> int:
+        """How many volumes are open for writing."""
+        return len(self._open)
+
     # coordination, on its thread
 
     async def catalog(self, work: Callable[[Catalog], ResultT]) -> ResultT:

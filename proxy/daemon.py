@@ -6,25 +6,20 @@ All workers of a host share the two ports (SO_REUSEPORT); each has its own admin
 the file DIR/run/proxy-N.ready appears. SIGTERM: stop listening, finish requests under way, leave.
 """
 
-import argparse
 import asyncio
 import os
-import signal
 import sys
 from collections.abc import Mapping
 from typing import Any
 
-import uvloop
-
-from cluster.allocator import calm_collector, keep_buffers
-from cluster.clock import HybridClock, deviation_s
-from cluster.config import Config, load
+from cluster.allocator import calm_collector
+from cluster.clock import HybridClock
+from cluster.config import Config
 from cluster.coordination.embedded import EmbeddedCoordination
-from cluster.coordination.errors import CoordinationError
-from cluster.errors import ConfigError
 from cluster.layout import Layout
+from cluster.supervision import daemon
 from cluster.telemetry.http import AdminServer
-from cluster.telemetry.log import configure, get_logger
+from cluster.telemetry.log import get_logger
 from cluster.telemetry.metrics import Registry, register_process
 from cluster.version import VERSION
 from identity.directory import Directory
@@ -118,46 +113,18 @@ class ProxyDaemon:
 
     def _health(self) -> tuple[bool, Mapping[str, Any]]:
         """Tell whether a write would find its quorum, wherever its name is placed."""
-        down = [device_id for device_id, peer in self._placement.peers.items() if not peer.up]
-        lost = self._placement.partitions_without_quorum()
-        details = {
-            "devices_down": sorted(down),
-            "partitions_without_quorum": lost,
-            "rings_version": self._placement.rings.version,
-            "clock_off_s": deviation_s(peer.clock_offset_s for peer in self._placement.peers.values()),
-            "connections": sum(server.connection_count for server in self._servers),
-        }
-        return lost == 0, details
+        serves, details = self._placement.health()
+        return serves, details | {"connections": sum(server.connection_count for server in self._servers)}
+
+
+async def _serve(config: Config, layout: Layout, worker: int, stop: asyncio.Event) -> int:
+    await ProxyDaemon(config, layout, worker).run(stop)
+    return 0
 
 
 def main() -> int:
     """Run a worker until it is told to stop; return the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m proxy.daemon")
-    parser.add_argument("--config", required=True)
-    parser.add_argument("--worker", type=int, default=0)
-    arguments = parser.parse_args()
-    try:
-        config = load(arguments.config)
-    except ConfigError as error:
-        _log.error("bad_configuration", error=error)
-        return 2
-    configure(config.log.level, config.log.format)
-    keep_buffers()
-    layout = Layout.of_config(arguments.config)
-    try:
-        uvloop.run(_serve(config, layout, arguments.worker))
-    except (ConfigError, RingsError, CoordinationError, OSError) as error:
-        _log.error("cannot_start", worker=arguments.worker, error=error)
-        return 1
-    return 0
-
-
-async def _serve(config: Config, layout: Layout, worker: int) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    await ProxyDaemon(config, layout, worker).run(stop)
+    return daemon.run("proxy", "worker", _serve, RingsError)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,9 @@ import gc
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
+from cluster.clock import deviation_s
 from cluster.config import Config
 from cluster.coordination.errors import CoordinationError
 from cluster.environment import REAL, Environment
@@ -292,6 +294,16 @@ class Placement:
     def _connected(self, sets: Iterable[tuple[int, ...]]) -> tuple[tuple[int, Peer], ...]:
         device_ids = dict.fromkeys(device_id for members in sets for device_id in members)
         return tuple((device_id, self.peers[device_id]) for device_id in device_ids)
+
+    def health(self) -> tuple[bool, dict[str, Any]]:
+        """Tell whether a write would find its quorum, wherever its name is placed; and what stands in the way."""
+        lost = self.partitions_without_quorum()
+        return lost == 0, {
+            "devices_down": sorted(device_id for device_id, peer in self.peers.items() if not peer.up),
+            "partitions_without_quorum": lost,
+            "rings_version": self.rings.version,
+            "clock_off_s": deviation_s(peer.clock_offset_s for peer in self.peers.values()),
+        }
 
     def partitions_without_quorum(self) -> int:
         """Return how many partitions, of all rings, have too few devices up to be written."""

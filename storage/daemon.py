@@ -9,24 +9,18 @@ A device whose disk cannot be used does not end its process: that explains itsel
 the disk is well, so that the supervisor starts one that recovers (storage.health).
 """
 
-import argparse
 import asyncio
 import os
-import signal
 import sys
 
-import uvloop
-
-from cluster.allocator import calm_collector, keep_buffers
-from cluster.config import Config, load
+from cluster.allocator import calm_collector
+from cluster.config import Config
 from cluster.coordination.embedded import EmbeddedCoordination
-from cluster.coordination.errors import CoordinationError
-from cluster.errors import ConfigError
 from cluster.layout import Layout
+from cluster.supervision import daemon
 from cluster.supervision.child import START_AGAIN
 from cluster.telemetry.http import AdminServer
 from cluster.telemetry.http import Health as AdminHealth
-from cluster.telemetry.log import configure, get_logger
 from cluster.telemetry.metrics import Registry, register_process
 from cluster.version import VERSION
 from storage.device import StorageDevice
@@ -40,7 +34,6 @@ from storage.rings.errors import RingsError
 from storage.rings.reports import device_process
 
 SWITCH_INTERVAL_S = 0.0005  # a thread that returns from the disk must not wait 5 ms for the interpreter
-_log = get_logger("storage")
 
 
 async def run(config: Config, layout: Layout, device_id: int, stop: asyncio.Event) -> int:
@@ -140,37 +133,17 @@ async def _first(stop: asyncio.Event, other: "asyncio.Future[None]") -> bool:
     return other.done()
 
 
-def main() -> int:
-    """Run a device's daemon until it is told to stop; return the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m storage.daemon")
-    parser.add_argument("--config", required=True)
-    parser.add_argument("--device", type=int, required=True)
-    arguments = parser.parse_args()
-    try:
-        config = load(arguments.config)
-        config.device(arguments.device)
-    except ConfigError as error:
-        _log.error("bad_configuration", error=error)
-        return 2
-    configure(config.log.level, config.log.format)
-    keep_buffers()
+async def _serve(config: Config, layout: Layout, device_id: int, stop: asyncio.Event) -> int:
+    config.device(device_id)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    try:
-        uvloop.run(_serve(config, Layout.of_config(arguments.config), arguments.device))
-    except (ConfigError, RingsError, CoordinationError, OSError) as error:
-        _log.error("cannot_start", device=arguments.device, error=error)
-        return 1
-    return 0
-
-
-async def _serve(config: Config, layout: Layout, device_id: int) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
     status = await run(config, layout, device_id, stop)
     sys.stderr.flush()
     os._exit(status)  # all that ends in good order has; threads that hang at a disk would be waited for, for ever
+
+
+def main() -> int:
+    """Run a device's daemon until it is told to stop; return the exit status."""
+    return daemon.run("storage", "device", _serve, RingsError)
 
 
 if __name__ == "__main__":

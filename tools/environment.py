@@ -53,8 +53,17 @@ def swift_auth_url(config: Config) -> str:
     return f"http://{_host(config)}:{config.ports.swift_port}/auth/v1.0"
 
 
+def nbd_url(config: Config) -> str:
+    """Return where NBD clients find volumes; the name of one goes behind the slash."""
+    return f"nbd://{_bracketed(config.ports.listen)}:{config.ports.nbd_port}/"
+
+
 def _host(config: Config) -> str:
-    host = reachable_host(config.proxy_listen(0))
+    return _bracketed(config.proxy_listen(0))
+
+
+def _bracketed(listen: str) -> str:
+    host = reachable_host(listen)
     return f"[{host}]" if ":" in host else host
 
 

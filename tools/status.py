@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cluster.config import Config, DeviceConfig
@@ -19,7 +19,7 @@ from tools import environment
 from tools.ailments import Ailment, is_grave, of_clocks, of_disks, of_replicas
 from tools.data_directory import Cluster, add_data_argument, data_option, open_cluster, program
 from tools.probe import Health, health, memory_bytes
-from tools.processes import proxy_name, storage_name
+from tools.processes import gateway_name, proxy_name, storage_name
 from tools.rings.brief import Brief, brief
 from tools.scrub import troubles
 
@@ -57,6 +57,19 @@ class Capacity:
         return 1 - self.free_bytes / self.total_bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Processes:
+    """All of a cluster."""
+
+    storage: Sequence[Process]
+    proxies: Sequence[Process]
+    gateways: Sequence[Process] = ()
+
+    def __iter__(self) -> Iterator[Process]:
+        """Yield them in the order in which they are told of."""
+        yield from (*self.storage, *self.proxies, *self.gateways)
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     add_data_argument(parser)
@@ -74,33 +87,40 @@ def run(arguments: argparse.Namespace) -> int:
 def survey(cluster: Cluster) -> dict[str, Any]:
     """Return the state of the cluster, as --json shows it."""
     known = _ask_supervisor(cluster)
-    storage, proxies = _ask_processes(cluster, known["processes"] if known else [])
-    processes = dict(zip([device.id for device in cluster.config.devices], storage, strict=True))
-    rings = brief(cluster, [device_id for device_id, process in processes.items() if process.state != "up"])
-    needed = [process for device_id, process in processes.items() if rings.needs(device_id)]
-    state = judge(needed, proxies)
+    processes = _ask_processes(cluster, known["processes"] if known else [])
+    devices = dict(zip([device.id for device in cluster.config.devices], processes.storage, strict=True))
+    rings = brief(cluster, [device_id for device_id, process in devices.items() if process.state != "up"])
+    needed = replace(
+        processes, storage=[process for device_id, process in devices.items() if rings.needs(device_id)]
+    )
+    state = judge(needed)
     capacities = {device.id: _capacity(cluster, device) for device in cluster.config.devices}
-    ailments = _ailments(cluster.config, [*storage, *proxies])
+    ailments = _ailments(cluster.config, processes)
     sentences = [
-        describe(state, needed, proxies, cluster),
+        describe(state, needed, cluster),
         *warn_of_full(cluster.config, capacities),
-        *warn_of_damage(storage),
+        *warn_of_damage(processes.storage),
         *rings.sentences(cluster),
     ]
     return {
         "state": state,
         "sentence": "\n".join([" ".join(sentences), *(ailment.sentence() for ailment in ailments)]),
-        "problems": [dataclasses.asdict(each) for each in [*_dead(storage, proxies), *ailments]],
+        "problems": [dataclasses.asdict(each) for each in [*_dead(processes), *ailments]],
         "data": str(cluster.layout.directory),
-        "endpoints": {
-            "s3": environment.s3_url(cluster.config),
-            "swift": environment.swift_auth_url(cluster.config),
-        },
+        "endpoints": _endpoints(cluster.config),
         "supervisor": {"pid": known["pid"], "rss_bytes": memory_bytes(known["pid"])} if known else None,
         "rings": rings.facts(),
-        "nodes": _nodes(cluster, processes, capacities, rings),
-        "proxies": [dataclasses.asdict(process) for process in proxies],
+        "nodes": _nodes(cluster, devices, capacities, rings),
+        "proxies": [dataclasses.asdict(process) for process in processes.proxies],
+        "gateways": [dataclasses.asdict(process) for process in processes.gateways],
     }
+
+
+def _endpoints(config: Config) -> dict[str, str]:
+    found = {"s3": environment.s3_url(config), "swift": environment.swift_auth_url(config)}
+    if config.block.gateways:
+        found["nbd"] = environment.nbd_url(config)
+    return found
 
 
 def _ask_supervisor(cluster: Cluster) -> dict[str, Any] | None:
@@ -110,8 +130,8 @@ def _ask_supervisor(cluster: Cluster) -> dict[str, Any] | None:
         return None
 
 
-def _ask_processes(cluster: Cluster, known: Sequence[dict[str, Any]]) -> tuple[Sequence[Process], Sequence[Process]]:
-    """Return the storage processes and the proxies; each is asked for its health, all at once."""
+def _ask_processes(cluster: Cluster, known: Sequence[dict[str, Any]]) -> Processes:
+    """Return the processes; each is asked for its health, all at once."""
     config, ports = cluster.config, cluster.config.ports
     storage = {
         storage_name(each): (config.storage_admin_listen(each.id), ports.storage_admin_port(each.id))
@@ -121,6 +141,10 @@ def _ask_processes(cluster: Cluster, known: Sequence[dict[str, Any]]) -> tuple[S
         proxy_name(worker): (config.proxy_admin_listen(worker), ports.proxy_admin_port(worker))
         for worker in range(config.worker_count())
     }
+    gateways = {
+        gateway_name(number): (ports.admin_listen, ports.gateway_admin_port(number))
+        for number in range(config.block.gateways)
+    }
     facts = {process["name"]: process for process in known}
 
     def ask(name: str, address: tuple[str, int]) -> Process:
@@ -129,9 +153,9 @@ def _ask_processes(cluster: Cluster, known: Sequence[dict[str, Any]]) -> tuple[S
         return assess(name, process, cluster.layout.ready(name).exists(), answer)
 
     with ThreadPoolExecutor(max_workers=16) as pool:
-        asked = {name: pool.submit(ask, name, address) for name, address in (storage | proxies).items()}
+        asked = {name: pool.submit(ask, name, address) for name, address in (storage | proxies | gateways).items()}
         found = {name: future.result() for name, future in asked.items()}
-    return [found[name] for name in storage], [found[name] for name in proxies]
+    return Processes(*([found[name] for name in names] for names in (storage, proxies, gateways)))
 
 
 def assess(name: str, known: dict[str, Any], is_ready: bool, answer: Health | None) -> Process:
@@ -156,28 +180,31 @@ def assess(name: str, known: dict[str, Any], is_ready: bool, answer: Health | No
     )
 
 
-def judge(storage: Sequence[Process], proxies: Sequence[Process]) -> str:
+def judge(processes: Processes) -> str:
     """Return healthy, degraded, or down: no proxy serves (one says so when it reaches no quorum)."""
-    if not any(process.state == "up" for process in proxies):
+    if not any(process.state == "up" for process in processes.proxies):
         return DOWN
-    whole = all(process.state == "up" and not is_grave(process.health) for process in [*storage, *proxies])
+    whole = all(process.state == "up" and not is_grave(process.health) for process in processes)
     return HEALTHY if whole else DEGRADED
 
 
-def describe(state: str, storage: Sequence[Process], proxies: Sequence[Process], cluster: Cluster) -> str:
+def describe(state: str, processes: Processes, cluster: Cluster) -> str:
     """Return what is wrong, what is being done about it, and what the operator can do."""
     option, called = data_option(cluster.layout), program()
-    if all(process.state == "stopped" for process in [*storage, *proxies]):
+    if all(process.state == "stopped" for process in processes):
         return f"The cluster is down: nothing runs. `{called} up{option}` starts it."
     if state == HEALTHY:
-        return f"The cluster is healthy: all {len(storage)} devices and {len(proxies)} proxies serve."
-    troubles = [_trouble(process) for process in [*storage, *proxies] if process.state != "up"]
-    advice = _advice(storage, cluster)
+        kinds = [f"{len(processes.storage)} devices", f"{len(processes.proxies)} proxies"]
+        if processes.gateways:
+            kinds.append(f"{len(processes.gateways)} block gateway{'s' if len(processes.gateways) > 1 else ''}")
+        return f"The cluster is healthy: all {', '.join(kinds[:-1])} and {kinds[-1]} serve."
+    troubles = [_trouble(process) for process in processes if process.state != "up"]
+    advice = _advice(processes.storage, cluster)
     summary = "down: no proxy reaches a quorum" if state == DOWN else "degraded, and serves"
     return " ".join([f"The cluster is {summary}.", *troubles, *advice])
 
 
-def _ailments(config: Config, processes: Sequence[Process]) -> list[Ailment]:
+def _ailments(config: Config, processes: Processes) -> list[Ailment]:
     """Return what processes say of their disks, clocks and replicas."""
     healths = {process.name: process.health for process in processes}
     devices = {storage_name(device): device for device in config.devices}
@@ -188,9 +215,9 @@ def _ailments(config: Config, processes: Sequence[Process]) -> list[Ailment]:
     ]
 
 
-def _dead(storage: Sequence[Process], proxies: Sequence[Process]) -> Iterator[Ailment]:
+def _dead(processes: Processes) -> Iterator[Ailment]:
     """Yield the processes that do not serve, and do not say themselves why."""
-    for process in [*storage, *proxies]:
+    for process in processes:
         if process.state != "up" and not process.health.get("failure"):
             yield Ailment(_trouble(process).rstrip("."), advice="look at its log")
 
@@ -282,14 +309,16 @@ def _lines(report: dict[str, Any]) -> Iterator[str]:
     for node in report["nodes"]:
         for device in node["devices"]:
             yield _line(f"node {node['node']} d{device['id']}", device, device["capacity"], device["ring"]["share"])
-    for proxy in report["proxies"]:
-        yield _line(proxy["name"], proxy, None, "")
+    for process in [*report["proxies"], *report["gateways"]]:
+        yield _line(process["name"], process, None, "")
     if report["supervisor"]:
         pid, memory = report["supervisor"]["pid"], report["supervisor"]["rss_bytes"]
         yield f"{'supervisor':<14} {'up':<12} {pid:>8} {'':<10} {_megabytes(memory):>9}"
         yield ""
         yield f"S3     {report['endpoints']['s3']}"
         yield f"Swift  {report['endpoints']['swift']}"
+        if "nbd" in report["endpoints"]:
+            yield f"NBD    {report['endpoints']['nbd']}"
 
 
 def _line(name: str, process: dict[str, Any], capacity: dict[str, Any] | None, share: str) -> str:

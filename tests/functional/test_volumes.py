@@ -74,6 +74,15 @@ def test_a_volume_holds_what_is_written_to_it(cluster: Cluster) -> None:
     assert sum(extent["length"] for extent in extents if extent["data"]) < 12 << 20
 
 
+def test_the_status_tells_how_the_gateway_is(cluster: Cluster) -> None:
+    report = json.loads(cluster.holdfast("status", "--json"))
+    (gateway,) = report["gateways"]
+    assert (gateway["name"], gateway["state"]) == ("gateway-0", "up")
+    assert gateway["health"]["partitions_without_quorum"] == 0
+    assert report["endpoints"]["nbd"] == cluster.nbd("")
+    assert "1 block gateway serve" in cluster.holdfast("status")
+
+
 def test_an_image_goes_in_and_comes_out_the_same(cluster: Cluster, tmp_path: Path) -> None:
     image = tmp_path / "image.raw"
     with image.open("wb") as file:

@@ -7,7 +7,7 @@ import pytest
 
 from cluster.config import Config, DeviceConfig, fresh_cluster
 from tools.probe import Health, parse_answer
-from tools.status import DEGRADED, DOWN, HEALTHY, Capacity, Process, assess, judge, warn_of_full
+from tools.status import DEGRADED, DOWN, HEALTHY, Capacity, Process, Processes, assess, judge, warn_of_full
 
 WELL = Health(serves=True, details={})
 UP, STOPPED = Process("x", "up"), Process("x", "stopped")
@@ -46,7 +46,12 @@ def test_a_process_tells_its_memory() -> None:
     ],
 )
 def test_the_cluster_is_down_when_no_proxy_serves(storage: list[Process], proxies: list[Process], state: str) -> None:
-    assert judge(storage, proxies) == state
+    assert judge(Processes(storage, proxies)) == state
+
+
+@pytest.mark.parametrize("state", ["dead", "failing", "unreachable"])
+def test_a_cluster_without_its_block_gateway_serves_objects_only(state: str) -> None:
+    assert judge(Processes([UP], [UP], [Process("gateway-0", state)])) == DEGRADED
 
 
 @pytest.mark.parametrize(
