@@ -4,11 +4,14 @@
 
 It listens on the NBD port, and on a unix socket in the cluster's directory of sockets. When it serves, the file
 DIR/run/gateway-N.ready appears. SIGTERM: stop listening, finish requests under way, flush and close volumes, leave.
+
+Leases are held in the name of gateway N, not of the process: the next process takes them over at once, under a new
+epoch, and clients wait no longer than it takes to start. A lock sees to it that there is one process of that name.
 """
 
 import asyncio
 import os
-import socket
+import resource
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -21,16 +24,20 @@ from cluster.config import Config
 from cluster.coordination.embedded import EmbeddedCoordination
 from cluster.layout import Layout
 from cluster.supervision import daemon
+from cluster.supervision import lock as lock_file
 from cluster.telemetry.http import AdminServer
 from cluster.telemetry.log import get_logger
 from cluster.telemetry.metrics import Registry, register_process
 from cluster.version import VERSION
+from storage.chunks.near import NearFiles
 from storage.client import Placement, connected_placement
 from storage.rings.background import BackgroundStore
 from storage.rings.errors import RingsError
 from storage.rings.follower import RingFollower
 
 CLOSE_S = 10.0
+NEAR_FILES = 4096  # open, of chunks: 16 GiB of volumes are read without asking a device; more: more memory of the kernel
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _log = get_logger("blockgw")
 
 
@@ -53,7 +60,7 @@ class GatewayDaemon:
         placement = connected_placement(self._config, self._layout, follower.load(), follower.refresh)
         placement.start()
         follower.start(placement.update, placement.oldest_version_in_use)
-        gateway = Gateway(placement, background, f"{socket.gethostname()}/{os.getpid()}/{os.urandom(4).hex()}")
+        gateway = Gateway(placement, background, self._name, self._near_files())
         server = NbdServer(gateway, registry=self._registry)
         gateway.send_away = server.close_export
         control = Control(gateway)
@@ -78,6 +85,18 @@ class GatewayDaemon:
         await admin.close()
         self._coordination.close()
 
+    def _near_files(self) -> NearFiles:
+        """Return the files of the devices that are on this host for certain."""
+        config = self._config
+        all_here = config.cluster.transport == "unix"
+        directories = {
+            device.id: os.fspath(self._layout.device(device))
+            for device in config.devices
+            if all_here or device.host in _LOOPBACK
+        }
+        soft_limit, _hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+        return NearFiles(directories, min(NEAR_FILES, soft_limit // 2))
+
 
 def _health(placement: Placement, gateway: Gateway) -> tuple[bool, Mapping[str, Any]]:
     """Tell whether a write would find its quorum, in whatever chunk."""
@@ -86,13 +105,17 @@ def _health(placement: Placement, gateway: Gateway) -> tuple[bool, Mapping[str, 
 
 
 async def _serve(config: Config, layout: Layout, number: int, stop: asyncio.Event) -> int:
-    await GatewayDaemon(config, layout, number).run(stop)
+    lock = lock_file.acquire(layout.lock(f"gateway-{number}"))
+    try:
+        await GatewayDaemon(config, layout, number).run(stop)
+    finally:
+        os.close(lock)
     return 0
 
 
 def main() -> int:
     """Run a gateway until it is told to stop; return the exit status."""
-    return daemon.run("blockgw", "gateway", _serve, RingsError)
+    return daemon.run("blockgw", "gateway", _serve, RingsError, lock_file.Held)
 
 
 if __name__ == "__main__":

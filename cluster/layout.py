@@ -64,6 +64,10 @@ class Layout:
         """Return the file with the process id of the process `name`."""
         return self.run / f"{name}.pid"
 
+    def lock(self, name: str) -> Path:
+        """Return the file whose lock the process `name` holds, where there must be one alone."""
+        return self.run / f"{name}.lock"
+
     def device(self, device: DeviceConfig) -> Path:
         """Return where `device` stores."""
         return self.directory / device.directory
