@@ -11,7 +11,6 @@ epoch, and clients wait no longer than it takes to start. A lock sees to it that
 
 import asyncio
 import os
-import resource
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -29,15 +28,12 @@ from cluster.telemetry.http import AdminServer
 from cluster.telemetry.log import get_logger
 from cluster.telemetry.metrics import Registry, register_process
 from cluster.version import VERSION
-from storage.chunks.near import NearFiles
 from storage.client import Placement, connected_placement
 from storage.rings.background import BackgroundStore
 from storage.rings.errors import RingsError
 from storage.rings.follower import RingFollower
 
 CLOSE_S = 10.0
-NEAR_FILES = 4096  # open, of chunks: 16 GiB of volumes are read without asking a device; more: more memory of the kernel
-_LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _log = get_logger("blockgw")
 
 
@@ -60,7 +56,7 @@ class GatewayDaemon:
         placement = connected_placement(self._config, self._layout, follower.load(), follower.refresh)
         placement.start()
         follower.start(placement.update, placement.oldest_version_in_use)
-        gateway = Gateway(placement, background, self._name, self._near_files())
+        gateway = Gateway(placement, background, self._name)
         server = NbdServer(gateway, registry=self._registry)
         gateway.send_away = server.close_export
         control = Control(gateway)
@@ -84,18 +80,6 @@ class GatewayDaemon:
         await placement.close()
         await admin.close()
         self._coordination.close()
-
-    def _near_files(self) -> NearFiles:
-        """Return the files of the devices that are on this host for certain."""
-        config = self._config
-        all_here = config.cluster.transport == "unix"
-        directories = {
-            device.id: os.fspath(self._layout.device(device))
-            for device in config.devices
-            if all_here or device.host in _LOOPBACK
-        }
-        soft_limit, _hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)
-        return NearFiles(directories, min(NEAR_FILES, soft_limit // 2))
 
 
 def _health(placement: Placement, gateway: Gateway) -> tuple[bool, Mapping[str, Any]]:
