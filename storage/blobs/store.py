@@ -102,30 +102,54 @@ class BlobStore:
         self.index_damaged = False  # it is served by what is there, and made anew by the next start
         self._log = target
         self._tasks: set[asyncio.Future[Any]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._listing: asyncio.Future[None] | None = None  # what is quarantined, on its way to its file
+        self._open(boot_id or current_boot_id())
+        self._put_together(upload_ttl_s)
+        self._add_upkeep()
+        self._offer_operations()
+
+    def _open(self, boot_id: str) -> None:
+        """Have the files, the index as the log has it, and what is quarantined. Blocking."""
+        directory = self._directory
         self._disk.make_directories(directory)
         self._files = FileStore(self._disk, directory)
         self._files.open()
-        origin = Origin(target.log_id, part_power)
-        self._keeper = IndexKeeper(
-            self._disk, os.path.join(directory, "index"), origin, boot_id or current_boot_id()
-        )
-        self.index = self._keeper.open(target)
+        origin = Origin(self._log.log_id, self._part_power)
+        self._keeper = IndexKeeper(self._disk, os.path.join(directory, "index"), origin, boot_id)
+        self.index = self._keeper.open(self._log)
         if self._keeper.rebuilt:
             self._forget_without_file()
         for data_id in self.index.take_dropped():
             self._files.remove(data_id)
         self.quarantine = Quarantine(self._disk, os.path.join(directory, "quarantine"), self.index)
         self.quarantine.load()
-        self._commits = Commits(target, self.index, self._now, self._remove_files, wall)
-        self._uploads = Uploads(
-            self._disk, self._files, self._waiters, self._commits, self._new_id, self._now, upload_ttl_s
+
+    def _put_together(self, upload_ttl_s: float) -> None:
+        """Make what answers operations."""
+        disk, log, index, files, waiters = self._disk, self._log, self.index, self._files, self._waiters
+        self._commits = Commits(log, index, self._now, self._remove_files, self._wall_us)
+        self._uploads = Uploads(disk, files, waiters, self._commits, self._new_id, self._now, upload_ttl_s)
+        self._reads = Reads(disk, log, index, files, waiters, self.report_damage)
+        self._updates = Updates(files, waiters, self._commits, index, self._reads)
+        self._installs = Installs(self._commits, self._uploads, index, self._new_id)
+
+    def _add_upkeep(self) -> None:
+        """Make what housekeeping works with."""
+        disk, log, index, files, waiters = self._disk, self._log, self.index, self._files, self._waiters
+        self.reclaims = Reclaims(disk, self._directory, index, self._commits, waiters, self._wall_us)
+        self.compaction = Compaction(log, index, self._commits, waiters, self.report_damage)
+        self.sweep = Sweep(
+            disk, files, index, self._commits, waiters, self._uploads.data_ids, adopt=bool(log.damages)
         )
-        self._reads = Reads(self._disk, target, self.index, self._files, self._waiters, self.report_damage)
-        self._updates = Updates(self._files, self._waiters, self._commits, self.index, self._reads)
-        self._installs = Installs(self._commits, self._uploads, self.index, self._new_id)
-        self.reclaims = Reclaims(self._disk, directory, self.index, self._commits, self._waiters, wall)
-        self._timer: asyncio.TimerHandle | None = None
-        self._listing: asyncio.Future[None] | None = None  # what is quarantined, on its way to its file
+        self.mending = Mending(files, index, self._commits, self.sweep, waiters)
+        self.areas = (
+            LogArea(log, index, self._reads, waiters, self.report_damage, self._commits.forget),
+            FileArea(disk, files, index, self._reads, waiters, self.report_damage, self._distrust_index),
+        )
+
+    def _offer_operations(self) -> None:
+        """Offer as ours what the parts do. A call of them costs nothing on the way."""
         self.install = self._installs.install
         self.begin_install = self._installs.begin
         self.stat = self._reads.stat
@@ -139,34 +163,8 @@ class BlobStore:
         self.pending = self._commits.pending
         self.had = self._commits.had
         self.superseded = self._commits.superseded
-        self.settled = target.settled
+        self.settled = self._log.settled
         self.loss_is_known = self._keeper.loss_is_known
-        self.compaction = Compaction(target, self.index, self._commits, self._waiters, self.report_damage)
-        self.sweep = Sweep(
-            self._disk,
-            self._files,
-            self.index,
-            self._commits,
-            self._waiters,
-            self._uploads.data_ids,
-            adopt=bool(target.damages),
-        )
-
-        self.mending = Mending(self._files, self.index, self._commits, self.sweep, self._waiters)
-        self.areas = (
-            LogArea(
-                target, self.index, self._reads, self._waiters, self.report_damage, self._commits.forget
-            ),
-            FileArea(
-                self._disk,
-                self._files,
-                self.index,
-                self._reads,
-                self._waiters,
-                self.report_damage,
-                self._distrust_index,
-            ),
-        )
 
     def start(self) -> None:
         """Begin to keep house, on the running loop."""
