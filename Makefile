@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 INSTALLED_TEST := $(VENV)/.installed-test
 TEST_PACKAGES := rclone s3cmd restic gcc openssl qemu-utils libnbd-bin python3-libnbd nbdkit nbd-client fio \
-	qemu-system-x86 busybox-static e2fsprogs
+	qemu-system-x86 busybox-static e2fsprogs xfsprogs fuse3
 
 # make up DATA=/srv/holdfast NODES=4 PORT_OFFSET=100 DETACH=1
 data_option := $(if $(DATA),--data "$(DATA)")

@@ -21,6 +21,7 @@ from botocore.config import Config
 from cluster.config import NodeConfig, load
 from cluster.errors import ConfigError
 from cluster.layout import Layout
+from cluster.supervision import control
 from tests.network import Network
 from tools import creation
 
@@ -122,6 +123,10 @@ class Cluster:
         deadline = time.monotonic() + 10
         while any(_is_running(pid) for pid in pids) and time.monotonic() < deadline:
             time.sleep(0.01)
+
+    def ask_gateway(self, do: str, **about: Any) -> dict[str, Any]:
+        """Ask the block gateway as `holdfast volume` does, without the start of a process."""
+        return control.ask(Layout(self.directory).gateway_socket(0), do, **about)
 
     def signal_storage(self, device: int, number: int) -> None:
         """Send a signal to the daemon of `device`."""
