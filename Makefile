@@ -15,7 +15,7 @@ data_option := $(if $(DATA),--data "$(DATA)")
 up_options := $(data_option) $(if $(NODES),--nodes $(NODES)) $(if $(PORT_OFFSET),--port-offset $(PORT_OFFSET)) \
 	$(if $(DETACH),--detach)
 
-.PHONY: help venv up down status test lint unit functional faults sim sim-mutants ring-histories bench bench-ring bench-listing bench-repair clean
+.PHONY: help venv up down status test lint unit functional faults sim sim-mutants sim-volumes sim-volumes-mutants ring-histories bench bench-ring bench-listing bench-repair bench-volumes clean
 
 help:
 	@echo 'make up      start a cluster and stay with it; DETACH=1: behind; DATA= NODES= PORT_OFFSET='
@@ -26,11 +26,13 @@ help:
 	@echo 'make unit functional    one kind of test each'
 	@echo 'make faults  tests that kill, stop, cut and spoil, in their long form; ROUNDS= TEST='
 	@echo 'make sim     simulated clusters under faults: SEEDS=2000 many, SEED=7 one again; make sim-mutants: is it any good?'
+	@echo 'make sim-volumes  the same for volumes; make sim-volumes-mutants'
 	@echo 'make ring-histories   the tests of tests/ring on many more random histories; HISTORIES='
 	@echo 'make bench   measure a cluster of its own, or that of DATA=; PEERS= BENCH='
 	@echo 'make bench-ring   our ring builder, files and lookups beside those of OpenStack Swift; ROUNDS='
 	@echo 'make bench-repair   how fast a lost device is made whole, and what clients notice; REPAIR='
 	@echo 'make bench-listing   pages of one container with ROWS= rows, and inserts into it, beside those of an empty one'
+	@echo 'make bench-volumes   volumes by fio through NBD; PEER=nbd://HOST:PORT/NAME beside another server, VOLUMES='
 	@echo 'make venv    only make .venv'
 	@echo 'make clean   remove .venv and what tools left; data are not touched'
 
@@ -89,6 +91,15 @@ sim-mutants: $(INSTALLED_TEST)
 	@$(BIN)/python -m tests.sim.mutants --seeds $(if $(filter file,$(origin SEEDS)),500,$(SEEDS)) \
 		$(if $(MUTANT),--only $(MUTANT)) $(if $(JOBS),--jobs $(JOBS))
 
+# the same for volumes: gateways that compete for them, and the devices' chunks (docs/simulator-volumes.md)
+sim-volumes: $(INSTALLED_TEST)
+	@$(BIN)/python -m tests.sim.volumes $(if $(SEED),--seed $(SEED),--seeds $(SEEDS)) \
+		$(if $(MUTANT),--mutant $(MUTANT)) $(if $(JOBS),--jobs $(JOBS))
+
+sim-volumes-mutants: $(INSTALLED_TEST)
+	@$(BIN)/python -m tests.sim.volumes --mutants --seeds $(SEEDS) $(if $(MUTANT),--mutant $(MUTANT)) \
+		$(if $(JOBS),--jobs $(JOBS))
+
 # make ring-histories HISTORIES=1000: others each time; a failing one is printed, and kept in .hypothesis
 HISTORIES ?= 300
 ring-histories: $(INSTALLED_TEST)
@@ -112,6 +123,11 @@ bench-repair: $(INSTALLED_TEST)
 ROWS ?= 1000000
 bench-listing: $(INSTALLED_TEST)
 	@$(BIN)/python -m tests.bench.listing --rows $(ROWS) $(BENCH)
+
+# make bench-volumes PEER=nbd://127.0.0.1:10811/vol VOLUMES="--rounds 5 --seconds 8": the peer's export is written over
+bench-volumes: $(INSTALLED_TEST)
+	@tools/install-packages $(PYTHON) fio
+	@$(BIN)/python -m tests.bench.volumes $(if $(PEER),--peer "$(PEER)") $(VOLUMES)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -11,13 +11,15 @@ epoch, and clients wait no longer than it takes to start. A lock sees to it that
 
 import asyncio
 import os
+import resource
 import sys
 from collections.abc import Mapping
 from typing import Any
 
 from blockgw.control import Control
+from blockgw.front import address_of, rules_of, security_of
 from blockgw.gateway import Gateway
-from blockgw.nbd import NbdServer
+from blockgw.nbd import Guarded, NbdServer
 from cluster.allocator import calm_collector
 from cluster.config import Config
 from cluster.coordination.embedded import EmbeddedCoordination
@@ -28,12 +30,15 @@ from cluster.telemetry.http import AdminServer
 from cluster.telemetry.log import get_logger
 from cluster.telemetry.metrics import Registry, register_process
 from cluster.version import VERSION
+from storage.chunks.near import NearFiles
 from storage.client import Placement, connected_placement
 from storage.rings.background import BackgroundStore
 from storage.rings.errors import RingsError
 from storage.rings.follower import RingFollower
 
 CLOSE_S = 10.0
+NEAR_FILES = 4096  # of chunks, open: 16 GiB of volumes that are read without asking a device
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _log = get_logger("blockgw")
 
 
@@ -56,20 +61,27 @@ class GatewayDaemon:
         placement = connected_placement(self._config, self._layout, follower.load(), follower.refresh)
         placement.start()
         follower.start(placement.update, placement.oldest_version_in_use)
-        gateway = Gateway(placement, background, self._name)
-        server = NbdServer(gateway, registry=self._registry)
+        gateway = Gateway(placement, background, self._name, self._near_files())
+        block = self._config.block
+        guarded = Guarded(gateway, rules_of(block), owner_may=True)
+        server = NbdServer(guarded, registry=self._registry)
         gateway.send_away = server.close_export
-        control = Control(gateway)
+        others = {f"gateway-{number}": self._layout.gateway_socket(number) for number in range(block.gateways)}
+        others.pop(self._name, None)
+        control = Control(gateway, others)
         await gateway.refresh()
+        gateway.upkeep.start()
         admin = AdminServer(self._registry, lambda: _health(placement, gateway))
         ports = self._config.ports
         await admin.start(ports.admin_listen, ports.gateway_admin_port(self._number))
-        await server.listen_tcp(ports.listen, ports.nbd_port)
+        address = address_of(block, ports.listen)
+        port = ports.gateway_nbd_port(self._number)
+        await server.listen_tcp(address, port, security_of(block, self._layout.directory))
         await server.listen_unix(os.fspath(self._layout.nbd_socket(self._number)))
         await control.start(self._layout.gateway_socket(self._number))
         calm_collector()
         self._layout.ready(self._name).touch()
-        _log.info("ready", gateway=self._number, nbd=ports.nbd_port)
+        _log.info("ready", gateway=self._number, nbd=f"{address}:{port}")
         await stop.wait()
         self._layout.ready(self._name).unlink(missing_ok=True)
         await control.close()
@@ -80,6 +92,18 @@ class GatewayDaemon:
         await placement.close()
         await admin.close()
         self._coordination.close()
+
+    def _near_files(self) -> NearFiles:
+        """Return the files of the devices that are on this host for certain."""
+        config = self._config
+        all_here = config.cluster.transport == "unix"
+        directories = {
+            device.id: os.fspath(self._layout.device(device))
+            for device in config.devices
+            if all_here or device.host in _LOOPBACK
+        }
+        soft_limit, _hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+        return NearFiles(directories, min(NEAR_FILES, soft_limit // 2))
 
 
 def _health(placement: Placement, gateway: Gateway) -> tuple[bool, Mapping[str, Any]]:

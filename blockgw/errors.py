@@ -69,6 +69,14 @@ class ShuttingDown(VolumeError):
 # opening
 
 
+class HeldElsewhere(VolumeError):
+    """Another gateway has the volume; what is asked of it is asked there."""
+
+    def __init__(self, name: str, holder: str) -> None:
+        super().__init__(f"{name} is open at another gateway: {holder}")
+        self.holder = holder
+
+
 class UnknownExport(VolumeError):
     """There is no such volume."""
 

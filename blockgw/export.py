@@ -2,13 +2,14 @@
 
 from collections.abc import Awaitable, Sequence
 
+from blockgw.dirty import DirtySince
 from blockgw.errors import InvalidRequest, NotPermitted, NotSupported
 from blockgw.extents import pieces
 from blockgw.interfaces import BlockSizes, Extent, Pieces
+from blockgw.nbd.contexts import BASE_ALLOCATION, DIRTY_SINCE, HOLE, ZERO
+from blockgw.throttle import Throttle
 from blockgw.volumes.volume import OpenVolume
-
-ALLOCATION = "base:allocation"
-_HOLE, _ZERO = 1, 2  # NBD_STATE_HOLE, NBD_STATE_ZERO
+from blockgw.wide import WIDE, WideZero
 
 
 class VolumeExport:
@@ -16,7 +17,6 @@ class VolumeExport:
 
     block_sizes = BlockSizes()
     multi_conn = True
-    contexts: Sequence[str] = (ALLOCATION,)
 
     def __init__(self, name: str, size: int, volume: OpenVolume, read_only: bool, description: str = "") -> None:
         self.name = name
@@ -24,30 +24,48 @@ class VolumeExport:
         self.volume = volume
         self.read_only = read_only
         self.description = description
+        self.throttle: Throttle | None = None
+        self.dirty: DirtySince | None = None
+        self.wide: WideZero | None = None
 
     def __repr__(self) -> str:
         return f"VolumeExport({self.name}, {self.size} bytes{', read-only' if self.read_only else ''})"
 
-    def read(self, offset: int, length: int) -> Awaitable[Pieces]:
+    def read(self, offset: int, length: int) -> Pieces | Awaitable[Pieces]:
         """Return `length` bytes."""
-        return self.volume.read(offset, length)
+        volume = self.volume
+        if self.throttle is None:
+            return volume.read_now(offset, length) or volume.read(offset, length)
+        found: Pieces | Awaitable[Pieces] = self.throttle.read(
+            length, lambda: volume.read_now(offset, length) or volume.read(offset, length)
+        )
+        return found
 
     def write(self, offset: int, data: memoryview, fua: bool) -> Awaitable[object]:
         """Write; done when a quorum has it, with `fua` durably."""
         self._require_writable()
-        return self.volume.write(offset, data, fua)
+        if self.throttle is None:
+            return self.volume.write(offset, data, fua)
+        return self.throttle.write(len(data), lambda: self.volume.write(offset, data, fua))
 
     def write_zeroes(self, offset: int, length: int, fua: bool, may_trim: bool, fast: bool) -> Awaitable[object]:
         """Have a range read as zeros."""
         self._require_writable()
         if fast and not may_trim:
             raise NotSupported("zeros that keep their space are written")
-        return self.volume.zero(offset, length, fua, trim=may_trim)
+        return self._zero(offset, length, fua, may_trim)
 
     def trim(self, offset: int, length: int, fua: bool) -> Awaitable[object]:
         """Give space back."""
         self._require_writable()
-        return self.volume.zero(offset, length, fua, trim=True)
+        return self._zero(offset, length, fua, True)
+
+    def _zero(self, offset: int, length: int, fua: bool, trim: bool) -> Awaitable[object]:
+        """Zeros cost a request, and no bytes."""
+        zero = self.volume.zero if self.wide is None or length < WIDE else self.wide.zero
+        if self.throttle is None:
+            return zero(offset, length, fua, trim)
+        return self.throttle.write(0, lambda: zero(offset, length, fua, trim))
 
     def flush(self) -> Awaitable[object]:
         """Make durable what was answered."""
@@ -60,13 +78,20 @@ class VolumeExport:
 
     async def block_status(self, context: str, offset: int, length: int) -> Sequence[Extent]:
         """Return where data are, and where holes: a hole reads as zeros."""
-        if context != ALLOCATION:
+        if context.startswith(DIRTY_SINCE) and self.dirty is not None:
+            return _merged(await self.dirty.status(context.removeprefix(DIRTY_SINCE), offset, length))
+        if context != BASE_ALLOCATION:
             raise InvalidRequest(f"there is no context {context}")
         found: list[Extent] = []
         for piece in pieces(offset, length):
             for size, data in await self.volume.allocation(piece):
-                found.append((size, 0 if data else _HOLE | _ZERO))
+                found.append((size, 0 if data else HOLE | ZERO))
         return _merged(found)
+
+    @property
+    def contexts(self) -> Sequence[str]:
+        """Where data are; and what was written to since each snapshot."""
+        return (BASE_ALLOCATION, *(() if self.dirty is None else self.dirty.contexts()))
 
     def _require_writable(self) -> None:
         if self.read_only:

@@ -87,7 +87,7 @@ class PortsConfig:
     ] = "127.0.0.1"
     s3: Annotated[int, Meaning("S3, shared by all proxy workers."), _PORT] = 9000
     swift: Annotated[int, Meaning("Swift, shared by all proxy workers."), _PORT] = 8080
-    nbd: Annotated[int, Meaning("Volumes, by NBD."), _PORT] = 10809
+    nbd: Annotated[int, Meaning("Volumes, by NBD: of block gateway 0; gateway N has this plus N."), _PORT] = 10809
     admin_listen: Annotated[
         str,
         Meaning("Address of the admin ports. They have no access control: keep them from strangers."),
@@ -122,6 +122,10 @@ class PortsConfig:
     def nbd_port(self) -> int:
         """Where volumes are served."""
         return self.nbd + self.offset
+
+    def gateway_nbd_port(self, gateway: int) -> int:
+        """Return where block gateway `gateway` serves volumes."""
+        return self.nbd_port + gateway
 
     def gateway_admin_port(self, gateway: int) -> int:
         """Return where block gateway `gateway` serves its metrics."""
@@ -387,11 +391,32 @@ class BlockConfig:
     gateways: Annotated[
         int,
         Meaning(
-            "How many block gateways serve volumes: 0 or 1. Volumes are new: the devices of a cluster that has any "
-            "cannot be changed yet."
+            "How many block gateways serve volumes; 0: none. A volume is open at one of them at a time, and each has a "
+            "port of its own."
         ),
-        Limits(0, 1),
+        Limits(0, 16),
     ] = 0
+    allow: Annotated[
+        tuple[str, ...],
+        Meaning(
+            "Who may open which volumes by TCP: rules such as \"backup-* from 10.0.0.0/8 as alice,bob tls read-only\". "
+            "The first whose pattern fits decides; what none fits is for nobody. Empty: whoever reaches the port."
+        ),
+    ] = ()
+    tls_certificate: Annotated[
+        str,
+        Meaning(
+            "The NBD port's certificate, with tls_key; the port then takes TLS only. Paths are relative to the data "
+            "directory. Without TLS's client names and without rules the port is open to this host alone."
+        ),
+    ] = ""
+    tls_key: Annotated[str, Meaning("Key of tls_certificate: a file that its owner alone can read.")] = ""
+    tls_client_authority: Annotated[
+        str, Meaning("Certificate authority; clients must show a certificate of it. Its common name is who they are.")
+    ] = ""
+    tls_psk_file: Annotated[
+        str, Meaning("Instead of certificates: shared keys, a file of lines NAME:HEX DIGITS. Takes Python 3.13.")
+    ] = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -651,7 +676,7 @@ def _ports_used(config: Config) -> Iterator[tuple[str, int]]:
     yield "S3", ports.s3_port
     yield "Swift", ports.swift_port
     for gateway in range(config.block.gateways):
-        yield "NBD", ports.nbd_port
+        yield f"block gateway {gateway}", ports.gateway_nbd_port(gateway)
         yield f"the metrics of block gateway {gateway}", ports.gateway_admin_port(gateway)
     for worker in range(config.worker_count()):
         yield f"the metrics of proxy worker {worker}", ports.proxy_admin_port(worker)

@@ -44,6 +44,7 @@ from storage.housekeeping.rebuild import Rebuild
 from storage.housekeeping.reclaim import Reclaim
 from storage.housekeeping.reclaim_databases import ReclaimDatabases, elsewhere
 from storage.housekeeping.replicate import Replicate
+from storage.housekeeping.replicate_chunks import ReplicateChunks
 from storage.housekeeping.retire import Retire
 from storage.housekeeping.rows import AddRows, Report, RowSender
 from storage.housekeeping.schedule import Schedule
@@ -62,6 +63,7 @@ from storage.membership.membership import Membership
 from storage.membership.position import TellPosition
 from storage.messages import DatabaseKind
 from storage.metrics import (
+    register_chunks,
     register_clearing,
     register_copies,
     register_device,
@@ -79,6 +81,7 @@ from storage.rings.reports import device_process
 from storage.service import DeviceService, pull_through
 
 CLEARING_DELAY_S = 10.0  # from start to the first look for garbage: what is more urgent comes first
+DAMAGE_SHOWN = 20  # damaged chunks that status names
 CATCH_UP_DELAY_S = 1.0  # from start to the first comparison with peers: they connect meanwhile
 _log = get_logger("storage")
 
@@ -128,6 +131,7 @@ class StorageDevice:
         self._door: Door
         self._hardware = Health(since_us=environment.wall_us())
         self._replicate: Replicate
+        self._replicate_chunks: ReplicateChunks
         self._scrub: Scrub
         self._heal: Heal
         self._heal_databases: HealDatabases
@@ -282,6 +286,19 @@ class StorageDevice:
             votes,
         )
         self._schedule.add(self._replicate, CATCH_UP_DELAY_S)
+        assert service.chunks is not None
+        self._replicate_chunks = ReplicateChunks(
+            service.chunks.upkeep,
+            placement.names,
+            self._rings,
+            device_id,
+            placement.peers,
+            interval_s,
+            self._budget,
+            votes,
+        )
+        self._schedule.add(self._replicate_chunks, CATCH_UP_DELAY_S)
+        self._chunks.table.on_damage = lambda: self._schedule.wake(ReplicateChunks.name)
         for kind in DatabaseKind:
             synchronize = Synchronize(
                 kind, self._indexes, self._rings, device_id, placement.peers, interval_s, wall, votes
@@ -400,6 +417,8 @@ class StorageDevice:
         device_id, wall = self._device_id, self._environment.wall_us
         blobs, indexes, peers = self._blobs, self._indexes, self._placement.peers
         members, votes = self._membership.members, self._membership.roster.votes
+        assert service.chunks is not None
+        chunks = service.chunks.upkeep
         moving = Both(self._budget, Throttle(self._config.storage.rebalance_bytes_per_s))
         self._join = Join(
             device_id,
@@ -413,12 +432,13 @@ class StorageDevice:
             wall,
             members,
             self.takes_copies,
+            chunks,
         )
         self._retire = Retire(
-            device_id, self._rings, peers, blobs, indexes, moving, on_dropped, wall
+            device_id, self._rings, peers, blobs, indexes, moving, on_dropped, wall, chunks, votes
         )
         self._rebuild = Rebuild(
-            self._membership, self._rings, peers, blobs, service.copies, indexes, self._budget, wall
+            self._membership, self._rings, peers, blobs, service.copies, indexes, self._budget, wall, chunks=chunks
         )
         self._stand_in = StandIn(
             device_id,
@@ -434,6 +454,7 @@ class StorageDevice:
             self._hand_back,
             wall,
             self.takes_copies,
+            chunks,
         )
         self._retire.kept = lambda: self._stand_in.kept
         self._retire.paused = lambda: self._membership.rebuilding
@@ -445,6 +466,14 @@ class StorageDevice:
         for task in (self._join, self._retire, self._rebuild, self._stand_in, self._conductor, position, gauge):
             self._schedule.add(task, CATCH_UP_DELAY_S)
         register_repair(self._registry, self._rebuild, self._stand_in, self._budget)
+        register_chunks(
+            self._registry,
+            service.chunks.pulls,
+            self._replicate_chunks,
+            self._rebuild,
+            self._join,
+            self._retire,
+        )
 
     def _hand_back(self) -> None:
         """Look again at what is here and should not be: it is other partitions that this device stands in for."""
@@ -478,7 +507,7 @@ class StorageDevice:
                 self._schedule.wake(name)
 
     def _compare_now(self) -> None:
-        for name in (self._replicate.name, *(task.name for task in self._synchronize)):
+        for name in (self._replicate.name, self._replicate_chunks.name, *(task.name for task in self._synchronize)):
             self._schedule.wake(name)
 
     # hardware
@@ -525,6 +554,9 @@ class StorageDevice:
         return {
             "device": self._device_id,
             "replicas_lacking": self._replicate.lacking_count,
+            "chunks_lacking": self._replicate_chunks.lacking_count,
+            "chunks_damaged": len(self._chunks.table.damaged),
+            "damaged_chunks": self._chunks.damaged_files(DAMAGE_SHOWN),
             "databases_lacking": None if None in databases else sum(filter(None, databases)),
             "rings_version": self._placement.rings.version,
             "partitions_to_copy": 0 if copying is None else copying.partitions_total - copying.partitions_done,

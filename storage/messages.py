@@ -6,6 +6,7 @@ NamedTuple here, so packing costs nothing; `parse` takes an array back and refus
 timestamps are `cluster.clock.Timestamp`. Names are str, everything else is what msgpack has.
 """
 
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import Any, NamedTuple, TypeVar
 
@@ -56,12 +57,15 @@ class Operation(IntEnum):
     CHUNK_WRITE = 82  # ChunkWrite + the bytes of its extents -> (). Survives the process; with FUA: durable
     CHUNK_WRITE_MANY = 83  # (ChunkWrite, …) + all their bytes -> (None | (refusal, detail), …), all at a time
     CHUNK_FLUSH = 84  # (family, layer) -> (). All that was answered before is durable
-    CHUNK_READ = 85  # ChunkRead -> (layer,) + the bytes; of layer 0, and none: there is nothing, so it is zeros
+    CHUNK_READ = 85  # ChunkRead -> (layer, is at rest) + the bytes; of layer 0, and none: nothing is there, so zeros
     CHUNK_COPY = 86  # (family, chunk, layer, version) -> (version, epoch seen, ((offset, length), …)) + their bytes
     CHUNK_PULL = 87  # ChunkPull -> (version,). Copy a chunk from another device
     CHUNK_MAP = 88  # (family, layer, first chunk, limit) -> ((chunk, version, bytes allocated), …), ordered
     CHUNK_DROP = 89  # (family, layer, (chunk, …) | None: all, for ever) -> (). Gone, durably
     CHUNK_EXTENTS = 90  # (family, chunk, layer) -> ((offset, length), …): where there is data
+    CHUNK_DIGESTS = 91  # (part_power, (partition, …)) -> (digest, …); zeros: nothing is here
+    CHUNK_LIST = 92  # (part_power, partition, after (family, chunk, layer) | None, limit) -> (ChunkListed, …), ordered
+    CHUNK_FENCES = 93  # (digest, after (family, layer) | None, limit) -> (ChunkFence, …); None: they have that digest
 
     STATUS = 64  # () -> ({name: value},)
     SCRUB = 65  # (begin a pass now,) -> ({name: value},), how scrubbing is
@@ -333,6 +337,7 @@ class IndexFreeze(NamedTuple):
     token: bytes
     ttl_s: float
     empty: bool = True  # only a database without rows, that has not moved them; else whatever it is
+    rows_per_s: int = 0  # not 0: freeze nothing, but take no more rows than that for as long, BUSY
 
 
 class Frozen(NamedTuple):
@@ -373,13 +378,15 @@ class IndexMove(NamedTuple):
 
 
 class IndexChanges(NamedTuple):
-    """Rows that changed here after `sequence`, in that order, tombstones included."""
+    """Rows that changed here after `sequence`, in that order, tombstones included; or all, in the order of names."""
 
     kind: int
     key: bytes
     incarnation: bytes  # of the database that `sequence` counts in; another one: from the start
     sequence: int
     limit: int
+    seconds: Sequence[int] = ()  # since 1970: if there is more than a page, say what was there of before each of these
+    after: tuple[bool, str] | None = None  # in the order of names, live rows first: behind this one (deleted, name)
 
 
 class Changes(NamedTuple):
@@ -387,9 +394,10 @@ class Changes(NamedTuple):
 
     info: Info
     incarnation: bytes
-    sequence: int  # ask on from here
+    sequence: int  # ask on from here; in the order of names: what changes from now on comes behind it
     more: bool
     rows: list[Row]
+    settled: Sequence[Any] = ()  # by seconds asked for: storage.indexes.database.Settled, or None: not known
 
 
 class Holding(IntEnum):
@@ -472,6 +480,23 @@ class ChunkRead(NamedTuple):
     offset: int
     length: int
     epoch: int = 0
+
+
+class ChunkListed(NamedTuple):
+    """A chunk that a device has."""
+
+    family: bytes
+    chunk: int
+    layer: int
+    version: ChunkVersion
+
+
+class ChunkFence(NamedTuple):
+    """A layer, and the oldest epoch that may write it. 2^64 - 1: it was dropped, for ever."""
+
+    family: bytes
+    layer: int
+    epoch: int
 
 
 class ChunkPull(NamedTuple):

@@ -25,6 +25,9 @@ _GAUGES = {  # of the device's status -> what follows holdfast_device_, meaning
     "space_total": ("size_bytes", "Size of the file system."),
     "space_free": ("free_bytes", "Room on the file system."),
     "replicas_lacking": ("replicas_lacking", "Versions that the last comparison missed; NaN: a peer was not asked."),
+    "chunks": ("chunks", "Replicas of chunks of volumes, in all their layers."),
+    "chunks_lacking": ("chunks_lacking", "Chunks that the last comparison missed; NaN: a peer was not asked."),
+    "chunks_damaged": ("chunks_damaged", "Chunks that the disk could not read, and that are not replaced yet."),
     "databases_lacking": ("databases_lacking", "Databases that it found behind; NaN: a peer was not asked."),
     "rings_version": ("rings_version", "Version of the rings that the device goes by."),
     "partitions_to_copy": ("partitions_to_copy", "Partitions that move here and are not copied yet."),
@@ -117,6 +120,35 @@ class Copies(Protocol):
     def copied_objects(self) -> int: ...
     @property
     def copied_bytes(self) -> int: ...
+
+
+class ChunkPulling(Protocol):
+    """Counts the chunks that it copies, for whatever reason (storage.chunks.pulls)."""
+
+    pulled_count: int
+    pulled_bytes: int
+
+
+class ChunkComparing(Protocol):
+    """Counts the chunks that it makes good (storage.housekeeping.replicate_chunks)."""
+
+    pulled_count: int
+    failed_count: int
+    mended_count: int
+
+
+class ChunkCopying(Protocol):
+    """Counts the chunks that it copies (storage.housekeeping.rebuild, join)."""
+
+    @property
+    def copied_chunks(self) -> int: ...
+
+
+class ChunkDropping(Protocol):
+    """Counts the chunks that it drops (storage.housekeeping.retire)."""
+
+    @property
+    def forgotten_chunks(self) -> int: ...
 
 
 class Hardware(Protocol):
@@ -307,6 +339,29 @@ def register_copies(registry: Registry, service: Copies) -> None:
         "holdfast_device_copies_total", "Versions copied from peers, for any reason.", lambda: service.copied_objects
     )
     registry.counter("holdfast_device_copies_bytes_total", "Bytes of them.", lambda: service.copied_bytes)
+
+
+def register_chunks(
+    registry: Registry,
+    pulls: ChunkPulling,
+    comparison: ChunkComparing,
+    rebuild: ChunkCopying,
+    join: ChunkCopying,
+    retire: ChunkDropping,
+) -> None:
+    """Add what becomes of chunks of volumes behind the requests."""
+    counters: tuple[tuple[str, str, Callable[[], float]], ...] = (
+        ("copied", "Chunks copied from peers, for any reason.", lambda: pulls.pulled_count),
+        ("copied_bytes", "Bytes of them.", lambda: pulls.pulled_bytes),
+        ("missed", "Chunks copied that this device had missed.", lambda: comparison.pulled_count),
+        ("missed_failures", "Those and damaged ones that could not be, each time.", lambda: comparison.failed_count),
+        ("mended", "Chunks copied that the disk could not read here.", lambda: comparison.mended_count),
+        ("rebuilt", "Chunks copied because this device had lost its data.", lambda: rebuild.copied_chunks),
+        ("moved_here", "Chunks copied because their partitions move here.", lambda: join.copied_chunks),
+        ("dropped", "Chunks dropped because their partitions moved away.", lambda: retire.forgotten_chunks),
+    )
+    for name, meaning, value in counters:
+        registry.counter(f"holdfast_device_chunks_{name}_total", meaning, value)
 
 
 def register_repair(registry: Registry, rebuild: Repairing, stand_in: Repairing, budget: Rate) -> None:

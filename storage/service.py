@@ -77,6 +77,9 @@ UNFENCED = frozenset(
         Operation.INDEX_SAMPLE,
         Operation.CHUNK_COPY,
         Operation.CHUNK_MAP,
+        Operation.CHUNK_DIGESTS,
+        Operation.CHUNK_LIST,
+        Operation.CHUNK_FENCES,
         Operation.STATUS,
         Operation.SCRUB,
     }
@@ -147,8 +150,9 @@ class DeviceService:
             Operation.STATUS: self._answer_status,
             Operation.SCRUB: self._scrub,
         }
-        self.chunks = None if chunks is None else ChunkService(chunks, device_id, self._ask, budget.spend)
-        if self.chunks is not None:
+        self.chunks: ChunkService | None = None
+        if chunks is not None:
+            self.chunks = ChunkService(chunks, device_id, placement.names, self._ask, budget.spend)
             self._handlers |= self.chunks.handlers
 
     def handle(self, request: Request) -> Answer:
@@ -376,8 +380,9 @@ class DeviceService:
     # containers and accounts
 
     def _index_rows(self, request: Request) -> Answer:
-        self.client_requests += 1
-        rows = self._indexes.rows(parse(IndexRows, request.metadata))
+        message = parse(IndexRows, request.metadata)
+        self.client_requests += not message.moved
+        rows = self._indexes.rows(message)
         if isinstance(rows, asyncio.Task):  # its database must be looked up first
             self._watched(rows)
         return Later(rows, Reply())

@@ -88,7 +88,7 @@ def ports(config: Config) -> Iterator[Port]:
         name, host = proxy_name(worker), config.proxy_admin_listen(worker)
         yield Port(f"the metrics of {name}", host, listen.proxy_admin_port(worker))
     for number in range(config.block.gateways):
-        yield Port("NBD", listen.listen, listen.nbd_port)
+        yield Port("NBD", listen.listen, listen.gateway_nbd_port(number))
         yield Port(f"the metrics of {gateway_name(number)}", listen.admin_listen, listen.gateway_admin_port(number))
     for device in config.devices:
         if config.node(device.node).namespace:

@@ -25,6 +25,10 @@ class VolumeInUse(CatalogError):
     """It is open, or in the trash, or on its way out: that first."""
 
 
+class Overtaken(CatalogError):
+    """Somebody else has the volume: who asked has lost it, and did not know."""
+
+
 class SnapshotInUse(CatalogError):
     """Clones read through it."""
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgpack
 
-from blockgw.catalog.volume import Parent, Snapshot, State, Volume
+from blockgw.catalog.volume import Limits, Parent, Snapshot, State, Volume
 
 FORMAT = 1
 
@@ -33,6 +33,7 @@ def decode(data: bytes) -> Volume:
         fields["chain"] = tuple(fields["chain"])
         fields["snapshots"] = tuple(_snapshot(snapshot) for snapshot in fields["snapshots"])
         fields["parent"] = None if fields["parent"] is None else Parent(**fields["parent"])
+        fields["limits"] = Limits(**_known(Limits, fields.get("limits") or {}))
         return Volume(**_known(Volume, fields))
     except Unreadable:
         raise
@@ -44,6 +45,6 @@ def _snapshot(fields: dict[str, Any]) -> Snapshot:
     return Snapshot(**_known(Snapshot, {**fields, "chain": tuple(fields["chain"])}))
 
 
-def _known(kind: type[Volume | Snapshot], fields: dict[str, Any]) -> dict[str, Any]:
+def _known(kind: type[Volume | Snapshot | Limits], fields: dict[str, Any]) -> dict[str, Any]:
     names = {field.name for field in dataclass_fields(kind)}
     return {name: value for name, value in fields.items() if name in names}

@@ -1,4 +1,5 @@
-"""The catalog in coordination: `volumes/<id>` has a volume, `volume-names/<name>` the id of who is called so.
+"""The catalog in coordination: `volumes/<id>` has a volume, `volume-names/<name>` the id of who is called so, and
+`volume-garbage/<family>/<layer>` says that a layer may be nobody's.
 
 Each change is one compare-and-set of one document, so there is nothing to be undone after a crash:
 
@@ -12,16 +13,17 @@ Each change is one compare-and-set of one document, so there is nothing to be un
 Calls block, as those of coordination do.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from blockgw.catalog import record, volume
-from blockgw.catalog.errors import Busy, NameTaken, NoSuchVolume, SnapshotInUse
+from blockgw.catalog.errors import Busy, NameTaken, NoSuchVolume, Overtaken, SnapshotInUse
+from blockgw.catalog.family import Family
 from blockgw.catalog.volume import Snapshot, Volume
 from cluster.coordination.errors import Conflict
 from cluster.coordination.interface import ABSENT, Coordination
 
-VOLUMES, NAMES = "volumes/", "volume-names/"
+VOLUMES, NAMES, DOOMED = "volumes/", "volume-names/", "volume-garbage/"
 _TRIES = 20  # of a change that others come before
 
 
@@ -39,6 +41,13 @@ class Catalog:
         self._coordination = coordination
         self._entropy = entropy
         self._now_us = now_us
+        self._epoch: int | None = None  # of whoever changes volumes; None: it is no matter who has them
+
+    def owned(self, epoch: int) -> "Catalog":
+        """Return the catalog for who has a volume open under `epoch`: `change` raises Overtaken if he has no more."""
+        owned = Catalog(self._coordination, self._entropy, self._now_us)
+        owned._epoch = epoch
+        return owned
 
     # reading
 
@@ -111,6 +120,8 @@ class Catalog:
         """Change a volume as `decide` says, which is asked again when somebody came between. Raise what it raises."""
         for _ in range(_TRIES):
             known = self._find(name)
+            if self._epoch is not None and known.volume.epoch != self._epoch:
+                raise Overtaken(f"{name} was opened by another gateway")
             changed = decide(known.volume)
             try:
                 if changed != known.volume:
@@ -128,7 +139,34 @@ class Catalog:
             self.change(name, lambda each: volume.spared(each, snapshot_name))
             names = ", ".join(clone.name for clone in clones[:5])
             raise SnapshotInUse(f"snapshot {snapshot_name} of {name} has clones: {names}; flatten or delete them first")
-        return self.change(name, lambda each: volume.without_snapshot(each, snapshot_name))
+        self.doom(marked.family, volume.given_up(marked, volume.without_snapshot(marked, snapshot_name)))
+        inherited = self.family(marked.family).inherited(marked)
+        return self.change(
+            name, lambda each: volume.independent(volume.without_snapshot(each, snapshot_name), inherited)
+        )
+
+    def family(self, family: str) -> Family:
+        """Return the volumes that share layers."""
+        return Family(each for each in self.all() if each.family == family)
+
+    # layers that are nobody's
+
+    def doom(self, family: str, layers: Iterable[int]) -> None:
+        """Note that layers may be nobody's soon: before chains are changed, so that none is forgotten."""
+        for layer in layers:
+            self._coordination.put(f"{DOOMED}{family}/{layer:016x}", b"")
+
+    def doomed(self) -> dict[str, list[int]]:
+        """Return what was noted: layers, by family."""
+        found: dict[str, list[int]] = {}
+        for entry in self._coordination.range(DOOMED):
+            family, _slash, layer = entry.key.removeprefix(DOOMED).partition("/")
+            found.setdefault(family, []).append(int(layer, 16))
+        return found
+
+    def dropped(self, family: str, layer: int) -> None:
+        """Forget a layer that no device has any more."""
+        self._coordination.delete(f"{DOOMED}{family}/{layer:016x}")
 
     def remove(self, doomed: Volume) -> None:
         """Forget a volume. Its layers are nobody's from now on, but for those that clones share."""

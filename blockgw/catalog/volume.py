@@ -7,10 +7,12 @@ share layers are one *family*: a chunk of any of them lies on the same devices, 
 """
 
 import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from typing import Any
 
-from blockgw.catalog.errors import InvalidRequest, NoSuchSnapshot, SnapshotInUse, VolumeInUse
+from blockgw.catalog.errors import InvalidRequest, NoSuchSnapshot, Overtaken, SnapshotInUse, VolumeInUse
 
 Chain = tuple[int, ...]  # layers, the newest first
 
@@ -18,6 +20,7 @@ SECTOR = 512  # sizes are multiples of it
 SIZE_LIMIT = 1 << 50  # bytes: a chunk's number has 28 bits then
 CHAIN_LIMIT = 64  # layers: each costs a look per chunk that is touched
 NAME_LIMIT = 200  # bytes
+BURST_LIMIT_S = 3600.0
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+-]*")
 
 
@@ -42,6 +45,29 @@ class Snapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """How much clients of a volume may do, by second; 0: as much as they can."""
+
+    iops: int = 0  # requests of any kind that move or change data
+    read_iops: int = 0
+    write_iops: int = 0
+    bandwidth: int = 0  # bytes
+    read_bandwidth: int = 0
+    write_bandwidth: int = 0
+    burst_s: float = 1.0  # of what was not used is saved up, and may be used at once
+
+    @property
+    def rates(self) -> tuple[int, ...]:
+        """All but the burst."""
+        return (
+            self.iops, self.read_iops, self.write_iops, self.bandwidth, self.read_bandwidth, self.write_bandwidth
+        )
+
+
+UNLIMITED = Limits()
+
+
+@dataclass(frozen=True, slots=True)
 class Parent:
     """The snapshot that a clone began with."""
 
@@ -62,14 +88,23 @@ class Volume:
     state: State = State.AVAILABLE
     snapshots: tuple[Snapshot, ...] = ()  # in the order in which they were taken
     parent: Parent | None = None
+    epoch: int = 0  # under which it was opened last: who has it under an older one has lost it
     settled: bool = True  # all replicas agree on what they have, but for what the holder of the lease is writing
     description: str = ""
     labels: dict[str, str] = field(default_factory=dict)
+    purge_us: int = 0  # when it is deleted, if it is in the trash; 0: never by itself
+    flattening: bool = False  # it is to be made independent of its parent
+    limits: Limits = UNLIMITED
 
     @property
     def layer(self) -> int:
         """The layer that is written to."""
         return self.chain[0]
+
+    @property
+    def chains(self) -> tuple[Chain, ...]:
+        """Its own, and those of its snapshots."""
+        return (self.chain, *(snapshot.chain for snapshot in self.snapshots))
 
     def snapshot(self, name: str) -> Snapshot:
         """Return the snapshot called `name`. Raise NoSuchSnapshot."""
@@ -77,6 +112,13 @@ class Volume:
             if snapshot.name == name:
                 return snapshot
         raise NoSuchSnapshot(f"{self.name} has no snapshot {name}")
+
+
+def taken_over(volume: Volume, epoch: int) -> Volume:
+    """Return the volume as it is from when it is opened under `epoch`. Raise Overtaken when somebody did so later."""
+    if volume.epoch > epoch:
+        raise Overtaken(f"{volume.name} was opened by another gateway")
+    return replace(volume, epoch=epoch, settled=False)
 
 
 def check_name(name: str) -> str:
@@ -156,18 +198,68 @@ def resized(volume: Volume, size: int, may_shrink: bool) -> Volume:
     return replace(volume, size=size)
 
 
-def trashed(volume: Volume) -> Volume:
-    """Return the volume after it was deleted, as long as it may be had back."""
-    _require(volume, State.AVAILABLE)
-    return replace(volume, state=State.TRASHED)
+def trashed(volume: Volume, purge_us: int = 0) -> Volume:
+    """Return the volume after it was deleted, as long as it may be had back: until `purge_us`, or (0) as one likes."""
+    require(volume, State.AVAILABLE)
+    return replace(volume, state=State.TRASHED, purge_us=purge_us)
 
 
 def restored(volume: Volume) -> Volume:
     """Return the volume after it was taken out of the trash."""
-    _require(volume, State.TRASHED)
-    return replace(volume, state=State.AVAILABLE)
+    require(volume, State.TRASHED)
+    return replace(volume, state=State.AVAILABLE, purge_us=0)
 
 
-def _require(volume: Volume, state: State) -> None:
+def limited(volume: Volume, wanted: Mapping[str, float]) -> Volume:
+    """Return the volume with some of its limits changed, by their names in `Limits`."""
+    limits = replace(volume.limits, **{name: _limit(name, value) for name, value in wanted.items()})
+    if min(limits.rates) < 0 or not 0 < limits.burst_s <= BURST_LIMIT_S:
+        raise InvalidRequest(f"limits are not negative, and a burst is of more than 0 and up to {BURST_LIMIT_S:g} s")
+    return replace(volume, limits=limits)
+
+
+def _limit(name: str, value: float) -> Any:
+    return float(value) if name == "burst_s" else int(value)
+
+
+def given_up(before: Volume, after: Volume) -> list[int]:
+    """Return the layers that a change leaves without a chain of this volume."""
+    kept = {layer for chain in after.chains for layer in chain}
+    return [layer for layer in dict.fromkeys(layer for chain in before.chains for layer in chain) if layer not in kept]
+
+
+def without_layers(volume: Volume, layers: Collection[int]) -> Volume:
+    """Return the volume that reads through some layers no more: what they have is in the one above."""
+
+    def cut(chain: Chain) -> Chain:
+        return tuple(layer for layer in chain if layer not in layers)
+
+    snapshots = tuple(replace(snapshot, chain=cut(snapshot.chain)) for snapshot in volume.snapshots)
+    return replace(volume, chain=cut(volume.chain), snapshots=snapshots)
+
+
+def to_be_flattened(volume: Volume) -> Volume:
+    """Return the volume after it was asked for that it be made independent of its parent."""
+    require(volume, State.AVAILABLE)
+    if volume.parent is None:
+        raise InvalidRequest(f"{volume.name} is no clone, or shares nothing any more")
+    return replace(volume, flattening=True)
+
+
+def flattened(volume: Volume, shared: Collection[int]) -> Volume:
+    """Return the volume without the layers that it shares with its parent; its snapshots keep them."""
+    chain = tuple(layer for layer in volume.chain if layer not in shared)
+    return independent(replace(volume, chain=chain, flattening=False), shared)
+
+
+def independent(volume: Volume, shared: Collection[int]) -> Volume:
+    """Return the volume without a parent, if it reads through none of the layers that it shared."""
+    if any(layer in shared for chain in volume.chains for layer in chain):
+        return volume
+    return replace(volume, parent=None)
+
+
+def require(volume: Volume, state: State) -> None:
+    """Raise VolumeInUse when a volume is in another state."""
     if volume.state is not state:
         raise VolumeInUse(f"{volume.name} is {volume.state.value}, not {state.value}")

@@ -1,11 +1,11 @@
 """Who may use which export: rules over names, put before whoever has the exports."""
 
 import ipaddress
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from blockgw.errors import NotAllowed, TlsRequired
+from blockgw.errors import NotAllowed, NotPermitted, TlsRequired
 from blockgw.interfaces import Client, Export, Exports
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -19,6 +19,7 @@ class Rule:
     networks: tuple[Network, ...] = ()  # its address is in one of them; a unix socket is in each
     identities: frozenset[str] = frozenset()  # TLS has proved that it is one of them
     tls_required: bool = False
+    read_only: bool = False  # nothing may be changed
 
     def check(self, client: Client) -> None:
         """Raise NotAllowed or TlsRequired."""
@@ -35,12 +36,57 @@ class Rule:
         return any((mapped or address) in network for network in self.networks)
 
 
-class Guarded:
-    """`exports`, each for those only whom the first rule that fits lets through; without such a rule, for nobody."""
+_OWNER = Rule()
 
-    def __init__(self, exports: Exports, rules: Sequence[Rule]) -> None:
+
+class ReadOnly:
+    """An export for a client that may change nothing."""
+
+    read_only = True
+
+    def __init__(self, export: Export) -> None:
+        self.export = export
+        self.name, self.size, self.description = export.name, export.size, export.description
+        self.block_sizes, self.multi_conn = export.block_sizes, export.multi_conn
+        self.read, self.cache, self.block_status = export.read, export.cache, export.block_status
+
+    @property
+    def contexts(self) -> Sequence[str]:
+        """Those of the export."""
+        return self.export.contexts
+
+    def write(self, offset: int, data: memoryview, fua: bool) -> Awaitable[object]:
+        """Refuse."""
+        raise self._refusal()
+
+    def write_zeroes(self, offset: int, length: int, fua: bool, may_trim: bool, fast: bool) -> Awaitable[object]:
+        """Refuse."""
+        raise self._refusal()
+
+    def trim(self, offset: int, length: int, fua: bool) -> Awaitable[object]:
+        """Refuse."""
+        raise self._refusal()
+
+    def flush(self) -> Awaitable[object]:
+        """Make durable what others have written."""
+        return self.export.flush()
+
+    def _refusal(self) -> NotPermitted:
+        return NotPermitted(f"{self.name} is read-only for you")
+
+
+class Guarded:
+    """`exports`, each for those only whom a rule lets through.
+
+    The first rule whose pattern fits decides, with those that have the very same pattern: the first of these that a
+    client meets says what it may do. Without such a rule an export is for nobody.
+    """
+
+    def __init__(self, exports: Exports, rules: Sequence[Rule], owner_may: bool = False) -> None:
+        """`owner_may`: who comes by a unix socket, which is its owner's, needs no rule."""
         self._exports = exports
         self._rules = tuple(rules)
+        self._owner_may = owner_may
 
     def list(self, client: Client) -> Iterable[str]:
         """Return the names of the exports that `client` may open."""
@@ -48,18 +94,30 @@ class Guarded:
 
     async def open(self, name: str, client: Client) -> Export:
         """Open an export for those who may. Raise what it raises, NotAllowed or TlsRequired."""
-        self._check(name, client)
-        return await self._exports.open(name, client)
+        rule = self._check(name, client)
+        export = await self._exports.open(name, client)
+        return ReadOnly(export) if rule.read_only else export
 
     def release(self, export: Export) -> None:
         """Hand it back."""
-        self._exports.release(export)
+        self._exports.release(export.export if isinstance(export, ReadOnly) else export)
 
-    def _check(self, name: str, client: Client) -> None:
-        rule = next((rule for rule in self._rules if fnmatchcase(name, rule.exports)), None)
-        if rule is None:
-            raise NotAllowed("this export is not for you")
-        rule.check(client)
+    def _check(self, name: str, client: Client) -> Rule:
+        """Return the rule that lets a client through. Raise NotAllowed, TlsRequired."""
+        if self._owner_may and not client.address:
+            return _OWNER
+        pattern = next((rule.exports for rule in self._rules if fnmatchcase(name, rule.exports)), None)
+        refusals: list[NotAllowed] = []
+        for rule in self._rules:
+            if rule.exports == pattern:
+                try:
+                    rule.check(client)
+                except NotAllowed as refusal:
+                    refusals.append(refusal)
+                else:
+                    return rule
+        helpful = [each for each in refusals if isinstance(each, TlsRequired)]  # they say what to do
+        raise (helpful or refusals or [NotAllowed("this export is not for you")])[0]
 
     def _may_open(self, name: str, client: Client) -> bool:
         try:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from blockgw.interfaces import Buffer, KiB
 from blockgw.nbd.dialect import Dialect
 from blockgw.nbd.protocol import Request
+from cluster.wire.memory import BufferPool
 
 BUFFER_SIZE = 64 * KiB
 DIRECT = 16 * KiB  # to come of a payload, for which a receive of its own costs less than to copy it
@@ -23,10 +24,12 @@ class Incoming:
     """
 
     __slots__ = (
-        "_begin", "_buffer", "_decode", "_end", "_expected", "_filled", "_header_size", "_own", "_skip", "_view",
+        "_begin", "_buffer", "_decode", "_end", "_expected", "_filled", "_header_size", "_own", "_pool", "_skip",
+        "_view",
     )  # fmt: skip
 
-    def __init__(self, dialect: Dialect, received: Buffer = b"") -> None:
+    def __init__(self, dialect: Dialect, received: Buffer = b"", pool: BufferPool | None = None) -> None:
+        """`pool` has the memory for long payloads."""
         self._decode: Callable[[Buffer, int], Request] = dialect.decode_request
         self._header_size = dialect.request_size
         self._buffer = bytearray(max(BUFFER_SIZE, len(received)))
@@ -38,6 +41,7 @@ class Incoming:
         self._expected = 0  # length of the payload that is due
         self._own: memoryview | None = None  # its memory, when it is received straight
         self._filled = 0  # of that
+        self._pool = pool or BufferPool()
 
     def __repr__(self) -> str:
         return f"Incoming({self._end - self._begin} received, {self._expected} expected, {self._skip} to skip)"
@@ -78,7 +82,7 @@ class Incoming:
         self._expected = length
         received = self._end - self._begin
         if length - received >= DIRECT or length > max(received, BUFFER_SIZE):
-            self._own = memoryview(bytearray(length))
+            self._own = memoryview(self._pool.take(length))[:length]
             self._own[:received] = self._view[self._begin : self._end]
             self._filled = received
             self._begin = self._end = 0

@@ -1,7 +1,7 @@
 """What all connections of a server have in common."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from blockgw.interfaces import Exports
 from blockgw.nbd.budget import Budget
@@ -9,6 +9,7 @@ from blockgw.nbd.connections import Connections
 from blockgw.nbd.counters import Counters
 from blockgw.nbd.limits import Limits
 from cluster.telemetry.log import Logger
+from cluster.wire.memory import BufferPool
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -22,3 +23,4 @@ class Shared:
     counters: Counters
     connections: Connections
     log: Logger
+    pool: BufferPool = field(default_factory=BufferPool)  # for what is received, as long as somebody refers to it

@@ -61,7 +61,7 @@ class Transmission(asyncio.BufferedProtocol):
         self._session = session
         self._export = session.export
         self._dialect = session.dialect
-        self._incoming = Incoming(session.dialect, received)
+        self._incoming = Incoming(session.dialect, received, shared.pool)
         self._counters = shared.counters.of(session.export.name)
         self._counters.connections.value += 1
         self._batch: list[Buffer] = []  # answers that have not been handed to the transport
@@ -268,6 +268,8 @@ class Transmission(asyncio.BufferedProtocol):
             self._hold.settle()
             if not self._running:
                 self._end()
+        elif not self._running:
+            self._send()  # nothing else can be answered in this turn
         elif not self._send_scheduled:
             self._send_scheduled = True
             self._shared.loop.call_soon(self._on_send)

@@ -2,5 +2,6 @@
 
 `replica.py` says what a device does for us, `chunk.py` is one chunk and the writes that are on their way to it,
 `outbox.py` gathers what goes to one device, `opening.py` finds out what is there and makes replicas equal,
-`flush.py` makes writes durable, `volume.py` is the whole. Read `chunk.py` first.
+`flush.py` makes writes durable, `reading.py` reads: from files of this host, from `cache.py`, from replicas, ahead of
+who reads in order (`readahead.py`); `volume.py` is the whole. Read `chunk.py` first.
 """

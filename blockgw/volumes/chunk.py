@@ -18,6 +18,7 @@ from blockgw.agreement import NOTHING, ChunkVersion
 from blockgw.extents import Piece
 from blockgw.interfaces import Buffer
 from blockgw.volumes.replica import Kind, Members, Source, Write
+from storage.chunks.near import NearFile
 
 MIXED = -1  # instead of a run: of several
 Waiting = tuple[Kind, Piece, Buffer, bool, "asyncio.Future[None]"]  # a change as it was asked for
@@ -36,8 +37,8 @@ class Chunk:
     """What the writer of a volume knows of a chunk that he has touched."""
 
     __slots__ = (
-        "acknowledged", "base", "current", "dirty", "history", "known", "members", "number", "opening", "runs",
-        "sent", "version", "waiting"
+        "acknowledged", "base", "content", "current", "dirty", "file", "history", "known", "members", "number",
+        "opening", "runs", "sent", "version", "waiting"
     )
 
     def __init__(self, number: int, members: Members) -> None:
@@ -51,6 +52,8 @@ class Chunk:
         self.history: deque[Pending] = deque()  # not acknowledged yet, in order
         self.dirty = False  # something that was acknowledged is not durable, for all we know
         self.sent = 0  # how many of these, from the first on
+        self.file: NearFile | None = None  # has what was acknowledged, and nothing else
+        self.content = object()  # in the cache: stands for what is there, as it was found and written since
         self.opening: asyncio.Task[None] | None = None  # finding out what is there; nothing is sent meanwhile
         self.known = False  # whether that was found out since the volume was opened
         self.waiting: deque[Waiting] = deque()  # changes that came before it was
@@ -109,6 +112,7 @@ class Chunk:
         """Put a write at the end of the history."""
         self.history.append(pending)
         self.version = pending.write.version
+        self.file = None
 
     def unsent(self) -> list[Pending]:
         """Return what is to be sent now, as if it was sent."""
@@ -134,17 +138,25 @@ class Chunk:
         """Note that a device has missed something, or may have."""
         self.current.pop(device, None)
         self.runs.pop(device, None)
+        self.file = None
+
+    def go_by(self, members: Members) -> None:
+        """Have other members, by other rings. Those who are none any more are not asked for anything."""
+        self.members = members
+        for device in self.current.keys() - members.replicas.keys():
+            self.dropped(device)
 
     def found(self, version: ChunkVersion, devices: dict[int, int]) -> list[Pending]:
         """Take it that exactly these devices (with their runs) have the history up to `version`.
 
         Return what that acknowledges. What comes after is to be sent, again maybe.
         """
+        self.file = None
+        self.content = object()
         self.current = dict.fromkeys(devices, version)
         self.runs = dict(devices)
-        for pending in self.history:
-            if pending.write.version <= version:
-                pending.takers |= devices.keys()
+        for pending in self.history:  # who took it and is not among these may have lost it since
+            pending.takers = set(devices) if pending.write.version <= version else set()
         self.sent = sum(pending.write.version <= version for pending in self.history)
         if not self.history:
             self.version = max(self.version, version)
@@ -153,6 +165,7 @@ class Chunk:
 
     def freeze(self, layer: int) -> None:
         """Go on in a new layer, with nothing of this chunk in it yet; `layer` was the newest one."""
+        self.file = None
         if self.version != NOTHING:
             self.base = Source(layer, self.version)
         self.version = self.acknowledged = NOTHING

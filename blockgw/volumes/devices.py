@@ -6,7 +6,7 @@ what it refused is tried again by the new ones.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from blockgw.agreement import NOTHING, ChunkVersion
@@ -16,6 +16,7 @@ from blockgw.volumes.replica import (
     Answered,
     Kind,
     Members,
+    NearRead,
     ReplicaStale,
     ReplicaUnavailable,
     Source,
@@ -25,6 +26,7 @@ from blockgw.volumes.replica import (
 )
 from cluster.wire import Peer, RemoteError, Reply
 from storage.chunks.key import chunk_key
+from storage.chunks.near import NearFile, NearFiles
 from storage.client import Placement
 from storage.messages import ChunkFlag, ChunkPull, ChunkRead, ChunkWrite, Operation, Refusal
 from storage.rings.document import OBJECT
@@ -38,11 +40,12 @@ _STATUSES = {int(Refusal.STALE_CHUNK): Status.STALE, int(Refusal.FENCED): Status
 class DevicePlacing:
     """Where the chunks of one family lie. `Placing`."""
 
-    def __init__(self, placement: Placement, family: bytes, epoch: int) -> None:
-        """`epoch` is the writer's."""
+    def __init__(self, placement: Placement, family: bytes, epoch: int, near: NearFiles | None = None) -> None:
+        """`epoch` is the writer's; `near` are the files of devices on this host."""
         self._placement = placement
         self._family = family
         self._epoch = epoch
+        self._near = near
         self._version = 0  # of the rings, for
         self._devices: dict[int, DeviceReplica] = {}
 
@@ -50,7 +53,14 @@ class DevicePlacing:
         """Return the replicas of a chunk, by the rings of now."""
         replicas = self._placement.replicas(OBJECT, chunk_key(self._placement.names, self._family, chunk))
         devices = self.devices()
-        return Members({device: devices[device] for device, _peer in replicas.members}, replicas.writers)
+        members = {device: devices[device] for device, _peer in replicas.members}
+        return Members(members, replicas.writers, self._nearest(members))
+
+    def _nearest(self, members: Mapping[int, "DeviceReplica"]) -> "NearReplica | None":
+        if self._near is None:
+            return None
+        here = next((replica for device, replica in members.items() if self._near.has(device)), None)
+        return None if here is None else NearReplica(here, self._family, self._near)
 
     def devices(self) -> dict[int, "DeviceReplica"]:
         """Return all devices of the rings of now; the same objects as long as these are the same."""
@@ -153,10 +163,27 @@ class DeviceReplica:
             self._call(Operation.CHUNK_READ, message), lambda reply: (reply.payload if reply.metadata[0] else length,)
         )
 
+    def read_near(self, chunk: int, source: Source, start: int, length: int) -> "asyncio.Future[NearRead]":
+        """The same, and whether the chunk is at rest at just that version."""
+        message = ChunkRead(self._family, chunk, ((source.layer, source.version),), start, length, self._epoch)
+
+        def answered(reply: Reply) -> NearRead:
+            layer, at_rest = reply.metadata
+            return NearRead((reply.payload if layer else length,), bool(layer and at_rest))
+
+        return self._then(self._call(Operation.CHUNK_READ, message), answered)
+
     def extents(self, chunk: int, source: Source) -> "asyncio.Future[Sequence[tuple[int, int]]]":
         """Ask where a chunk of a layer has data."""
         call = self._call(Operation.CHUNK_EXTENTS, (self._family, chunk, source.layer))
         return self._then(call, lambda reply: [tuple(extent) for extent in reply.metadata])
+
+    def map(self, layer: int, first: int, limit: int) -> "asyncio.Future[list[tuple[int, ChunkVersion, int]]]":
+        """Ask which chunks of a layer it has, `limit` at most, from `first` on: number, version, bytes allocated."""
+        call = self._call(Operation.CHUNK_MAP, (self._family, layer, first, limit), timeout_s=PULL_S)
+        return self._then(
+            call, lambda reply: [(number, ChunkVersion(*version), size) for number, version, size in reply.metadata]
+        )
 
     def drop(self, layer: int) -> "asyncio.Future[object]":
         """Have it give up a layer, for ever."""
@@ -173,10 +200,15 @@ class DeviceReplica:
         message = ChunkPull(self._family, chunk, source.layer, source.version, device)
         return self._then(self._call(Operation.CHUNK_PULL, message, timeout_s=PULL_S), lambda reply: reply.metadata)
 
-    def fence(self, layer: int, epoch: int) -> "asyncio.Future[object]":
-        """Have it take no change of that layer under an older epoch any more, durably."""
+    @property
+    def run(self) -> int:
+        """Which connection to it this is; what it said in another one it may have forgotten."""
+        return self._peer.connection_count if self._peer.up else -1
+
+    def fence(self, layer: int, epoch: int) -> "asyncio.Future[int]":
+        """Have it take no change of that layer under an older epoch any more, durably; gives the connection."""
         call = self._call(Operation.CHUNK_FENCE, (self._family, layer, epoch))
-        return self._then(call, lambda reply: reply.metadata)
+        return self._then(call, lambda _reply: self._peer.connection_count)
 
     def _call(
         self, operation: Operation, message: Any, payload: Any = b"", timeout_s: float = CALL_S
@@ -207,6 +239,30 @@ class DeviceReplica:
             if error.code == Refusal.STALE_RINGS:
                 self._placement.refresh(error.detail)
         return ReplicaUnavailable(f"device {self.device}: {error}")
+
+
+class NearReplica:
+    """One device that is on this host. `Near`."""
+
+    __slots__ = ("_family", "_files", "_replica")
+
+    def __init__(self, replica: DeviceReplica, family: bytes, files: NearFiles) -> None:
+        self._replica = replica
+        self._family = family
+        self._files = files
+
+    @property
+    def device(self) -> int:
+        """Which one."""
+        return self._replica.device
+
+    def read(self, chunk: int, source: Source, start: int, length: int) -> "asyncio.Future[NearRead]":
+        """Ask the device."""
+        return self._replica.read_near(chunk, source, start, length)
+
+    def open(self, chunk: int, source: Source) -> NearFile | None:
+        """Open the file of a layer's chunk that is at rest."""
+        return self._files.open(self.device, self._family, chunk, source.layer)
 
 
 def _status(code: int) -> Status:

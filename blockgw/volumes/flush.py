@@ -2,17 +2,21 @@
 
 A device answers a flush when all is durable that it had answered before. It counts for a chunk if it has all of it that
 was acknowledged, and has taken that in the same run: what another run of its process took and did not flush may be
-gone. Where that is no quorum, what is there is found out anew, replicas are made equal, and they are flushed again.
+gone. A flush is done when that is a quorum for each chunk; who answers later is not waited for. Where all have answered
+and it is no quorum, what is there is found out anew, replicas are made equal, and they are flushed again.
 
 Flushes go one after the other; all that come during one share the next. What a failed one could not make durable stays
 noted, so the next one does not pass over it.
 """
 
 import asyncio
+from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 from blockgw.errors import VolumeError
 from blockgw.volumes.chunk import Chunk
+from blockgw.volumes.replica import Replica
 
 TRIES = 8
 
@@ -37,8 +41,10 @@ class Flusher:
     def __init__(self, owner: Owner) -> None:
         self._owner = owner
         self._dirty: dict[Chunk, None] = {}
-        self._running: asyncio.Future[None] | None = None
-        self._next: asyncio.Future[None] | None = None
+        self._waiting: list[asyncio.Future[None]] = []  # for the flush that runs
+        self._next: list[asyncio.Future[None]] = []  # for the one after it
+        self._running = False
+        self._trying: asyncio.Task[None] | None = None  # what the first round could not make durable
 
     def note(self, chunk: Chunk) -> None:
         """Remember that a chunk has something that is not durable."""
@@ -47,58 +53,65 @@ class Flusher:
 
     def flush(self) -> "asyncio.Future[None]":
         """Return what is done when all that was noted is durable. Who cancels it gives up waiting, and ends nothing."""
-        return asyncio.shield(self._shared())
+        waiter: asyncio.Future[None] = self._owner.loop.create_future()
+        if self._running:
+            self._next.append(waiter)
+        else:
+            self._begin([waiter])
+        return waiter
 
-    def _shared(self) -> "asyncio.Future[None]":
-        if self._running is None:
-            self._running = self._owner.loop.create_task(self._flush())
-            self._running.add_done_callback(self._ended)
-            return self._running
-        if self._next is None:
-            self._next = self._owner.loop.create_future()
-        return self._next
-
-    def _ended(self, running: "asyncio.Future[None]") -> None:
-        waiting, self._running, self._next = self._next, None, None
-        if not running.cancelled():
-            running.exception()
-        if waiting is None:
-            return
-        following = self._shared()
-
-        def ended(following: "asyncio.Future[None]") -> None:
-            if waiting.done():
-                return
-            if following.cancelled():
-                waiting.cancel()
-            elif (error := following.exception()) is not None:
-                waiting.set_exception(error)
-            else:
-                waiting.set_result(None)
-
-        following.add_done_callback(ended)
-
-    async def _flush(self) -> None:
+    def _begin(self, waiting: "list[asyncio.Future[None]]") -> None:
+        self._running, self._waiting = True, waiting
         taken, self._dirty = self._dirty, {}
-        try:
-            await self._until_durable(list(taken))
-        except BaseException:
+        if taken:
+            self._flush_devices(list(taken), lambda failed: self._flushed(taken, failed))
+        else:
+            self._end(None)
+
+    def _flushed(self, taken: dict[Chunk, None], failed: list[Chunk]) -> None:
+        if failed:
+            self._trying = self._owner.loop.create_task(self._until_durable(failed))
+            self._trying.add_done_callback(lambda trying: self._tried(taken, trying))
+        else:
+            self._end(None)
+
+    def _tried(self, taken: dict[Chunk, None], trying: "asyncio.Task[None]") -> None:
+        self._trying = None
+        error = asyncio.CancelledError() if trying.cancelled() else trying.exception()
+        if error is not None:
             for chunk in taken:
                 self.note(chunk)
-            raise
+        self._end(error)
+
+    def _end(self, error: BaseException | None) -> None:
+        """Tell those who have waited, and go on with the next."""
+        for waiter in self._waiting:
+            if waiter.done():
+                continue
+            if error is None:
+                waiter.set_result(None)
+            elif isinstance(error, asyncio.CancelledError):
+                waiter.cancel()
+            else:
+                waiter.set_exception(error)
+        self._running = False
+        following, self._next = self._next, []
+        if following:
+            self._begin(following)
 
     async def _until_durable(self, chunks: list[Chunk]) -> None:
-        for tries_left in reversed(range(TRIES)):
-            chunks = await self._flush_devices(chunks)
+        for _try in range(TRIES - 1):
+            for chunk in chunks:
+                await self._owner.reopen(chunk)
+            flushed: asyncio.Future[list[Chunk]] = self._owner.loop.create_future()
+            self._flush_devices(chunks, flushed.set_result)
+            chunks = await flushed
             if not chunks:
                 return
-            if tries_left:
-                for chunk in chunks:
-                    await self._owner.reopen(chunk)
         raise NotDurable(f"{len(chunks)} chunks could not be made durable")
 
-    async def _flush_devices(self, chunks: list[Chunk]) -> list[Chunk]:
-        """Flush where these chunks are; return those that are not on a quorum durably."""
+    def _flush_devices(self, chunks: list[Chunk], done: Callable[[list[Chunk]], None]) -> None:
+        """Flush where these chunks are; tell `done` which are not on a quorum durably."""
         taken = {
             chunk: {device: run for device, run in chunk.runs.items() if chunk.readable(device)} for chunk in chunks
         }
@@ -107,18 +120,50 @@ class Flusher:
         }
         for chunk in chunks:
             chunk.runs = {}
-        calls = {device: replica.flush(self._owner.layer) for device, replica in replicas.items()}
-        if calls:
-            await asyncio.wait(calls.values())
-        flushed = {device: call.result() for device, call in calls.items() if _is_well(call)}
-        failed = []
-        for chunk, runs in taken.items():
-            if chunk.members.reached([device for device, run in runs.items() if flushed.get(device) == run]):
-                chunk.dirty = chunk in self._dirty
-            else:
-                failed.append(chunk)
-        return failed
+        _Round(taken, self._durable, done).begin(replicas, self._owner.layer)
+
+    def _durable(self, chunk: Chunk) -> None:
+        chunk.dirty = chunk in self._dirty
 
 
-def _is_well(call: "asyncio.Future[int]") -> bool:
-    return not call.cancelled() and call.exception() is None
+class _Round:
+    """Devices are flushed once, all at a time."""
+
+    def __init__(
+        self,
+        taken: dict[Chunk, dict[int, int]],
+        durable: Callable[[Chunk], None],
+        done: Callable[[list[Chunk]], None],
+    ) -> None:
+        """`taken`: the devices that count for each chunk, with the run that counts."""
+        self._left = taken  # chunks that are not durable yet
+        self._durable = durable
+        self._done: Callable[[list[Chunk]], None] | None = done
+        self._flushed: dict[int, int] = {}
+        self._asked = 0
+
+    def begin(self, replicas: dict[int, Replica], layer: int) -> None:
+        """Ask the devices. `done` is called when they have answered, or enough of them."""
+        self._asked = len(replicas)
+        if not replicas:
+            self._end()
+        for device, replica in replicas.items():
+            replica.flush(layer).add_done_callback(partial(self._answered, device))
+
+    def _answered(self, device: int, call: "asyncio.Future[int]") -> None:
+        self._asked -= 1
+        if not call.cancelled() and call.exception() is None:
+            self._flushed[device] = call.result()
+            for chunk in [chunk for chunk, runs in self._left.items() if self._is_durable(chunk, runs)]:
+                del self._left[chunk]
+                self._durable(chunk)
+        if not self._asked or not self._left:
+            self._end()
+
+    def _is_durable(self, chunk: Chunk, runs: dict[int, int]) -> bool:
+        return chunk.members.reached([device for device, run in runs.items() if self._flushed.get(device) == run])
+
+    def _end(self) -> None:
+        done, self._done = self._done, None
+        if done is not None:
+            done(list(self._left))

@@ -57,7 +57,7 @@ class Opening:
 
     def __init__(self, owner: Owner) -> None:
         self._owner = owner
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], None] = {}
         self._resync: dict[Chunk, None] = {}  # chunks that some members lack, in the order in which that was noticed
         self._resyncing: asyncio.Task[None] | None = None
         self._stopped = False
@@ -67,6 +67,9 @@ class Opening:
         self._stopped = True
         for task in (*self._tasks, *([self._resyncing] if self._resyncing is not None else [])):
             task.cancel()
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.pop(task, None)
 
     def forget(self, chunk: Chunk) -> None:
         """Leave a chunk to itself that nobody knows any more: who touches it next finds out what it lacks."""
@@ -83,8 +86,8 @@ class Opening:
             return
         if chunk.opening is None:
             chunk.opening = task = self._owner.loop.create_task(self._open(chunk))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._tasks[task] = None
+            task.add_done_callback(self._ended)
 
     async def opened(self, chunk: Chunk) -> None:
         """Return once a chunk is known, and a quorum current. Raise NoQuorum after PATIENCE_S."""
@@ -189,8 +192,8 @@ class Opening:
             return
         held: asyncio.Task[None] = self._owner.loop.create_task(self._equalize(chunk))
         chunk.opening = held
-        self._tasks.add(held)
-        held.add_done_callback(self._tasks.discard)
+        self._tasks[held] = None
+        held.add_done_callback(self._ended)
         await asyncio.wait([held])
         chunk.opening = None
         if not chunk.stale:
@@ -202,6 +205,7 @@ class Opening:
             await asyncio.wait([pending.done], timeout=CALL_S)
         if chunk.sent:
             return  # not all of it has found its quorum: another time
+        self._owner.members(chunk)  # rings may have changed: who was refused for that is asked by the new ones
         source = chunk.source(self._owner.chain[0])
         holders = [device for device in chunk.current if chunk.readable(device)]
         if not holders:
@@ -215,12 +219,17 @@ class Opening:
         """Have a device copy a chunk if it has to; tell whether it has it as it is now."""
         replica = chunk.members.replicas[device]
         try:
-            if not chunk.empty:
+            stat = await replica.stat(chunk.number, self._owner.chain)  # one that is being rebuilt refuses: no pull yet
+            if not chunk.empty and not self._has(stat, source):
                 await replica.pull(chunk.number, source, holder)
-            stat = await replica.stat(chunk.number, self._owner.chain)
+                stat = await replica.stat(chunk.number, self._owner.chain)
         except (ReplicaUnavailable, ReplicaStale):
             return False
         return stat.versions[0] == chunk.acknowledged
+
+    def _has(self, stat: Stat, source: Source) -> bool:
+        """Tell whether a device has just what is read of a chunk."""
+        return stat.versions[self._owner.chain.index(source.layer)] == source.version
 
 
 def _fail(chunk: Chunk, error: VolumeError) -> None:

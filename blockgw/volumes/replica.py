@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 
 from blockgw.agreement import ChunkVersion
 from blockgw.interfaces import Buffer, Pieces
+from storage.chunks.near import NearFile
 from storage.quorum import Quorum
 
 
@@ -26,8 +27,7 @@ class Source(NamedTuple):
     version: ChunkVersion
 
 
-@dataclass(frozen=True, slots=True)
-class Write:
+class Write(NamedTuple):
     """One change to one chunk, as a device gets it. Without a length it only moves the version."""
 
     chunk: int
@@ -89,8 +89,28 @@ class Replica(Protocol):
     def pull(self, chunk: int, source: Source, device: int) -> "asyncio.Future[object]":
         """Have it copy a layer's chunk, at that version or a newer one, from another device."""
 
-    def fence(self, layer: int, epoch: int) -> "asyncio.Future[object]":
-        """Have it take no change of that layer under an older epoch any more, durably."""
+    def fence(self, layer: int, epoch: int) -> "asyncio.Future[int]":
+        """Have it take no change of that layer under an older epoch any more, durably; gives the run."""
+
+
+class Near(Protocol):
+    """A replica on this host: what it has can be read from its files."""
+
+    @property
+    def device(self) -> int: ...
+
+    def read(self, chunk: int, source: Source, start: int, length: int) -> "asyncio.Future[NearRead]":
+        """The same as `Replica.read`."""
+
+    def open(self, chunk: int, source: Source) -> NearFile | None:
+        """Open the file of a layer's chunk that is at rest."""
+
+
+class NearRead(NamedTuple):
+    """What was read."""
+
+    pieces: Pieces
+    at_rest: bool  # the file of the chunk holds exactly that version, until it is written again
 
 
 class Placing(Protocol):
@@ -106,6 +126,7 @@ class Members:
 
     replicas: Mapping[int, Replica]  # by device id
     quorum: Quorum
+    near: Near | None = None  # one of them
 
     def reached(self, devices: Collection[int]) -> bool:
         """Tell whether `devices` are a quorum."""

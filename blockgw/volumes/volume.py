@@ -11,18 +11,28 @@ to us, at once and for ever (`Fenced`).
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 
 from blockgw.agreement import NOTHING
 from blockgw.errors import ShuttingDown, VolumeError
 from blockgw.extents import CHUNK, Piece, parts, pieces
 from blockgw.interfaces import Buffer, Pieces
 from blockgw.lease import Tenure
+from blockgw.volumes.cache import ReadCache
 from blockgw.volumes.chunk import Chunk, Pending
 from blockgw.volumes.flush import Flusher
 from blockgw.volumes.opening import Opening
 from blockgw.volumes.outbox import Outbox
-from blockgw.volumes.replica import Kind, Placing, Replica, ReplicaStale, ReplicaUnavailable, Status, Write
+from blockgw.volumes.reading import Reader
+from blockgw.volumes.replica import (
+    Kind,
+    Placing,
+    Replica,
+    ReplicaStale,
+    ReplicaUnavailable,
+    Status,
+    Write,
+)
 
 PATIENCE_S = 30.0  # for a quorum, before a client is told EIO
 RETRY_S = 0.05
@@ -40,19 +50,22 @@ class Unreachable(VolumeError):
 class OpenVolume:
     """One volume. Offsets and lengths lie within its size: its callers see to that."""
 
-    def __init__(self, chain: Sequence[int], tenure: Tenure, settled: bool, placing: Placing) -> None:
+    def __init__(
+        self, chain: Sequence[int], tenure: Tenure, settled: bool, placing: Placing, cache: ReadCache | None = None
+    ) -> None:
         """`settled`: its last writer has left nothing on which replicas differ."""
         self._loop = asyncio.get_running_loop()
         self.chain = tuple(chain)
         self.epoch = tenure.epoch
         self._tenure = tenure
-        self._held: set[Chunk] = set()  # whose writes wait until it is certain again that they are ours to make
+        self._held: dict[Chunk, None] = {}  # whose writes wait until it is certain again that they are ours to make
         self.settled = settled
         self._placing = placing
         self._chunks: dict[int, Chunk] = {}
         self._outboxes: dict[Replica, Outbox] = {}
         self._opening = Opening(self)
         self._flusher = Flusher(self)
+        self._reader = Reader(self, cache)
         self._switching: asyncio.Future[None] | None = None
         self._lost: VolumeError | None = None
         self.on_lost: Callable[[], None] = lambda: None
@@ -69,6 +82,11 @@ class OpenVolume:
     def loop(self) -> asyncio.AbstractEventLoop:
         """The loop that all of it runs on."""
         return self._loop
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether nobody else can have the right to write."""
+        return self._lost is None and self._tenure.holds(self._loop.time())
 
     # writing
 
@@ -121,6 +139,7 @@ class OpenVolume:
         before = chunk.version
         base = chunk.base if before == NOTHING else None
         version = chunk.next_version(self.epoch)
+        self._reader.will_change(chunk, piece.start, piece.length)
         write = Write(chunk.number, version, before, base, kind, piece.start, piece.length, data, fua)
         chunk.add(Pending(write, done))
         self.send(chunk)
@@ -141,7 +160,7 @@ class OpenVolume:
             self._opening.begin(chunk)
             return
         if not self._tenure.holds(self._loop.time()):
-            self._held.add(chunk)
+            self._held[chunk] = None
             return
         for pending in chunk.unsent():
             for device in chunk.current:
@@ -150,7 +169,7 @@ class OpenVolume:
     def renewed(self, tenure: Tenure) -> None:
         """Go on: the right to write was extended."""
         self._tenure = tenure
-        held, self._held = self._held, set()
+        held, self._held = self._held, {}
         for chunk in held:
             self.send(chunk)
 
@@ -188,6 +207,14 @@ class OpenVolume:
 
     # reading
 
+    def read_now(self, offset: int, length: int) -> Pieces | None:
+        """Read what needs not be waited for; None: `read` has to be asked."""
+        number, start = divmod(offset, CHUNK)
+        chunk = self._chunks.get(number)
+        if chunk is None or chunk.file is None or self._switching is not None or start + length > CHUNK:
+            return None
+        return self._reader.from_file(chunk, start, length)
+
     def read(self, offset: int, length: int) -> Awaitable[Pieces]:
         """Read what was acknowledged, or something that is being written."""
         self.check()
@@ -195,7 +222,7 @@ class OpenVolume:
             return self._read_after_switch(offset, length)
         number, start = divmod(offset, CHUNK)
         if start + length <= CHUNK:
-            return self._read_chunk(Piece(number, start, length, 0))
+            return self._reader.read(self.chunk(number), Piece(number, start, length, 0))
         return self._read_chunks(list(pieces(offset, length)))
 
     async def _read_after_switch(self, offset: int, length: int) -> Pieces:
@@ -203,27 +230,8 @@ class OpenVolume:
         return await self.read(offset, length)
 
     async def _read_chunks(self, wanted: Sequence[Piece]) -> Pieces:
-        found = await asyncio.gather(*(self._read_chunk(piece) for piece in wanted))
+        found = await asyncio.gather(*(self._reader.read(self.chunk(piece.chunk), piece) for piece in wanted))
         return [part for parts in found for part in parts]
-
-    async def _read_chunk(self, piece: Piece) -> Pieces:
-        chunk = self.chunk(piece.chunk)
-        deadline = self._loop.time() + PATIENCE_S
-        while True:
-            if not chunk.known or not chunk.members.reached(chunk.current):
-                await self._opening.opened(chunk)
-            if chunk.empty:
-                return (piece.length,)
-            source = chunk.source(self.layer)
-            for device in sorted(filter(chunk.readable, chunk.current), key=lambda each: each != chunk.preferred):
-                try:
-                    return await chunk.members.replicas[device].read(chunk.number, source, piece.start, piece.length)
-                except (ReplicaUnavailable, ReplicaStale):
-                    chunk.dropped(device)
-            self.check()
-            if self._loop.time() > deadline:
-                raise Unreachable(f"no replica of chunk {chunk.number} answers")
-            await asyncio.sleep(RETRY_S)
 
     async def allocation(self, piece: Piece) -> list[tuple[int, bool]]:
         """Return (length, whether there are data) of the parts of a piece of a chunk, in order."""
@@ -250,6 +258,21 @@ class OpenVolume:
     async def ensure(self, chunk: Chunk) -> None:
         """Return once a chunk is on a quorum of equal replicas."""
         await self._opening.opened(chunk)
+
+    async def claim(self, number: int, layers: Collection[int]) -> None:
+        """Have a chunk in the newest layer, if its bytes are in one of `layers` now. What is done is durable."""
+        while True:
+            await self._switched()
+            self.check()
+            chunk = self.chunk(number)
+            if chunk.known and chunk.opening is None and chunk.members.reached(chunk.current):
+                break
+            await self.ensure(chunk)
+        if chunk.version != NOTHING or chunk.base is None or chunk.base.layer not in layers:
+            return
+        done: asyncio.Future[None] = self._loop.create_future()
+        self._append(chunk, Kind.WRITE, Piece(number, 0, 0, 0), b"", True, done)
+        await done
 
     async def reopen(self, chunk: Chunk) -> None:
         """Find out anew what is there of a chunk."""
@@ -310,13 +333,18 @@ class OpenVolume:
 
     def members(self, chunk: Chunk) -> None:
         """Go by the rings of now for a chunk."""
-        chunk.members = self._placing.members(chunk.number)
+        chunk.go_by(self._placing.members(chunk.number))
 
     def _forget_some(self) -> None:
         """Forget chunks that nothing is at, those that were met first."""
         for chunk in [chunk for chunk in self._chunks.values() if chunk.idle][: CHUNKS // 8]:
             del self._chunks[chunk.number]
             self._opening.forget(chunk)
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether it can be used no more."""
+        return self._lost is not None
 
     def check(self) -> None:
         """Raise when the volume is lost to us."""
@@ -329,6 +357,7 @@ class OpenVolume:
             return
         self._lost = error
         for chunk in self._chunks.values():
+            chunk.file = None
             for done in [*(pending.done for pending in chunk.history), *(entry[4] for entry in chunk.waiting)]:
                 if not done.done():
                     done.set_exception(error)

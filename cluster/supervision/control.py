@@ -27,11 +27,11 @@ class NotRunning(ControlError):
     """Nobody answers."""
 
 
-def ask(path: Path, do: str, **arguments: Any) -> dict[str, Any]:
+def ask(path: Path, do: str, *, timeout_s: float = TIMEOUT_S, **arguments: Any) -> dict[str, Any]:
     """Ask the supervisor at the socket `path`. Raise NotRunning or ControlError."""
     try:
         with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(TIMEOUT_S)
+            connection.settimeout(timeout_s)
             connection.connect(os.fspath(path))
             connection.sendall(encode({"do": do, **arguments}))
             answer = decode(receive_line(connection))

@@ -39,5 +39,7 @@ Damage to what was durable, or a journal that is shorter than its checkpoint say
 the device then does not know what it should have, and does not vote (storage.membership).
 
 Read first: `version` and `chunk` (values and decisions), `record` and `checkpoint` (formats, pure; docs/chunks.md),
-`journal`, `files`, `table`, then `destage`, `replay`, `reads`, `pulls`, and `store`, which puts them together.
+`journal`, `files`, `table`, then `destage`, `replay`, `reads`, `pulls`, and `store`, which puts them together. What
+housekeeping sees of chunks, and does to them, is in `inventory` and `upkeep` (storage.housekeeping.chunks). `near` is
+for other processes of the same host, which may read the files of chunks that are at rest.
 """

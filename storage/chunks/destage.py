@@ -1,8 +1,8 @@
 """Brings durable writes from the journal into the chunks' files, in the journal's order, one batch after the other.
 
 In a thread of its own: a write into the page cache waits when too much is dirty, or when part of a page must be read
-first. Batches grow while the thread is busy. What is in the files is told on the loop's thread, and only then reads
-stop to lay it over what they find.
+first. Small writes wait for others, since a trip to the thread costs more than they do. Batches grow while the thread
+is busy. What is in the files is told on the loop's thread, and only then reads stop to lay it over what they find.
 
 ENOSPC stops it for a while; nothing is lost, since the journal has it all. Any other error is final: the device has
 failed, and the journal goes on holding what the files lack.
@@ -25,6 +25,8 @@ from storage.log.interface import DeviceFailed, Position
 
 BATCH_ENTRIES = 256  # of one trip to the thread
 BATCH_BYTES = 4 << 20
+ENOUGH_ENTRIES, ENOUGH_BYTES = 128, 1 << 20  # of which either is enough for a trip at once
+PAUSE_S = 0.1  # for fewer; longer: fewer trips, and chunks come to rest later
 RETRY_S = 1.0  # after ENOSPC
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 _WRITE, _ZERO = int(Type.WRITE), int(Type.ZERO)
@@ -107,6 +109,7 @@ class Destager:
         self._queue: deque[Entry] = deque()
         self._running: asyncio.Future[Applied] | None = None
         self._retry: asyncio.TimerHandle | None = None
+        self._pause_timer: asyncio.TimerHandle | None = None
         self._idle: list[tuple[int, asyncio.Future[None]]] = []
         self._taken_count = self._applied_count = 0
         self.position = position  # everything in the journal before it is in the files
@@ -121,8 +124,8 @@ class Destager:
         """Take entries that have become durable."""
         self._queue.extend(entries)
         self._taken_count += len(entries)
-        self.queued_bytes += sum(len(entry.payload) for entry in entries)
-        self._begin()
+        self.queued_bytes += sum([len(entry.payload) for entry in entries])
+        self._begin_soon()
 
     async def settle(self) -> None:
         """Wait until what was taken before now is in the files. DeviceFailed."""
@@ -131,6 +134,7 @@ class Destager:
         if self._applied_count < self._taken_count:
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._idle.append((self._taken_count, waiter))
+            self._begin()
             await waiter
 
     def between(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> "asyncio.Future[T]":
@@ -141,10 +145,23 @@ class Destager:
         """Finish what is under way. What is queued is in the journal."""
         if self._retry is not None:
             self._retry.cancel()
+        if self._pause_timer is not None:
+            self._pause_timer.cancel()
         self._queue.clear()
         if self._running is not None:
             await asyncio.wait({self._running})
         self._thread.close()
+
+    def _begin_soon(self) -> None:
+        """Begin at once if there is enough to do or somebody waits for it, else after a while."""
+        if self._idle or len(self._queue) >= ENOUGH_ENTRIES or self.queued_bytes >= ENOUGH_BYTES:
+            self._begin()
+        elif self._pause_timer is None and self._queue:
+            self._pause_timer = asyncio.get_running_loop().call_later(PAUSE_S, self._pause_over)
+
+    def _pause_over(self) -> None:
+        self._pause_timer = None
+        self._begin()
 
     def _begin(self) -> None:
         if self._running is not None or self._retry is not None or not self._queue or self.failed is not None:
@@ -194,8 +211,8 @@ class Destager:
             if error.errno not in _NO_SPACE:
                 self._fail(error)
                 return
-            self._pause(error)
-        self._begin()
+            self._wait_for_room(error)
+        self._begin_soon()
 
     def _count(self, batch: list[Entry]) -> None:
         self.is_full = False
@@ -208,7 +225,7 @@ class Destager:
             if not waiter.done():
                 waiter.set_result(None)
 
-    def _pause(self, error: OSError) -> None:
+    def _wait_for_room(self, error: OSError) -> None:
         if not self.is_full:
             log.warning("chunks_full", reason=str(error))
         self.is_full = True

@@ -3,10 +3,12 @@
 It is a log of its own, apart from the device's: its records live for minutes, those of objects for years, and a segment
 that held both would have to be rewritten for each.
 
-What a turn of the loop gathers is written in the next, on the loop: a few KiB go into the page cache in less time than
-a thread takes to wake up. Large batches, and the beginning of a segment, go to a thread. Another thread syncs: when
-somebody waits for that, when enough is written, and after a short while. So records become durable soon, and what the
-files may not have before waits in memory for less.
+What a turn of the loop gathers is written at its end, or in the next, on the loop: a few KiB go into the page cache in
+less time than a thread takes to wake up. Large batches, and the beginning of a segment, go to a thread. Another thread
+syncs: when somebody waits for that, when enough is written, and after a short while. Where syncs have been fast of late
+(`pace`), the loop makes those itself that somebody waits for. So records become durable soon, and what the
+files may not have before waits in memory for less. Where the last flush came after a single batch, the next batch is
+synced at once: by the time that its flush arrives it is durable, or nearly so.
 
 `written` and `durable` are called with entries in journal order, on the loop's thread; each entry goes once through
 `written` and then `durable`, or once through `refused`. After a failed sync nothing is taken any more.
@@ -16,16 +18,19 @@ import asyncio
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from time import perf_counter
+from typing import Any, NamedTuple, Protocol
 
 from cluster.telemetry.log import get_logger
 from cluster.threads import Waiters
 from storage.chunks.chunk import Entry
+from storage.chunks.pace import Pace
 from storage.log.device import DeviceLog
 from storage.log.interface import START, DeviceFailed, Kind, LogBusy, LogRefusal, Position, Record, segment_of
 from storage.log.writer import WriteRefused
 
 _HOLD_OWNER = "chunks"
+_TURNS = 3  # of the loop, until an answer has left
 _RECORD_COST = 512  # bytes of a write in memory beside its payload, roughly
 
 log = get_logger("storage.chunks")
@@ -36,8 +41,9 @@ class Rhythm:
     """When what is done."""
 
     inline_bytes: int = 256 << 10  # of a batch that the loop writes itself; more: the loop stands still for longer
-    sync_bytes: int = 4 << 20  # written and not synced; more: larger, rarer syncs, and more in memory
+    sync_bytes: int = 8 << 20  # written and not synced; more: larger, rarer syncs, and more in memory
     sync_delay_s: float = 0.05  # after the first write that nobody flushes
+    inline_sync_bytes: int = 64 << 10  # of a sync that the loop makes itself, if syncs are fast; 0: it makes none
     queue_bytes: int = 64 << 20  # admitted and not durable; beyond, writes are refused BUSY
 
 
@@ -57,14 +63,21 @@ class Owner(Protocol):
         """Take note that these will never be."""
 
 
+class _Synced(NamedTuple):
+    end: Position  # of what is durable
+    took_s: float
+
+
 class Journal:
     """On segment files in a directory of its own. Opening it blocks."""
 
-    def __init__(self, source: DeviceLog, threads: Waiters, rhythm: Rhythm) -> None:
-        """`source` is open and not started: it is this journal's alone. `threads` has two at least."""
+    def __init__(self, source: DeviceLog, writing: Waiters, syncing: Waiters, rhythm: Rhythm) -> None:
+        """`source` is open and not started: it is this journal's alone. The threads are one each."""
         self._log = source
         self._writer = source.writer
-        self._threads = threads
+        self._writing_thread = writing
+        self._syncing_thread = syncing
+        self._pace = Pace()  # of syncs
         self._rhythm = rhythm
         self._owner: Owner
         self._loop: asyncio.AbstractEventLoop
@@ -75,9 +88,11 @@ class Journal:
         self._unsynced: deque[Entry] = deque()
         self._unsynced_bytes = 0
         self._wanted = START  # somebody waits until the log is durable up to here
-        self._syncing: asyncio.Future[Position] | None = None
+        self._syncing: asyncio.Future[_Synced] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._flushes: list[tuple[Entry, asyncio.Future[None]]] = []  # by the last entry that each waits for
+        self._batches = 0  # written since the last flush
+        self._foresees_flush = False  # after the next batch
         self._failed: LogRefusal | None = None
         self.end = source.end  # of what is durable
         self.sync_count = 0
@@ -140,6 +155,14 @@ class Journal:
         if self._queued and self._queued + size > self._rhythm.queue_bytes:
             raise LogBusy(f"{self._queued} bytes wait for the journal")
 
+    def write_now(self) -> None:
+        """Write what was appended, unless that has to go to a thread: then it is written soon."""
+        if self._gathered and self._writing is None and self._may_write_here(self._gathered_bytes):
+            self._write()
+
+    def _may_write_here(self, size: int) -> bool:
+        return size <= self._rhythm.inline_bytes and self._writer.has_room(size)
+
     def _write(self) -> None:
         if self._writing is not None or not self._gathered:
             return
@@ -147,7 +170,7 @@ class Journal:
         size, self._gathered_bytes = self._gathered_bytes, 0
         if self._failed is not None:
             self._refuse(batch, self._failed)
-        elif size <= self._rhythm.inline_bytes and self._writer.has_room(size):
+        elif self._may_write_here(size):
             try:
                 self._writer.write(batch, durable=False)
             except WriteRefused as refused:
@@ -155,7 +178,7 @@ class Journal:
             else:
                 self._wrote(batch, len(batch), None)
         else:
-            self._writing = self._threads.run(self._writer.write, batch, durable=False)
+            self._writing = self._writing_thread.run(self._writer.write, batch, durable=False)
             self._writing.add_done_callback(lambda writing: self._wrote_in_thread(batch, writing))
 
     def _wrote_in_thread(self, batch: list[Entry], writing: "asyncio.Future[None]") -> None:
@@ -177,6 +200,7 @@ class Journal:
                 self._wanted = entry.end
         self._unsynced.extend(good)
         if good:
+            self._batches += 1
             self._owner.written(good)
         if refusal is not None:  # what was gathered meanwhile may be on top of it: the journal has no gaps
             gathered, self._gathered, self._gathered_bytes = self._gathered, [], 0
@@ -195,7 +219,13 @@ class Journal:
         """Return what resolves when all that is written is durable; None: it is. LogRefusal."""
         if self._failed is not None:
             raise self._failed
+        self._foresees_flush, self._batches = self._batches == 1, 0
         if not self._unsynced:
+            return None
+        if self._may_sync_here():
+            self._sync_here()
+            if self._failed is not None:
+                raise self._failed
             return None
         waiter: asyncio.Future[None] = self._loop.create_future()
         self._flushes.append((self._unsynced[-1], waiter))
@@ -228,25 +258,61 @@ class Journal:
     def _sync_soon(self) -> None:
         """Sync at once if somebody waits for that or there is enough for it, else after a while."""
         waited = bool(self._flushes) or self._wanted > self.end
-        if waited or self._unsynced_bytes >= self._rhythm.sync_bytes:
+        foreseen = self._foresees_flush and self._batches == 1 and bool(self._unsynced)
+        if waited and self._may_sync_here():
+            self._sync_here()
+        elif foreseen and not waited and self._may_sync_here():
+            self._after_answers(_TURNS)
+        elif waited or foreseen or self._unsynced_bytes >= self._rhythm.sync_bytes:
             self._sync()
         elif self._timer is None and self._unsynced:
             self._timer = self._loop.call_later(self._rhythm.sync_delay_s, self._sync_due)
 
+    def _after_answers(self, turns: int) -> None:
+        """Sync what a flush is foreseen for, after those who have written it were told that it is."""
+        if turns:
+            self._loop.call_soon(self._after_answers, turns - 1)
+        elif self._unsynced and self._may_sync_here():
+            self._sync_here()
+        elif self._unsynced:
+            self._sync()
+
     def _sync(self) -> None:
         """Sync, unless that goes on: who comes meanwhile is served by the next one."""
         if self._syncing is None and self._failed is None:
-            self._syncing = self._threads.run(self._writer.sync)
-            self._syncing.add_done_callback(self._synced)
+            self._syncing = self._syncing_thread.run(self._timed_sync)
+            self._syncing.add_done_callback(self._synced_in_thread)
 
-    def _synced(self, syncing: "asyncio.Future[Position]") -> None:
+    def _may_sync_here(self) -> bool:
+        """Tell whether the loop can sync without standing still for long, or waiting for a thread that has the file."""
+        is_idle = self._syncing is None and self._writing is None and self._failed is None
+        return is_idle and self._pace.is_brief and self._unsynced_bytes <= self._rhythm.inline_sync_bytes
+
+    def _sync_here(self) -> None:
+        try:
+            synced = self._timed_sync()
+        except LogRefusal as refusal:
+            self._fail(refusal)
+        else:
+            self._synced(synced)
+
+    def _timed_sync(self) -> _Synced:
+        begun_s = perf_counter()
+        end = self._writer.sync()
+        return _Synced(end, perf_counter() - begun_s)
+
+    def _synced_in_thread(self, syncing: "asyncio.Future[_Synced]") -> None:
         self._syncing = None
         error = syncing.exception()
         if error is not None:
             self._fail(error if isinstance(error, LogRefusal) else DeviceFailed(f"journal: {error!r}"))
-            return
+        else:
+            self._synced(syncing.result())
+
+    def _synced(self, synced: _Synced) -> None:
         self.sync_count += 1
-        end, unsynced = syncing.result(), self._unsynced
+        self._pace.note(synced.took_s)
+        end, unsynced = synced.end, self._unsynced
         durable: list[Entry] = []
         while unsynced and unsynced[0].end <= end:
             durable.append(unsynced.popleft())

@@ -3,6 +3,9 @@
 The giving side reads a chunk between two batches of destaging, so what it gives is one version, durable here. The
 taking side makes it a file beside, complete, synced and claiming its version, and only then puts it in the place of
 what was there; by then all that was on its way into that is in the old file, and the journal has nothing newer for it.
+What was there may be damaged, so that it does not say what it is.
+
+Invariant: no chunk of a layer that was dropped is here when a pull has ended.
 """
 
 import asyncio
@@ -14,7 +17,7 @@ from storage.chunks import record as records
 from storage.chunks.chunk import Chunk
 from storage.chunks.record import Extent
 from storage.chunks.store import ChunkStore
-from storage.chunks.version import CHUNK_SIZE, NOTHING, Version
+from storage.chunks.version import CHUNK_SIZE, NEVER, NOTHING, Version
 from storage.disk import Buffer, read_fully, write_fully
 from storage.messages import ChunkPull, Operation, Refusal
 
@@ -44,39 +47,63 @@ class Pulls:
         if chunk is None or chunk.applied < version:
             here = NOTHING if chunk is None else chunk.version
             raise RemoteError(Refusal.STALE_CHUNK, (here, NOTHING if chunk is None else chunk.durable))
-        found, extents, data = await store.in_file(chunk, lambda fd: self._read(chunk, fd))
+        try:
+            found, extents, data = await store.in_file(chunk, lambda fd: self._read(chunk, fd))
+        except OSError as error:
+            store.table.note_damage(chunk)
+            raise RemoteError(Refusal.CORRUPT, f"read: {error}") from error
         self._spend(len(data))  # without waiting: a client's write may depend on it
         return Reply((found, store.table.epoch_seen(family, layer), extents), data)
 
     def _read(self, chunk: Chunk, fd: int) -> Given:
         extents = tuple(self._disk.extents(fd, CHUNK_SIZE))
-        try:
-            data = b"".join([read_fully(self._disk, fd, offset, length) for offset, length in extents])
-        except OSError as error:
-            raise RemoteError(Refusal.CORRUPT, f"read: {error}") from error
+        data = b"".join([read_fully(self._disk, fd, offset, length) for offset, length in extents])
         return chunk.in_file, extents, data
 
     # taking
 
     async def pull(self, message: ChunkPull) -> Version:
-        """Have a chunk here at the version wanted, or a newer one; return which. STALE_CHUNK, BUSY, CORRUPT."""
+        """Have a chunk here at the version wanted, or a newer one; return which. Refuses as `copy` does."""
+        return (await self.copy(message))[0]
+
+    async def copy(self, message: ChunkPull, replace: bool = False) -> tuple[Version, int]:
+        """The same; return how many bytes were copied, too. With `replace`: also when what is here is as new.
+
+        STALE_CHUNK, BUSY, CORRUPT; FENCED: the layer was dropped.
+        """
         family, number, layer, version, source = message
         records.check_place(family, number, layer)
+        self._refuse_dropped(family, layer)
         place = family, number, layer
-        here = self._store.table.find(*place)
-        if here is not None and here.head >= version:
+        here = self._held(place)
+        if here is not None and here.head >= version and not replace:
             if here.has_taken(version):
-                return here.head
+                return here.head, 0
             raise here.stale()
         if place in self._pulling:
             raise RemoteError(Refusal.BUSY, "the chunk is being copied already")
         self._pulling.add(place)
         try:
-            return await self._pull(place, version, source)
+            return await self._pull(place, version, source, replace)
         finally:
             self._pulling.discard(place)
 
-    async def _pull(self, place: tuple[bytes, int, int], version: Version, source: int) -> Version:
+    def _held(self, place: tuple[bytes, int, int]) -> Chunk | None:
+        """Return what is here, unless it is damaged."""
+        try:
+            return self._store.table.find(*place)
+        except RemoteError as refusal:
+            if refusal.code != Refusal.CORRUPT:
+                raise
+            return None
+
+    def _refuse_dropped(self, family: bytes, layer: int) -> None:
+        if self._store.table.epoch_seen(family, layer) >= NEVER:
+            raise RemoteError(Refusal.FENCED, NEVER)
+
+    async def _pull(
+        self, place: tuple[bytes, int, int], version: Version, source: int, replace: bool
+    ) -> tuple[Version, int]:
         family, number, layer = place
         try:
             reply = await self._ask(source, Operation.CHUNK_COPY, (family, number, layer, version))
@@ -89,12 +116,12 @@ class Pulls:
         name = f"{family.hex()}.{number}.{layer}"
         try:
             await self._threads.run(self._write, name, place, given, extents, reply.payload)
-            await self._install(name, place, given, epoch)
+            await self._install(name, place, given, epoch, replace)
         finally:
             self._store.files.drop_copy(name)
         self.pulled_count += 1
         self.pulled_bytes += len(reply.payload)
-        return given
+        return given, len(reply.payload)
 
     def _write(
         self,
@@ -117,15 +144,18 @@ class Pulls:
         finally:
             self._disk.close(fd)
 
-    async def _install(self, name: str, place: tuple[bytes, int, int], version: Version, epoch: int) -> None:
+    async def _install(
+        self, name: str, place: tuple[bytes, int, int], version: Version, epoch: int, replace: bool
+    ) -> None:
         """Put a copy in its place, unless something as new has come there meanwhile."""
         store = self._store
         family, _number, layer = place
-        old = store.table.find(*place)
+        self._refuse_dropped(family, layer)
+        old = self._held(place)
         if old is None:
             old = Chunk(*place)  # nobody begins one while this is here
             store.table.add(old)
-        if old.head >= version:
+        if old.head > version or (old.head == version and not replace):
             raise old.stale()
         old.busy = True
         try:
@@ -141,3 +171,6 @@ class Pulls:
             raise
         store.forget(old)
         store.table.add(Chunk(*place, version))
+        if store.table.epoch_seen(family, layer) >= NEVER:  # it was dropped meanwhile, perhaps before this had its name
+            await store.drop(family, layer, (place[1],))
+            self._refuse_dropped(family, layer)

@@ -2,6 +2,8 @@
 
 What is on its way into a file is laid over what was read from it. That is taken note of before the file is read: a
 write that comes into the file meanwhile is found there or in the note, never in neither.
+
+An answer names the layer, and says whether the chunk is at rest there: `near` tells what that is good for.
 """
 
 from collections.abc import Coroutine, Sequence
@@ -12,7 +14,7 @@ from cluster.wire import RemoteError, Reply
 from storage.chunks.chunk import Chunk, Entry, lay_over
 from storage.chunks.files import ChunkFiles
 from storage.chunks.table import Table
-from storage.chunks.version import CHUNK_SIZE, NOTHING
+from storage.chunks.version import CHUNK_SIZE, NOTHING, Version
 from storage.disk import Disk, read_fully
 from storage.messages import ChunkRead, Refusal
 
@@ -40,22 +42,24 @@ class Reads:
             if here != version and not (version is None or (epoch and here[0] == epoch and here > version)):
                 raise RemoteError(Refusal.STALE_CHUNK, (here, NOTHING if chunk is None else chunk.durable))
             if chunk is not None and here != NOTHING:
-                return self._bytes(chunk, offset, length)
-        return Reply((_NO_LAYER,))
+                return self._bytes(chunk, offset, length, here == version)
+        return Reply((_NO_LAYER, False))
 
-    def _bytes(self, chunk: Chunk, offset: int, length: int) -> ReadAnswer:
+    def _bytes(self, chunk: Chunk, offset: int, length: int, exact: bool) -> ReadAnswer:
         if not chunk.exists:
             return self._unmade(chunk, offset, length)
         buffer = bytearray(length)
         try:
             fd = self._files.fd(chunk)
             if self._disk.preadv_cached(fd, (buffer,), offset) != length:
-                return self._wait_for(chunk, chunk, list(chunk.pending), offset, length)
+                version = chunk.head if exact else None
+                return self._wait_for(chunk, chunk, list(chunk.pending), offset, length, version)
         except OSError as error:
+            self._table.note_damage(chunk)
             raise RemoteError(Refusal.CORRUPT, f"read: {error}") from error
         if chunk.pending:
             lay_over(buffer, offset, chunk.pending)
-        return Reply((chunk.layer,), buffer)
+        return Reply((chunk.layer, exact and _is_at_rest(chunk, chunk.head)), buffer)
 
     def _unmade(self, chunk: Chunk, offset: int, length: int) -> ReadAnswer:
         """Read a chunk that has no file yet: what it begins with, and what is on its way."""
@@ -69,12 +73,18 @@ class Reads:
             return self._wait_for(chunk, source, pending, offset, length)
         buffer = bytearray(length)
         lay_over(buffer, offset, pending)
-        return Reply((chunk.layer,), buffer)
+        return Reply((chunk.layer, False), buffer)
 
     async def _wait_for(
-        self, chunk: Chunk, source: Chunk, pending: Sequence[Entry], offset: int, length: int
+        self,
+        chunk: Chunk,
+        source: Chunk,
+        pending: Sequence[Entry],
+        offset: int,
+        length: int,
+        version: Version | None = None,
     ) -> Reply:
-        """Read through a thread."""
+        """Read through a thread. With `version` say whether the chunk is at rest there."""
         try:
             fd = self._files.lease(source)
             try:
@@ -84,8 +94,15 @@ class Reads:
         except OverflowError as error:
             raise RemoteError(Refusal.BUSY, str(error)) from None
         except OSError as error:
+            self._table.note_damage(source)
             raise RemoteError(Refusal.CORRUPT, f"read: {error}") from error
         if len(buffer) != length:
+            self._table.note_damage(source)
             raise RemoteError(Refusal.CORRUPT, "the file is cut off")
         lay_over(buffer, offset, pending)
-        return Reply((chunk.layer,), buffer)
+        return Reply((chunk.layer, version is not None and _is_at_rest(chunk, version)), buffer)
+
+
+def _is_at_rest(chunk: Chunk, version: Version) -> bool:
+    """Tell whether the file of a chunk has just that version, and nothing is on its way into it."""
+    return chunk.head == version and not chunk.pending and not chunk.busy and not chunk.dropped

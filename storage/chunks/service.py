@@ -1,18 +1,22 @@
 """A device's answers to the CHUNK_* operations: a table from operation to handler, as storage.service has them."""
 
+import asyncio
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
 from cluster.wire import Later, RemoteError, Reply, Request
+from ring.hashing import NameHash
 from storage.chunks import record as records
+from storage.chunks.inventory import Inventory
 from storage.chunks.pulls import Ask, Pulls
 from storage.chunks.store import ChunkStore
+from storage.chunks.upkeep import ChunkUpkeep
 from storage.log.interface import LogRefusal
 from storage.messages import ChunkFlag, ChunkPull, ChunkRead, ChunkWrite, Operation, Refusal, parse
 
 WRITES_LIMIT = 1024  # of one CHUNK_WRITE_MANY
-MAP_LIMIT = 10_000  # chunks of one CHUNK_MAP
+MAP_LIMIT = 10_000  # chunks of one CHUNK_MAP or CHUNK_LIST, fences of one CHUNK_FENCES
 
 Answer = Reply | Later | Coroutine[Any, Any, Reply]
 _BLANK = ChunkFlag.ZERO | ChunkFlag.TRIM
@@ -23,13 +27,20 @@ class ChunkService:
     """Serves the chunks of one device."""
 
     def __init__(
-        self, store: ChunkStore, device_id: int, ask: Ask, spend: Callable[[int], None] = lambda _size: None
+        self,
+        store: ChunkStore,
+        device_id: int,
+        names: NameHash,
+        ask: Ask,
+        spend: Callable[[int], None] = lambda _size: None,
     ) -> None:
         """`ask` asks another device; `spend` hears how many bytes are given to others as copies."""
         self._store = store
         self._device_id = device_id
         self.request_count = 0  # reads and writes
         self.pulls = Pulls(store, ask, spend)
+        self._inventory = Inventory(store, names)
+        self.upkeep = ChunkUpkeep(store, self.pulls, self._inventory)
         self.handlers: dict[int, Callable[[Request], Answer]] = {
             Operation.CHUNK_WRITE: self._write,
             Operation.CHUNK_WRITE_MANY: self._write_many,
@@ -42,6 +53,9 @@ class ChunkService:
             Operation.CHUNK_MAP: self._map,
             Operation.CHUNK_DROP: self._drop,
             Operation.CHUNK_EXTENTS: self._extents,
+            Operation.CHUNK_DIGESTS: self._digests,
+            Operation.CHUNK_LIST: self._list,
+            Operation.CHUNK_FENCES: self._fences,
         }
 
     async def settle(self) -> None:
@@ -52,7 +66,8 @@ class ChunkService:
     def _write(self, request: Request) -> Answer:
         self.request_count += 1
         future = self._store.write(parse(ChunkWrite, request.metadata), request.payload)
-        return _DONE if future is None else Later(future, _DONE)
+        self._store.journal.write_now()
+        return _DONE if future is None or _is_done(future) else Later(future, _DONE)
 
     def _write_many(self, request: Request) -> Answer:
         self.request_count += 1
@@ -78,6 +93,8 @@ class ChunkService:
                     waiting.append((index, future))
             statuses.append(status)
             at += sizes[index]
+        self._store.journal.write_now()
+        waiting = [each for each in waiting if not _is_done(each[1])]
         return _answered(statuses, waiting) if waiting else Reply(tuple(statuses))
 
     def _read(self, request: Request) -> Answer:
@@ -141,6 +158,41 @@ class ChunkService:
 
     async def _found_extents(self, family: bytes, number: int, layer: int) -> Reply:
         return Reply(tuple(await self._store.extents(family, number, layer)))
+
+    # comparison
+
+    def _digests(self, request: Request) -> Answer:
+        part_power, partitions = request.metadata
+        return self._found_digests(int(part_power), tuple(map(int, partitions)))
+
+    async def _found_digests(self, part_power: int, partitions: tuple[int, ...]) -> Reply:
+        return Reply(tuple(await self._inventory.digests(part_power, partitions)))
+
+    def _list(self, request: Request) -> Answer:
+        part_power, partition, after, limit = request.metadata
+        if after is not None:
+            records.check_place(*after)
+        return self._listed(int(part_power), int(partition), after and tuple(after), max(0, min(limit, MAP_LIMIT)))
+
+    async def _listed(
+        self, part_power: int, partition: int, after: tuple[bytes, int, int] | None, limit: int
+    ) -> Reply:
+        return Reply(tuple(await self._inventory.listed(part_power, partition, after, limit)))
+
+    def _fences(self, request: Request) -> Answer:
+        digest, after, limit = request.metadata
+        if after is not None:
+            records.check_place(after[0], 0, after[1])
+        return self._found_fences(digest, after and tuple(after), max(0, min(limit, MAP_LIMIT)))
+
+    async def _found_fences(self, digest: bytes, after: tuple[bytes, int] | None, limit: int) -> Reply:
+        fences = await self._inventory.fences(after, limit)
+        return Reply(None if digest == self._inventory.fence_digest() else tuple(fences))
+
+
+def _is_done(future: "asyncio.Future[None]") -> bool:
+    """Tell whether a write has ended well."""
+    return future.done() and future.exception() is None
 
 
 def _payload_size(message: ChunkWrite) -> int:

@@ -11,7 +11,7 @@ All methods are called on the event loop's thread.
 import asyncio
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from cluster.environment import REAL, Environment
@@ -46,7 +46,7 @@ class Tuning:
 
     rhythm: Rhythm = DEFAULT_RHYTHM
     segment_bytes: int = 64 << 20  # of the journal; smaller: more files; larger: more space until it comes back
-    checkpoint_bytes: int = 256 << 20  # of the journal since the last one; more: longer to replay, fewer syncs of files
+    checkpoint_bytes: int = 512 << 20  # of the journal since the last one; more: longer to replay, fewer syncs of files
     checkpoint_delay_s: float = 30.0  # between checkpoints; longer: more to replay after a crash
     behind_bytes: int = 32 << 20  # not in the files; beyond, writes are answered when they are: the files set the pace
     open_files: int = OPEN_LIMIT
@@ -82,8 +82,11 @@ class ChunkStore:
             segment_bytes=tuning.segment_bytes,
             entropy=environment.entropy,
         )
-        self._journal_threads = environment.threads(2, "chunk journal")
-        self.journal = Journal(source, self._journal_threads, tuning.rhythm)
+        # one thread each: of two in one pool the wrong one wakes up, too
+        self._journal_threads = environment.threads(1, "chunk journal"), environment.threads(1, "chunk journal syncs")
+        # how long a sync takes is a simulator's to say: it makes none on the loop
+        rhythm = tuning.rhythm if environment is REAL else replace(tuning.rhythm, inline_sync_bytes=0)
+        self.journal = Journal(source, *self._journal_threads, rhythm)
         self.table = Table(self.files)
         self.threads = environment.threads(4, "chunk reads")
         self._checkpoint_thread = environment.threads(1, "chunk checkpoint")
@@ -160,7 +163,8 @@ class ChunkStore:
     async def _close_files(self) -> None:
         await self.journal.close()
         await self.destager.close()
-        self._journal_threads.close()
+        for thread in self._journal_threads:
+            thread.close()
         self._checkpoint_thread.close()
         self.threads.close()
         self.files.close()
@@ -177,6 +181,8 @@ class ChunkStore:
         found = []
         for layer in layers:
             chunk = self.table.find(family, number, layer)
+            if chunk is not None and chunk.busy:
+                raise RemoteError(Refusal.BUSY, "the chunk is being replaced or dropped")
             if chunk is not None and chunk.version != NOTHING:
                 found.append((layer, chunk.version))
         return self.table.epoch_seen(family, layers[0]), tuple(found)
@@ -319,6 +325,7 @@ class ChunkStore:
             if chunk is None:
                 continue
             chunk.apply((entry,))
+            self.table.note(chunk)
             is_new = not chunk.exists
             if is_new:
                 chunk.exists, chunk.base = True, None
@@ -444,6 +451,10 @@ class ChunkStore:
                 version, allocated = None, 0
             found.append((version or NOTHING, allocated))
         return found
+
+    def damaged_files(self, limit: int) -> list[str]:
+        """Return files, `limit` at most, that the disk could not read and that are not replaced yet."""
+        return [self.files.path(*place) for place in list(self.table.damaged)[:limit]]
 
     @property
     def position(self) -> Position:

@@ -9,7 +9,8 @@ accepts requests of the stage before any more:
   write that was never finished. No such reader is left; what they may have shown is copied, and found again.
 
 From each device of a read quorum everything is pulled, without waiting for what is young: objects by digests
-and listing, tombstones too, and databases by their changes. Invariant: a partition counts as done only when
+and listing, tombstones too, databases by their changes, chunks of volumes with the fences that keep out their former
+writers (storage.housekeeping.chunks). Invariant: a partition counts as done only when
 all of that has succeeded under the version that is reported with it. A restart begins anew, and passes quickly
 over what is here already, because it is the same. Nobody else needs to know: a change waits for this device.
 """
@@ -27,6 +28,7 @@ from ring.lookup import Ring
 from storage.client import Rings
 from storage.copying import Budget
 from storage.housekeeping.backlog import Backlog
+from storage.housekeeping.chunks import Chunks
 from storage.housekeeping.partitions import PartitionCopy, batch_of
 from storage.housekeeping.pull import Fetching, Objects, Source
 from storage.housekeeping.synchronize import Databases
@@ -99,12 +101,15 @@ class Join:
         wall: Callable[[], int] = wall_us,
         members: Members = nobody,
         has_room: Callable[[], bool] = lambda: True,
+        chunks: Chunks | None = None,
     ) -> None:
         self._wall_us = wall
         self._device_id = device_id
         self._rings = rings
         self._peers = peers
-        self._new_copy: Callable[[], PartitionCopy] = lambda: PartitionCopy(objects, copies, databases, budget, wall)
+        self._new_copy: Callable[[], PartitionCopy] = lambda: PartitionCopy(
+            objects, copies, databases, budget, wall, chunks
+        )
         self._background = background
         self._members = members
         self._has_room = has_room
@@ -122,8 +127,13 @@ class Join:
         return self._earlier.database_count + (self._work.copy.database_count if self._work else 0)
 
     @property
+    def copied_chunks(self) -> int:
+        """How many chunks of volumes."""
+        return self._earlier.chunk_count + (self._work.copy.chunk_count if self._work else 0)
+
+    @property
     def copied_bytes(self) -> int:
-        """Bytes of the versions."""
+        """Bytes of the versions and chunks."""
         return self._earlier.byte_count + (self._work.copy.byte_count if self._work else 0)
 
     @property

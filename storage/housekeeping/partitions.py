@@ -1,4 +1,7 @@
-"""Copies whole partitions, objects or databases, from one device: what joining, rebuilding and standing in share."""
+"""Copies whole partitions from one device: what joining, rebuilding and standing in share.
+
+A partition of the ring of objects has objects and chunks of volumes, another one databases.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -9,6 +12,7 @@ from cluster.wire import PeerUnavailable, RemoteError
 from ring.hashing import partition_of
 from storage.client import ring_name
 from storage.copying import UNLIMITED, VERSION_COST, Budget
+from storage.housekeeping.chunks import ChunkCopy, Chunks
 from storage.housekeeping.keyrange import partition_range
 from storage.housekeeping.pull import PARTITIONS_PER_MESSAGE, WIDTH, Fetching, ObjectPull, Objects, Source
 from storage.housekeeping.synchronize import PAGE, Databases, inventory_at
@@ -38,17 +42,34 @@ class PartitionCopy:
         databases: Databases,
         budget: Budget = UNLIMITED,
         wall: Callable[[], int] = wall_us,
+        chunks: Chunks | None = None,
     ) -> None:
+        """Without `chunks`, of a device that has none, volumes are left out."""
+        self._chunks = None if chunks is None else ChunkCopy(chunks, budget)
         self._pull = ObjectPull(objects, copies, budget, wall)
         self._databases = databases
         self._budget = budget
-        self.object_count = self.database_count = self.byte_count = 0
+        self.object_count = self.database_count = 0
+        self._object_bytes = 0
+
+    @property
+    def chunk_count(self) -> int:
+        """How many chunks were copied."""
+        return 0 if self._chunks is None else self._chunks.chunk_count
+
+    @property
+    def byte_count(self) -> int:
+        """Bytes of objects and chunks."""
+        return self._object_bytes + (0 if self._chunks is None else self._chunks.byte_count)
 
     def add(self, other: "PartitionCopy") -> None:
         """Count what another one has copied too."""
         self.object_count += other.object_count
         self.database_count += other.database_count
-        self.byte_count += other.byte_count
+        self._object_bytes += other._object_bytes
+        if self._chunks is not None and other._chunks is not None:
+            self._chunks.chunk_count += other._chunks.chunk_count
+            self._chunks.byte_count += other._chunks.byte_count
 
     async def copy(
         self,
@@ -64,6 +85,8 @@ class PartitionCopy:
         try:
             if kind is None:
                 await self._copy_objects(part_power, source, partitions, failed, after_each)
+                if self._chunks is not None:
+                    await self._chunks.copy(part_power, source, partitions, failed, after_each)
             else:
                 await self._copy_databases(part_power, kind, source, partitions, failed, after_each)
         except (PeerUnavailable, RemoteError) as error:
@@ -84,7 +107,7 @@ class PartitionCopy:
             if not pulled.complete:
                 failed[partition] = pulled.failure or f"device {source.device_id} replaces what is asked for"
             self.object_count += pulled.fetched_count
-            self.byte_count += pulled.fetched_bytes
+            self._object_bytes += pulled.fetched_bytes
             await after_each()
 
         differing: list[int] = []

@@ -14,6 +14,11 @@ fewest live copies are left. From fewer others than needed a partition is copied
 copies; it just does not count. So is what stands on devices that stood in for this one, which nobody counts on.
 Nothing is copied from others that are being rebuilt, for the reason that follows.
 
+Chunks of volumes lie in the partitions of objects, and are copied with them; so are fences, by which this device has
+promised to keep out former writers of a volume (storage.housekeeping.chunks). A fence counts when a quorum of the
+replicas of each chunk has it, so those who are asked for a partition have all that this device had promised for it. It
+has no vote on chunks, and takes no writes of them, before all of it is whole.
+
 A device that has gone back in time, as an older copy of itself or without the end of its log, may have what was deleted
 since, when nobody remembers any more that it was (storage.housekeeping.reclaim). So its databases are forgotten
 before any are copied. Objects that none of the others has, and of which none can be just about to get it, are
@@ -37,6 +42,7 @@ from ring.lookup import Ring
 from storage.client import Rings
 from storage.copying import Budget
 from storage.housekeeping.backlog import Backlog
+from storage.housekeeping.chunks import Chunks
 from storage.housekeeping.join import named
 from storage.housekeeping.keyrange import partition_range
 from storage.housekeeping.partitions import PartitionCopy, batch_of
@@ -135,6 +141,7 @@ class Rebuild:
         budget: Budget,
         wall: Callable[[], int] = wall_us,
         settle_s: float = SETTLE_S,
+        chunks: Chunks | None = None,
     ) -> None:
         self._membership = membership
         self._device_id = membership.device_id
@@ -142,7 +149,7 @@ class Rebuild:
         self._peers = peers
         self._objects = objects
         self._databases = databases
-        self._copy = PartitionCopy(objects, copies, databases, budget, wall)
+        self._copy = PartitionCopy(objects, copies, databases, budget, wall, chunks)
         self._wall_us = wall
         self._settle_s = settle_s
         self._work: _Work | None = None
@@ -163,8 +170,13 @@ class Rebuild:
         return self._copy.database_count
 
     @property
+    def copied_chunks(self) -> int:
+        """How many chunks of volumes."""
+        return self._copy.chunk_count
+
+    @property
     def copied_bytes(self) -> int:
-        """Bytes of the versions."""
+        """Bytes of the versions and chunks."""
         return self._copy.byte_count
 
     @property
@@ -371,6 +383,7 @@ class Rebuild:
             "partitions_done": done,
             "objects": self._copy.object_count,
             "databases": self._copy.database_count,
+            "chunks": self._copy.chunk_count,
             "bytes": self._copy.byte_count,
             "bytes_per_s": round(self._pace.bytes_per_s()) if len(self._pace.samples) > 1 else 0,
             "eta_s": None if left_s is None else round(left_s, 1),

@@ -8,6 +8,7 @@ nobody reads or writes here any more what it is about to drop. Of each partition
   could come back and delete something.
 - databases: every primary is shown to have the same digest, or is made to pull what is here. Then the
   database is forgotten (storage.indexes).
+- chunks of volumes: see `retire_chunks`.
 
 Handing back is the same: what this device held while it stood in for a primary that was away (stand_in) is here and
 should not be, once that primary is back.
@@ -29,8 +30,10 @@ from ring.lookup import Ring
 from storage.client import Rings, ring_name
 from storage.copying import LISTED_AFTER_S, VERSION_COST, Budget, Listed
 from storage.housekeeping.backlog import Item
+from storage.housekeeping.chunks import Chunks
 from storage.housekeeping.keyrange import partition_range
 from storage.housekeeping.pull import PAGE, WIDTH, Objects, Source, lacking
+from storage.housekeeping.retire_chunks import RetireChunks
 from storage.housekeeping.synchronize import Databases, Inventory
 from storage.messages import NEWER, BlobFetch, DatabaseKind, IndexInfo, Info, Operation, parse
 from storage.rings.document import OBJECT, Stage
@@ -79,8 +82,10 @@ class Retire:
         budget: Budget,
         on_dropped: Callable[[], None] = lambda: None,
         wall: Callable[[], int] = wall_us,
+        chunks: Chunks | None = None,
+        votes: Callable[[int], bool] = lambda _device_id: True,
     ) -> None:
-        """`on_dropped` is called when there is space to be given back."""
+        """`on_dropped` is called when there is space to be given back; `votes` tells whether a device has its data."""
         self._device_id = device_id
         self._rings = rings
         self._peers = peers
@@ -89,6 +94,8 @@ class Retire:
         self._budget = budget
         self._on_dropped = on_dropped
         self._wall_us = wall
+        self._chunks = None if chunks is None else RetireChunks(device_id, chunks, budget)
+        self._votes = votes
         self._version = 0  # of the rings by which `_todo` was found
         self._todo: list[Item] | None = None  # None: not looked yet
         self.paused: Callable[[], bool] = lambda: False  # while what is here may have been deleted long ago (rebuild)
@@ -141,6 +148,7 @@ class Retire:
         try:
             if name == OBJECT:
                 await self._drop_objects(current[name], version, partition)
+                await self._drop_chunks(current[name], version, partition)
             else:
                 await self._drop_databases(name, current[name], version, partition)
         except (NotEverywhere, PeerUnavailable, RemoteError) as error:
@@ -173,7 +181,9 @@ class Retire:
 
     async def _survey(self, current: Mapping[str, Ring]) -> list[Item]:
         """Return the partitions, by ring, of which something is here and should not be."""
-        found = [(OBJECT, partition) for partition in await self._misplaced_objects(current[OBJECT])]
+        ring = current[OBJECT]
+        misplaced = {*await self._misplaced_objects(ring), *await self._misplaced_chunks(ring)}
+        found = [(OBJECT, partition) for partition in sorted(misplaced)]
         for kind in DatabaseKind:
             name = ring_name(kind)
             found += [(name, partition) for partition in await self._misplaced_databases(kind, current[name])]
@@ -188,6 +198,11 @@ class Retire:
             if looks % _LOOKS == 0:
                 await asyncio.sleep(0)
         return found
+
+    async def _misplaced_chunks(self, ring: Ring) -> list[int]:
+        if self._chunks is None:
+            return []
+        return await self._chunks.misplaced(ring.part_power, set(held_partitions(ring, self._device_id)))
 
     async def _misplaced_databases(self, kind: DatabaseKind, ring: Ring) -> list[int]:
         foreign = set(self._foreign(ring))
@@ -268,6 +283,24 @@ class Retire:
                 raise
         version = self._objects.stat(key)
         await self._budget.took(VERSION_COST + (0 if version is None else version.size))
+
+    # chunks
+
+    @property
+    def forgotten_chunks(self) -> int:
+        """How many chunks were dropped."""
+        return 0 if self._chunks is None else self._chunks.forgotten_count
+
+    async def _drop_chunks(self, ring: Ring, version: int, partition: int) -> None:
+        if self._chunks is None:
+            return
+        primaries = self._primaries(ring, version, partition)
+        for source in primaries:
+            if not self._votes(source.device_id):
+                raise NotEverywhere(f"device {source.device_id}, which holds them now, is being rebuilt")
+        stay = await self._chunks.drop(ring.part_power, partition, primaries, lambda: self._expect(version))
+        if stay:
+            raise NotEverywhere(f"{stay} chunks have changed meanwhile")
 
     # databases
 

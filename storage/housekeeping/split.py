@@ -28,7 +28,7 @@ from storage.rings.document import Stage
 from storage.rings.store import RingStore
 
 INTERVAL_S = 2.0  # between looks
-PURGE_PAUSE_S = 0.02  # between two thousand rows that are dropped: other databases are read meanwhile
+PURGE_PAUSE_S = 0.02  # between two databases whose rows are dropped: others are read meanwhile
 SAMPLE = 1000  # rows of which the boundaries are taken: an error of some percent
 LEASES = 64
 LEASE_TTL_S = 10.0
@@ -52,7 +52,7 @@ class Databases(Protocol):
         """Return what a database knows of itself."""
 
     async def purge(self) -> bool:
-        """Drop some rows that are elsewhere; tell whether there are more."""
+        """Drop the rows of a database that are elsewhere; tell whether there are more."""
 
 
 class Background(Protocol):
@@ -107,7 +107,7 @@ class SplitContainers:
         return self._mover.longest_freeze_s
 
     async def step(self) -> float:
-        """Do what is due for the containers of this device, and drop some rows that are elsewhere."""
+        """Do what is due for the containers of this device, and drop rows that are elsewhere."""
         self.waiting = ""
         for key in self._databases.take_unsettled():
             await self._attend(key)

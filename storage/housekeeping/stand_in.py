@@ -25,6 +25,7 @@ from storage.client import Rings
 from storage.copying import Budget
 from storage.health.condition import Service
 from storage.housekeeping.backlog import Backlog, Item
+from storage.housekeeping.chunks import Chunks
 from storage.housekeeping.partitions import PartitionCopy, batch_of
 from storage.housekeeping.pull import Fetching, Objects, Source
 from storage.housekeeping.replicate import replicas_up
@@ -86,6 +87,7 @@ class StandIn:
         on_change: Callable[[], None] = lambda: None,
         wall: Callable[[], int] = wall_us,
         has_room: Callable[[], bool] = lambda: True,
+        chunks: Chunks | None = None,
     ) -> None:
         """`after_s`: how long a primary must be away, 0: nobody stands in; `interval_s`: between two comparisons.
 
@@ -95,7 +97,7 @@ class StandIn:
         self._device_id = device_id
         self._rings = rings
         self._peers = peers
-        self._copy = PartitionCopy(objects, copies, databases, budget, wall)
+        self._copy = PartitionCopy(objects, copies, databases, budget, wall, chunks)
         self._after_s = after_s
         self._interval_s = interval_s
         self._votes = votes

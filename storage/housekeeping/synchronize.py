@@ -2,7 +2,8 @@
 
 For each kind the inventories (key, digest) of the shared partitions are compared; a database that
 differs pulls its peer's changes since it last did (storage.indexes keeps that cursor). Under load the
-newest rows always differ, for their writers are still at it: what is younger than GRACE_S is no lack.
+newest rows always differ, for their writers are still at it: what is younger than GRACE_S is no lack. Nor is what has
+not been brought to a database yet while rows are being moved into it (storage.ranges).
 """
 
 import asyncio
@@ -32,6 +33,9 @@ class Databases(Protocol):
         self, kind: int, start: bytes, end: bytes | None, limit: int
     ) -> Sequence[tuple[bytes, bytes]]:
         """Return (key, digest) of the databases in a range of keys, in order."""
+
+    def is_filling(self, key: bytes) -> bool:
+        """Tell whether rows are being moved into a database."""
 
     async def synchronize(
         self, kind: DatabaseKind, key: bytes, account: str, container: str, device_id: int
@@ -107,6 +111,8 @@ class Synchronize:
             mine = dict(await self._databases.inventory(self._kind, start, end, PAGE + 1))
             for key, digest in theirs:
                 if mine.get(key) != digest and partition_of(key, part_power) in partitions:
+                    if self._databases.is_filling(key):
+                        continue
                     oldest = await self._databases.synchronize(self._kind, key, "", "", device_id)
                     self.pulled_count += 1
                     lacking_count += oldest is not None and not is_recent(oldest, self._wall_us(), GRACE_S)

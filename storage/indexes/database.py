@@ -11,12 +11,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from operator import attrgetter
 from pathlib import Path
+from typing import NamedTuple
 
 from cluster.clock import Timestamp
 from cluster.wire import RemoteError
-from storage.indexes import listing, rows, schema
+from storage.indexes import digest, listing, rows, schema
 from storage.indexes.change import Change, join_rows, newest_of, surviving
 from storage.indexes.header import Header
+from storage.indexes.recent import Recent
 from storage.indexes.reclaim import gone_since, is_forgettable
 from storage.messages import ROWS_LIMIT, Changes, IndexChanges, IndexList, Info, Listing, Refusal, Row
 from storage.ranges.state import refusal_of
@@ -27,6 +29,13 @@ _MERGE_ROWS = 64  # per turn of find, join and put: bounds how long the interpre
 _COUNT_ROWS = 1000  # per page when everything is counted again
 
 
+class Settled(NamedTuple):
+    """What a database has of before some second. Which rows, the digest says."""
+
+    digest: bytes  # of these rows
+    sequence: int  # up to it there are no others
+
+
 class Database:
     """An open database. `merge` is the only thing that changes rows."""
 
@@ -34,6 +43,9 @@ class Database:
         self.path = path
         self._connection = connection
         self.header = header
+        self._recent = Recent(header.newest)
+        self._came: list[tuple[int, Timestamp, int]] = []  # hash, timestamp, sequence: by the present transaction
+        self._went: list[tuple[int, Timestamp]] = []
 
     def __repr__(self) -> str:
         header = self.header
@@ -56,6 +68,7 @@ class Database:
         header = copy.copy(self.header)
         header.metadata = dict(header.metadata)
         before = header.sequence
+        self._came, self._went = [], []
         with self._transaction():
             header.join(change)
             if after_crash:
@@ -64,7 +77,7 @@ class Database:
             if header.delete_timestamp > self.header.delete_timestamp:
                 self._forget_rows(header)
             if header.moved is not None:
-                header.clear_rows()  # what is left in the table goes little by little (`purge`)
+                header.clear_rows()  # what is left in the table goes with the file (`write_empty`)
             incoming = _incoming(change, header)
             for index in range(0, len(incoming), _MERGE_ROWS):
                 self._merge_rows(header, incoming[index : index + _MERGE_ROWS])
@@ -73,8 +86,18 @@ class Database:
             changed = header != self.header
             if changed:
                 schema.write_header(self._connection, header)
+        self._note_recent(anew=header.delete_timestamp > self.header.delete_timestamp)
         self.header = header
         return changed
+
+    def _note_recent(self, anew: bool) -> None:
+        """Take note of what the transaction has changed, which is committed; `anew`: of more than was written down."""
+        if anew:
+            self._recent = Recent(self.header.newest)
+        for value, timestamp in self._went:
+            self._recent.subtract(value, timestamp)
+        for value, timestamp, sequence in self._came:
+            self._recent.add(value, timestamp, sequence)
 
     def _merge_rows(self, header: Header, incoming: list[Row]) -> None:
         known = rows.find(self._connection, [row.name for row in incoming])
@@ -91,13 +114,14 @@ class Database:
         flipped: dict[bool, list[str]] = {False: [], True: []}
         stored: list[rows.Stored] = []
         for old, row in replaced:
+            timestamp = newest_of(row)
             if old is not None:
-                header.subtract(old)
+                self._went.append((header.subtract(old), newest_of(old)))
                 if old.deleted != row.deleted:
                     flipped[old.deleted].append(row.name)
-            header.add(row)
             header.sequence += 1
-            stored.append((row.deleted, row.name, newest_of(row), header.sequence, rows.pack(row)))
+            self._came.append((header.add(row), timestamp, header.sequence))
+            stored.append((row.deleted, row.name, timestamp, header.sequence, rows.pack(row)))
         for deleted, names in flipped.items():
             rows.remove(self._connection, deleted, names)
         rows.put(self._connection, stored)
@@ -105,7 +129,7 @@ class Database:
     def _forget_rows(self, header: Header) -> None:
         """Delete the rows of the life that ended at the delete timestamp, and count what is left."""
         if self.header.moved is not None:
-            rows.drop_some(self._connection, -1)  # they count for nothing, whatever their timestamps
+            rows.drop_all(self._connection)  # they count for nothing, whatever their timestamps
         schema.forget_rows(self._connection, header.delete_timestamp)
         header.clear_rows()
         for row in self.all_rows():
@@ -139,15 +163,28 @@ class Database:
         return Listing(self.info(), items, truncated)
 
     def changes(self, query: IndexChanges) -> Changes:
-        """Return a page of the rows that changed after the sequence asked for."""
-        known = query.incarnation == self.header.incarnation and query.sequence <= self.header.sequence
-        limit = max(1, min(query.limit, ROWS_LIMIT))
-        if self.header.moved is not None:
-            return Changes(self.info(), self.header.incarnation, self.header.sequence, False, [])
+        """Return a page of the rows that changed after the sequence asked for, or of all in the order of names."""
+        header, limit = self.header, max(1, min(query.limit, ROWS_LIMIT))
+        if header.moved is not None:
+            return Changes(self.info(), header.incarnation, header.sequence, False, [])
+        if query.after is not None:
+            page = rows.by_name(self._connection, *query.after, limit)
+            return Changes(self.info(), header.incarnation, header.sequence, len(page) == limit, page)
+        known = query.incarnation == header.incarnation and query.sequence <= header.sequence
         page, last, count = rows.changed_after(self._connection, query.sequence if known else 0, limit)
-        more = count == limit and last != self.header.sequence
-        sequence = last if more and last is not None else self.header.sequence
-        return Changes(self.info(), self.header.incarnation, sequence, more, page)
+        more = count == limit and last != header.sequence
+        sequence = last if more and last is not None else header.sequence
+        settled = [self.settled(second) for second in query.seconds] if more else []
+        return Changes(self.info(), header.incarnation, sequence, more, page, settled)
+
+    def settled(self, second: int) -> Settled | None:
+        """Return what is here of before a second; None when that is not known any more."""
+        found = self._recent.since(second)
+        if found is None:
+            return None
+        value, first = found
+        older = digest.to_bytes(digest.without(self.header.rows_digest, value))
+        return Settled(older, self.header.sequence if first is None else first - 1)
 
     def difference(self, change: Change) -> Change | None:
         """Return the part of `change` that would make a difference here; None when nothing would."""
@@ -206,11 +243,11 @@ class Database:
         gone = [row for row in self.known(names).values() if is_forgettable(row, floor)]
         if not gone:
             return 0
-        for row in gone:
-            header.subtract(row)
+        self._came, self._went = [], [(header.subtract(row), newest_of(row)) for row in gone]
         with self._transaction():
             rows.remove(self._connection, True, [row.name for row in gone])
             schema.write_header(self._connection, header)
+        self._note_recent(anew=False)
         self.header = header
         return len(gone)
 
@@ -223,15 +260,14 @@ class Database:
         """Tell whether there are rows that count for nothing, because they are elsewhere."""
         return self.header.moved is not None and rows.any_there(self._connection)
 
-    def purge(self, limit: int) -> bool:
-        """Drop up to `limit` rows that are elsewhere; tell whether more are left."""
-        if self.header.moved is None:
-            return False
-        with self._transaction():
-            more = rows.drop_some(self._connection, limit)
-        if not more:
-            self._connection.execute("VACUUM")  # nothing but the header is left
-        return more
+    def write_empty(self, path: Path) -> None:
+        """Write a database like this one, whose rows are elsewhere, without what is left of them; it is not synced."""
+        assert self.header.moved is not None, "rows that count"
+        connection = schema.connect(path)
+        try:
+            schema.create(connection, self.header)
+        finally:
+            connection.close()
 
     def cursor(self, device: int) -> tuple[bytes, int]:
         """Return up to where the replica on `device` has been pulled."""

@@ -43,6 +43,16 @@ def subtract(digest: int, row: Row) -> int:
     return (digest - hash_of_row(row)) & _MASK
 
 
+def joined(digest: int, hashes: int) -> int:
+    """Return the digest of the set with rows in it whose hashes add up to `hashes`."""
+    return (digest + hashes) & _MASK
+
+
+def without(digest: int, hashes: int) -> int:
+    """Return the digest of the set without such rows."""
+    return (digest - hashes) & _MASK
+
+
 def to_bytes(digest: int) -> bytes:
     """Return `digest` as it is stored and sent."""
     return digest.to_bytes(DIGEST_SIZE, "big")

@@ -80,16 +80,20 @@ class Header:
         """Whether no live row is in it."""
         return not (self.container_count if self.kind == DatabaseKind.ACCOUNT else self.object_count)
 
-    def add(self, row: Row) -> None:
-        """Count `row`, which enters the table."""
-        self.rows_digest = digest.add(self.rows_digest, row)
+    def add(self, row: Row) -> int:
+        """Count `row`, which enters the table; return its hash."""
+        value = digest.hash_of_row(row)
+        self.rows_digest = digest.joined(self.rows_digest, value)
         self.newest = max(self.newest, newest_of(row))
         self._count(row, 1)
+        return value
 
-    def subtract(self, row: Row) -> None:
-        """Discount `row`, which leaves the table."""
-        self.rows_digest = digest.subtract(self.rows_digest, row)
+    def subtract(self, row: Row) -> int:
+        """Discount `row`, which leaves the table; return its hash."""
+        value = digest.hash_of_row(row)
+        self.rows_digest = digest.without(self.rows_digest, value)
         self._count(row, -1)
+        return value
 
     def _count(self, row: Row, sign: int) -> None:
         if row.deleted:

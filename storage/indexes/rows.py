@@ -20,6 +20,7 @@ from storage.messages import Row
 
 Stored = tuple[bool, str, bytes, int, bytes]  # deleted, name, timestamp, sequence, packed row
 
+_packer = msgpack.Packer(autoreset=True)  # a new one for every row would cost as much as the packing
 _UINT32 = b"\xce"  # how msgpack begins a number of four bytes
 _ROW = msgpack.packb([None] * len(Row._fields))[:1]  # and a row
 
@@ -28,7 +29,7 @@ _WIDTHS = (64, 8, 1)  # rows per statement; few widths, so that all statements s
 
 def pack(row: Row) -> bytes:
     """Encode `row` for its column."""
-    return sealed(msgpack.packb(row))
+    return sealed(_packer.pack(row))
 
 
 def sealed(packed: bytes) -> bytes:
@@ -108,15 +109,33 @@ SELECT CAST(group_concat(row, '') AS BLOB), max(sequence), count(*) FROM (
 )
 """
 
+_ANY_BETWEEN = """
+SELECT EXISTS (SELECT 1 FROM rows WHERE deleted = 0 AND name BETWEEN ? AND ?)
+    OR EXISTS (SELECT 1 FROM rows WHERE deleted = 1 AND name BETWEEN ? AND ?)
+"""
+_BY_NAME = """
+SELECT CAST(group_concat(row, '') AS BLOB) FROM (
+    SELECT row FROM rows WHERE (deleted, name) > (?, ?) ORDER BY deleted, name, version LIMIT ?
+)
+"""
+
 
 def find(connection: sqlite3.Connection, names: Sequence[str]) -> dict[str, Row]:
     """Return the rows of `names` that are there, tombstones included."""
     found: dict[str, Row] = {}
     for run in _runs(names):
+        if len(run) > 1 and not _any_between(connection, min(run), max(run)):
+            continue
         (data,) = connection.execute(_FIND[len(run)], run).fetchone()
         for values in unpack_all(data):
             found[values[0]] = Row(*values)
     return found
+
+
+def _any_between(connection: sqlite3.Connection, first: str, last: str) -> bool:
+    """Tell whether there is a row from one name to another: hardly ever where many are brought over in order."""
+    found: tuple[int] = connection.execute(_ANY_BETWEEN, (first, last, first, last)).fetchone()
+    return bool(found[0])
 
 
 def put(connection: sqlite3.Connection, stored: Sequence[Stored]) -> None:
@@ -141,9 +160,6 @@ SELECT timestamp FROM rows INDEXED BY tombstones_by_age WHERE deleted = 1 ORDER 
 _LAST_OF_RUN = "SELECT max(sequence) FROM rows WHERE sequence < ?"
 _FIRST_AFTER = "SELECT min(sequence) FROM rows WHERE sequence > ?"
 _PICK = "SELECT name, deleted FROM rows WHERE sequence >= ? ORDER BY sequence LIMIT 1"
-_DROP = """
-DELETE FROM rows WHERE (deleted, name, version) IN (SELECT deleted, name, version FROM rows LIMIT ?)
-"""
 
 
 def runs_of_sequences(connection: sqlite3.Connection, gap: int) -> list[tuple[int, int]]:
@@ -191,10 +207,9 @@ def any_there(connection: sqlite3.Connection) -> bool:
     return connection.execute("SELECT 1 FROM rows LIMIT 1").fetchone() is not None
 
 
-def drop_some(connection: sqlite3.Connection, limit: int) -> bool:
-    """Delete up to `limit` rows, whichever; tell whether there are more."""
-    connection.execute(_DROP, (limit,))
-    return any_there(connection)
+def drop_all(connection: sqlite3.Connection) -> None:
+    """Delete all rows."""
+    connection.execute("DELETE FROM rows")
 
 
 def changed_after(
@@ -203,3 +218,9 @@ def changed_after(
     """Return up to `limit` rows that changed after `sequence`, in order, and the last one's sequence."""
     data, last, count = connection.execute(_CHANGED, (sequence, limit)).fetchone()
     return unpack_all(data), last, count
+
+
+def by_name(connection: sqlite3.Connection, deleted: bool, name: str, limit: int) -> list[Any]:
+    """Return up to `limit` rows behind a name, in order, live ones first."""
+    (data,) = connection.execute(_BY_NAME, (deleted, name, limit)).fetchone()
+    return unpack_all(data)

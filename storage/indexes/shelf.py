@@ -33,6 +33,7 @@ from storage.ranges.pointers import RANGES
 from storage.ranges.state import accepted_of
 
 _SUFFIX = ".db"
+_FRESH = ".fresh"  # of a file that will take the place of another
 _CATALOG = "catalog.db"
 _SAMPLED = 16  # directories that are looked at to estimate the size of all
 _REPLAY_ROWS = 20_000  # gathered in memory before they are merged
@@ -244,14 +245,34 @@ class Shelf:
         if moved and database.purging:
             self._purging[header.key] = None
 
-    def purge(self, limit: int) -> bool:
-        """Drop up to `limit` rows that are elsewhere; tell whether there are more."""
+    def purge(self) -> bool:
+        """Drop the rows of one database that are elsewhere; tell whether there are more such databases.
+
+        Its file is made anew without them, which costs the same however many they are.
+        """
         with translated():
             for key in list(self._purging):
-                if not self.query(key, None, lambda database: database.purge(limit)):
-                    self._purging.pop(key, None)
+                database = self._database(key)
+                if database is not None and database.purging:
+                    self._make_empty(key, database)
+                self._purging.pop(key, None)
                 return bool(self._purging)
         return False
+
+    def _make_empty(self, key: bytes, database: Database) -> None:
+        """Put a file with nothing but the header in the place of a database's. A crash leaves one of the two, whole."""
+        path = self._path(key)
+        fresh = path.with_suffix(_FRESH)
+        for suffix in ("", "-wal"):
+            fresh.with_name(fresh.name + suffix).unlink(missing_ok=True)
+        database.write_empty(fresh)
+        _sync(fresh, os.O_RDONLY)
+        self._open.pop(key)
+        database.close()
+        path.with_name(path.name + "-wal").unlink(missing_ok=True)
+        _sync(path.parent, os.O_RDONLY | os.O_DIRECTORY)  # a WAL that came back would be taken for the new file's
+        os.replace(fresh, path)
+        _sync(path.parent, os.O_RDONLY | os.O_DIRECTORY)
 
     # ── checkpoints ─────────────────────────────────────────────────────────────
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from cluster.clock import ZERO, Timestamp
 from cluster.wire import RemoteError
+from storage.indexes.brake import Brake
 from storage.indexes.change import Change, Metadata, join_metadata, newest_of
 from storage.indexes.header import Header
 from storage.messages import Frozen, Refusal
@@ -55,6 +56,8 @@ class State:
     accepted: Accepted | None = None
     freeze_token: bytes | None = None
     frozen_until: float = 0.0  # loop time
+    filled_at: float = float("-inf")  # loop time: when rows of another database were last moved here
+    brake: Brake | None = None  # while its rows are copied, and come in too fast for that
     doubts: int = 0  # messages of long ago of which it is being found out whether to take them
     synchronizing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -80,7 +83,12 @@ class State:
     def idle(self, now: float) -> bool:
         """Whether nothing but the file's own contents is known here: it may be forgotten."""
         return not (
-            self.pending or self.appending or self.doubts or self.frozen(now) or self.synchronizing.locked()
+            self.pending
+            or self.appending
+            or self.doubts
+            or self.frozen(now)
+            or (self.brake is not None and self.brake.holds(now))
+            or self.synchronizing.locked()
         )
 
     def absorb(self, change: Change) -> None:
@@ -144,6 +152,11 @@ class State:
             raise RemoteError(Refusal.SPLIT, self.refused)
         if self.frozen(now):
             raise RemoteError(Refusal.FROZEN, "a deletion or a split is being decided")
+
+    def slow_down(self, row_count: int, now: float) -> None:
+        """Raise BUSY when rows come in faster than they may."""
+        if self.brake is not None and not self.brake.admits(row_count, now):
+            raise RemoteError(Refusal.BUSY, "rows are being copied, and come in faster than that")
 
     def frozen(self, now: float) -> bool:
         """Whether a deletion or a split is being decided."""

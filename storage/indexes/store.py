@@ -6,6 +6,7 @@ crash points are in the package's docstring.
 """
 
 import asyncio
+import functools
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,13 +19,15 @@ from cluster.telemetry.log import get_logger
 from cluster.threads import UNBOUNDED
 from cluster.wire import PeerUnavailable, RemoteError
 from storage.indexes import record
+from storage.indexes.brake import Brake
 from storage.indexes.catalog import Deletion
 from storage.indexes.change import Change, change_of_create, change_of_move, change_of_page, change_of_rows
 from storage.indexes.check import Check
-from storage.indexes.database import Database
+from storage.indexes.database import Database, Settled
 from storage.indexes.errors import bad_request, translated
 from storage.indexes.header import Header
 from storage.indexes.interfaces import Pull
+from storage.indexes.recent import SECOND_US
 from storage.indexes.reclaim import (
     Due,
     FloorFile,
@@ -65,8 +68,9 @@ from storage.ranges.pointers import RANGES, owner_of
 from storage.ranges.state import ACCEPTED, RECLAIMED
 
 HOLD_OWNER = "indexes"
-PURGE_ROWS = 1000  # that are dropped at once: some milliseconds, in which no other database is read
 PULL_WAIT_S = 5.0  # for the end of what is being pulled, before something is said of what is here
+_AGES_S = (2, 10, 60)  # what is older than that is compared as a whole, when many rows would have to be pulled
+_FILLING_S = 10.0  # after the last rows that were moved into a database
 _UNTIL_DECIDED = float("inf")
 _FORGOTTEN_PART = 8  # of the idle states are forgotten at once: looking for them costs a walk over all
 _PAGES_LIMIT = 100_000  # of one synchronization
@@ -196,7 +200,12 @@ class IndexStore:
 
     def _append_rows(self, state: State, message: IndexRows) -> asyncio.Future[Any]:
         change = change_of_rows(message)
-        state.refuse_rows(change, asyncio.get_running_loop().time())
+        now = asyncio.get_running_loop().time()
+        state.refuse_rows(change, now)
+        if message.moved:
+            state.filled_at = now
+        else:
+            state.slow_down(len(change.rows), now)
         unheard_of = self._is_of_long_ago(state, change)
         bound = not message.moved or state.closed or unheard_of
         if unheard_of or (bound and any(is_old(row, self._floor) for row in change.rows.values())):
@@ -266,11 +275,17 @@ class IndexStore:
             raise RemoteError(Refusal.CLOCK_AHEAD, now_us)
 
     async def freeze(self, message: IndexFreeze) -> Frozen:
-        """Refuse rows for a while; for a deletion only if no live row is there. Return what is known of its split."""
+        """Refuse rows for a while, or take them slowly; return what is known of its split.
+
+        For a deletion only if no live row is there.
+        """
         self._refuse_incomplete(message.key)
         state = await self._state(message.key)
         loop = asyncio.get_running_loop()
         _expect(state.exists, Refusal.NOT_FOUND)
+        if message.rows_per_s:
+            state.brake = Brake(message.rows_per_s, loop.time() + message.ttl_s)
+            return state.frozen_state()
         if message.empty and state.refused is not None:
             raise RemoteError(Refusal.SPLIT, state.refused)
         if state.frozen(loop.time()) and state.freeze_token != message.token:
@@ -325,8 +340,13 @@ class IndexStore:
         self._shelf.unsettled.drop(key)
 
     async def purge(self) -> bool:
-        """Drop some rows that are elsewhere; tell whether there are more."""
-        return await self._run(self._shelf.purge, PURGE_ROWS)
+        """Drop the rows of one database that are elsewhere; tell whether there are more."""
+        return await self._run(self._shelf.purge)
+
+    def is_filling(self, key: bytes) -> bool:
+        """Tell whether rows are being moved into a database: its replicas differ, and will be equal by themselves."""
+        state = self._states.get(key)
+        return state is not None and asyncio.get_running_loop().time() - state.filled_at < _FILLING_S
 
     async def header(self, key: bytes) -> Header | None:
         """Return what a database knows of itself."""
@@ -516,21 +536,34 @@ class IndexStore:
         async with state.synchronizing:
             known = await self._query(key, lambda database: database.cursor(device_id))
             incarnation, sequence = known or (b"", 0)
+            seconds = [self._wall_us() // SECOND_US - ago_s for ago_s in _AGES_S]  # asked for once
             for _page in range(_PAGES_LIMIT):
-                ask = IndexChanges(kind, key, incarnation, sequence, self._tuning.sync_rows)
+                ask = IndexChanges(kind, key, incarnation, sequence, self._tuning.sync_rows, seconds)
                 page = await self._pulled(device_id, ask, kind)
                 if page is None:
                     return oldest, False
                 newer = await self._merge_page(state, change_of_page(kind, key, page))
                 if newer is not None:
                     oldest = newer.oldest() if oldest is None else min(oldest, newer.oldest())
-                if (page.incarnation, page.sequence) != (incarnation, sequence):
-                    incarnation, sequence = page.incarnation, page.sequence
+                reached = await self._reached(key, page, seconds)
+                seconds = []
+                if (page.incarnation, reached) != (incarnation, sequence):
+                    incarnation, sequence = page.incarnation, reached
                     await self._remember(key, device_id, incarnation, sequence)
                 if not page.more:
                     info = page.info if isinstance(page.info, Info) else Info(*page.info)
                     return oldest, ACCEPTED in info.metadata
             raise RemoteError(Refusal.BUSY, f"device {device_id} has changes without end")
+
+    async def _reached(self, key: bytes, page: Changes, seconds: Sequence[int]) -> int:
+        """Return up to which sequence of the peer everything is here: beyond the page, if what is older is equal."""
+        for second, values in zip(seconds, page.settled, strict=False):
+            if values is not None:
+                theirs = Settled(*values)
+                ours = await self._query(key, functools.partial(Database.settled, second=second))
+                if ours is not None and ours.digest == theirs.digest:
+                    return max(page.sequence, theirs.sequence)
+        return page.sequence
 
     async def _pulled(self, device_id: int, ask: IndexChanges, kind: DatabaseKind) -> Changes | None:
         try:

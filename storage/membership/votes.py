@@ -49,6 +49,7 @@ _CHUNK_VOTES = frozenset(
         Operation.CHUNK_WRITE,
         Operation.CHUNK_WRITE_MANY,
         Operation.CHUNK_READ,
+        Operation.CHUNK_EXTENTS,
     }
 )
 

@@ -1,28 +1,44 @@
 """Moves the rows of one database to range databases: steps 2 to 5 of the protocol (see the package).
 
-`Copy` reads what changed in one replica, in the order of the changes, and sends it on. It is run until little is left,
+`Copy` reads one replica, first all of it, then what has changed since, and sends it on. It is run until little is left,
 then once more while rows are frozen. What is left then is bounded, so that writers wait for milliseconds.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 
 from cluster.clock import ZERO, HybridClock, Timestamp
 from cluster.environment import Environment
+from cluster.wire import RemoteError
 from storage.asking import ask, failures_of, replies_of
 from storage.client import Placement
-from storage.messages import Changes, DatabaseKind, IndexChanges, IndexInfo, Operation, Refusal, Row, parse
+from storage.messages import (
+    Changes,
+    DatabaseKind,
+    IndexChanges,
+    IndexFreeze,
+    IndexInfo,
+    Info,
+    Operation,
+    Refusal,
+    Row,
+    parse,
+)
 from storage.ranges.decision import KIND, Decision, Known, Named, Undecidable, create, look
 from storage.ranges.pointers import Pointer, RangeMap, Span, created_at
 from storage.ranges.sending import NotTaken, send_rows
 
 PAGE_ROWS = 2000
-LITTLE = 200  # rows that changed since the last page: few enough to freeze
-ROUNDS = 40  # pages that are full, or not little, at the end of a copy, before it is given up: rows come in faster
+LITTLE = PAGE_ROWS  # rows that changed during the last round: few enough to freeze
+ROUNDS = 40  # until that is so, before it is given up
 FREEZE_LIMIT_S = 2.0  # for what is left, under the freeze
-BUSY_TRIES, BUSY_PAUSE_S = 50, 0.2
+SLOWED_S = 60.0  # how long rows come in slowly if nobody says so again
+SLOWED_SHARE = 4  # they come in at 1/4 of the rate at which they are copied
+SLOWEST = 100  # rows per second, at least
+BUSY_TRIES, AWAY_TRIES, PAUSE_S = 150, 5, 0.2  # for devices that are busy, or that cannot be reached for a moment
 TOKEN_SIZE = 16
 
+Read = Callable[[Changes | None], Awaitable[Changes]]  # the first page, or the one behind another
 Pace = Callable[[int], Awaitable[None]]  # called with the rows just copied; may wait, or raise to stop
 
 
@@ -36,6 +52,7 @@ class Copy:
         self._span = span
         self._map = RangeMap(pointers)
         self._incarnation, self._sequence = b"", 0
+        self._slowed_until = 0.0  # loop time
         self.leader = self._first_up()
 
     def _first_up(self) -> int:
@@ -46,19 +63,60 @@ class Copy:
         raise Undecidable("no replica is up")
 
     async def run(self, pace: Pace) -> None:
-        """Copy until little is left. Raise Undecidable."""
-        hurried = 0
-        while hurried < ROUNDS:
+        """Copy until little is left. Raise Undecidable.
+
+        First all rows in the order of their names, which is the order on disk, here and there; then what has changed
+        since, round after round, each at most half as long as the one before.
+        """
+        await self._catch_up_leader()
+        count = await self._pages(pace, self._by_name)
+        for _round in range(ROUNDS):
             await self._catch_up_leader()
-            while True:
-                count, more = await self.page()
-                await pace(count)
-                if not more:
-                    break
+            count = await self._pages(pace, self._changed, count // 2)
             if count <= LITTLE:
                 return
-            hurried += 1
         raise Undecidable("rows come in faster than they can be copied")
+
+    async def _pages(self, pace: Pace, read: Read, tolerated: int | None = None) -> int:
+        """Copy pages to the last, each while the next one is read; return how many rows these were.
+
+        More than `tolerated`, or than there were at the beginning: writers are slowed down, so that it comes to an end.
+        """
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        count, page = 0, await read(None)
+        most = max(LITTLE, Info(*page.info).object_count if tolerated is None else tolerated)
+        while True:
+            following, _ = await asyncio.gather(_next(read, page), self._take(page))
+            count += len(page.rows)
+            await pace(len(page.rows))
+            if following is None:
+                return count
+            if count > most and loop.time() > self._slowed_until - SLOWED_S / 2:
+                self._slowed_until = loop.time() + SLOWED_S
+                await self._slow_down(count / max(0.001, loop.time() - began))
+            page = following
+
+    async def _by_name(self, before: Changes | None) -> Changes:
+        """Return the first page of all rows, or the next. What changes from the first on is to be copied again."""
+        last = None if before is None else Row(*before.rows[-1])
+        page = await self.page((False, "") if last is None else (last.deleted, last.name))
+        if before is None:
+            self._incarnation, self._sequence = page.incarnation, page.sequence
+        return page
+
+    async def _changed(self, _before: Changes | None) -> Changes:
+        """Return the next page of what has changed."""
+        page = await self.page(None)
+        self._incarnation, self._sequence = page.incarnation, page.sequence
+        return page
+
+    async def _slow_down(self, rows_per_s: float) -> None:
+        """Have replicas take rows more slowly than they are copied: else there is no end to it."""
+        slowed = max(SLOWEST, int(rows_per_s / SLOWED_SHARE))
+        message = IndexFreeze(KIND, self._key, b"", SLOWED_S, False, slowed)
+        replicas = self._placement.replicas(KIND, self._key)
+        await ask(self._placement, replicas, replicas.members, Operation.INDEX_FREEZE, message)
 
     async def _catch_up_leader(self) -> None:
         """Let the leader have what the others have, so that little of it is left to be gathered under the freeze."""
@@ -72,30 +130,32 @@ class Copy:
     async def rest(self) -> None:
         """Copy what is left, while nothing comes in."""
         async with asyncio.timeout(FREEZE_LIMIT_S):
-            while True:
-                _count, more = await self.page()
-                if not more:
-                    return
+            await self._pages(_at_once, self._changed)
 
-    async def page(self) -> tuple[int, bool]:
-        """Copy what changed next; return how many rows that were, and whether there are more."""
-        message = IndexChanges(KIND, self._key, self._incarnation, self._sequence, PAGE_ROWS)
-        replicas = self._placement.replicas(KIND, self._key)
-        leader = [(device, peer) for device, peer in replicas.members if device == self.leader]
-        answers = await ask(self._placement, replicas, leader, Operation.INDEX_CHANGES, message)
-        values = replies_of(answers).get(self.leader)
-        if values is None:
-            raise Undecidable(f"rows could not be read: {failures_of(answers) or 'there are none'}")
-        changes = parse(Changes, values)
-        rows = [row for row in (Row(*items) for items in changes.rows) if row.name in self._span]
-        del replicas, answers, values
-        routed = self._map.route(rows)
+    async def page(self, after: tuple[bool, str] | None) -> Changes:
+        """Return what changed next; with `after` the rows behind that name, live or deleted."""
+        message = IndexChanges(KIND, self._key, self._incarnation, self._sequence, PAGE_ROWS, after=after)
+        for attempt in range(BUSY_TRIES):
+            replicas = self._placement.replicas(KIND, self._key)
+            leader = [(device, peer) for device, peer in replicas.members if device == self.leader]
+            answers = await ask(self._placement, replicas, leader, Operation.INDEX_CHANGES, message)
+            values = replies_of(answers).get(self.leader)
+            if values is not None:
+                return parse(Changes, values)
+            codes = frozenset(answer.code for answer in answers.values() if isinstance(answer, RemoteError))
+            if not _may_pass(codes, attempt) or not leader or replies_of(answers):
+                break
+            del replicas, leader  # who holds old ones counts as using them
+            await asyncio.sleep(PAUSE_S)
+        raise Undecidable(f"rows could not be read: {failures_of(answers) or 'there are none'}")
+
+    async def _take(self, page: Changes) -> None:
+        """Send the rows of a page where they belong."""
+        routed = self._map.route(row for row in map(Row._make, page.rows) if row.name in self._span)
         await asyncio.gather(*(self._send(span.range_id, own) for span, own in routed.items()))
-        self._incarnation, self._sequence = changes.incarnation, changes.sequence
-        return len(changes.rows), changes.more
 
     async def _send(self, range_id: str, rows: list[Row]) -> None:
-        """Bring rows to a quorum, waiting for devices that are busy."""
+        """Bring rows to a quorum, waiting for devices that are busy, or away for a moment."""
         for attempt in range(BUSY_TRIES):
             try:
                 await send_rows(
@@ -107,11 +167,24 @@ class Copy:
                     moved=True,
                 )
             except NotTaken as error:
-                if Refusal.BUSY not in error.codes or attempt == BUSY_TRIES - 1:
+                if not _may_pass(error.codes, attempt):
                     raise Undecidable(f"rows could not be copied: {error}") from error
-                await asyncio.sleep(BUSY_PAUSE_S)
+                await asyncio.sleep(PAUSE_S)
             else:
                 return
+
+
+def _may_pass(codes: Collection[int], attempt: int) -> bool:
+    """Tell whether to try again after so many tries, the last of which was refused so; no codes: nobody answered."""
+    return attempt < (BUSY_TRIES if codes else AWAY_TRIES) - 1 and all(code == Refusal.BUSY for code in codes)
+
+
+async def _next(read: Read, page: Changes) -> Changes | None:
+    return await read(page) if page.more else None
+
+
+async def _at_once(_rows: int) -> None:
+    """Do not wait."""
 
 
 class Mover:

@@ -28,9 +28,10 @@ from cluster.layout import Layout
 from proxy.objects.directory import Database, Directory
 from proxy.objects.errors import Unavailable
 from proxy.objects.model import ListingQuery
-from storage.client import connected_placement
+from storage.client import Placement, connected_placement
 from storage.messages import Row
-from storage.ranges.decision import Named, look
+from storage.ranges.decision import Named, Undecidable, follow, look
+from storage.ranges.plan import due
 from storage.rings.store import RingStore
 from tests.cluster import Cluster
 from tools import creation
@@ -40,6 +41,8 @@ BATCH = 2000  # rows of a message while it is built
 WRITERS = 6  # such messages at a time
 CLIENTS = 16  # inserting single rows
 PAGE = 1000
+TELL_S = 15.0  # between two lines about how far it is
+SETTLE_S = 3600.0  # until it is split as far as is due, at most
 ETAG = "d41d8cd98f00b204e9800998ecf8427e"
 CLOCK = HybridClock(int.from_bytes(os.urandom(4), "big"))
 
@@ -105,7 +108,7 @@ async def build(directory: Directory, database: Database, put_timestamp: Any, co
             rows = [row(name_of(number, count)) for number in range(start, min(start + BATCH, count))]
             await _send(directory, database, put_timestamp, rows)
             done += len(rows)
-            if time.perf_counter() - told > 15:
+            if time.perf_counter() - told > TELL_S:
                 told = time.perf_counter()
                 print(f"  {done:,} rows after {told - began:.0f} s", file=sys.stderr, flush=True)
 
@@ -165,21 +168,54 @@ async def read(directory: Directory, container: str, count: int, repeats: int) -
     return worst
 
 
-async def settle(cluster: Cluster, quiet_s: float = 10.0) -> None:
-    """Wait until no rows are moved any more, and replicas are equal."""
-    before, since = -1.0, time.perf_counter()
-    while time.perf_counter() - since < quiet_s or cluster.missing_replicas():
-        metrics = [cluster.metrics(device) for device in range(cluster.nodes)]
-        moved = sum(found.get("holdfast_device_split_rows_total", 0.0) for found in metrics)
-        if moved != before:
-            before, since = moved, time.perf_counter()
-        await asyncio.sleep(1.0)
+async def is_due(placement: Placement, split_rows: int) -> bool:
+    """Tell whether the container is to be split or merged further, or that is not done yet."""
+    root = Named(ACCOUNT, "large")
+    try:
+        found = await look(placement, root)
+        assert found is not None
+        if found.moved is None:
+            return 0 < split_rows < found.info.object_count
+        tree = await follow(placement, root, found.moved)
+    except Undecidable:
+        return True
+    counts = {range_id: known.info.object_count for range_id, known in tree.known.items()}
+    return tree.spans.pointers != found.moved or due(tree.spans.spans, counts, split_rows) is not None
+
+
+async def range_count(placement: Placement) -> int:
+    """Return how many ranges the container has; on a busy machine devices may be away for a moment."""
+    while True:
+        try:
+            known = await look(placement, Named(ACCOUNT, "large"))
+        except Undecidable:
+            await asyncio.sleep(1.0)
+            continue
+        assert known is not None
+        return len(known.moved or [])
+
+
+async def settle(cluster: Cluster, placement: Placement, split_rows: int) -> None:
+    """Wait until nothing is left to be split, and replicas are equal. TimeoutError."""
+    began = told = time.perf_counter()
+    async with asyncio.timeout(SETTLE_S):
+        while await is_due(placement, split_rows) or cluster.missing_replicas():
+            if time.perf_counter() - told > TELL_S:
+                told = time.perf_counter()
+                print(f"  {_moved_rows(cluster):,.0f} rows copied after another {told - began:.0f} s", file=sys.stderr)
+            await asyncio.sleep(1.0)
+
+
+def _moved_rows(cluster: Cluster) -> float:
+    metrics = [cluster.metrics(device) for device in range(cluster.nodes)]
+    return sum(found.get("holdfast_device_split_rows_total", 0.0) for found in metrics)
 
 
 async def measure(cluster: Cluster, count: int, repeats: int, seconds: float) -> None:
     """Build, list and insert."""
     layout = Layout(cluster.directory)
     config = load(cluster.directory / "cluster.toml")
+    split_rows = config.storage.container_split_rows
     coordination = EmbeddedCoordination(layout.coordination)
     store = RingStore(coordination)
     document = store.document()
@@ -192,17 +228,15 @@ async def measure(cluster: Cluster, count: int, repeats: int, seconds: float) ->
     built_s = await build(directory, large, made[0], count)
     print(f"built: {count:,} rows in {built_s:.0f} s, {count / built_s:,.0f} rows/s, while it was split", flush=True)
     began = time.perf_counter()
-    await settle(cluster)
-    known = await look(placement, Named(ACCOUNT, "large"))
-    assert known is not None
-    ranges = len(known.moved or [])
+    await settle(cluster, placement, split_rows)
+    settled_s = time.perf_counter() - began
+    ranges = await range_count(placement)
     metrics = [cluster.metrics(device) for device in range(cluster.nodes)]
     freeze_s = max(found.get("holdfast_device_split_longest_freeze_seconds", 0) for found in metrics)
     splits = sum(found.get("holdfast_device_container_splits_total", 0) for found in metrics)
-    moved = sum(found.get("holdfast_device_split_rows_total", 0) for found in metrics)
     print(
-        f"{ranges} ranges after {splits:.0f} splits, {moved:,.0f} rows copied, longest freeze {freeze_s * 1e3:.0f} ms; "
-        f"quiet after another {time.perf_counter() - began:.0f} s",
+        f"{ranges} ranges after {splits:.0f} splits, {_moved_rows(cluster):,.0f} rows copied, "
+        f"longest freeze {freeze_s * 1e3:.0f} ms; split as far as it is due after another {settled_s:.0f} s",
         flush=True,
     )
     print(f"pages of {PAGE}, one reader, {repeats} of each:", flush=True)

@@ -162,13 +162,6 @@ def test_what_cannot_be_is_refused_with_a_reason(cluster: Cluster, arguments: tu
     assert reason in run_refused(cluster, *arguments)
 
 
-def test_rings_are_not_changed_while_there_are_volumes(cluster: Cluster) -> None:
-    volume(cluster, "create", "stays", "1M")
-    done = cluster._holdfast(("device", "drain", "1", "--yes"), 60)
-    assert done.returncode == 1
-    assert "volumes" in done.stderr
-
-
 @pytest.mark.parametrize("victim", ["storage-1", "gateway-0", "everything"])
 def test_what_was_flushed_survives_a_kill(cluster: Cluster, victim: str) -> None:
     """Blocks are written one by one, each flushed; in the midst something is killed. All that was flushed is there."""

@@ -35,7 +35,12 @@ def main() -> int:
 
 
 def run(
-    seeds: Iterator[int], count: int, jobs: int, work: Callable[[int], Verdict], tells_faults: bool = False
+    seeds: Iterator[int],
+    count: int,
+    jobs: int,
+    work: Callable[[int], Verdict],
+    tells_faults: bool = False,
+    command: str = "make sim",
 ) -> int:
     """Simulate `count` seeds with a line of progress; return the exit status."""
     began = time.monotonic()
@@ -60,7 +65,7 @@ def run(
         print(f"events {tally.digest:016x}")
     if failed:
         print(f"{len(failed)} failed: {sorted(verdict.seed for verdict in failed)}")
-        print(f"replay one with: make sim SEED={failed[0].seed}")
+        print(f"replay one with: {command} SEED={failed[0].seed}")
     return 1 if failed else 0
 
 

@@ -1,7 +1,6 @@
 """The nemesis: breaks things while clients work, by seed, and heals them in the end."""
 
 import asyncio
-import itertools
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
@@ -9,12 +8,14 @@ from storage.rings.document import RingDocument, Stage
 from tests.sim import shape
 from tests.sim.damage import Damage
 from tests.sim.disk import ENDLESS, Faults
-from tests.sim.topology import Operator, Stages
+from tests.sim.topology import Operator
+from tests.sim.turning import Turning
 from tests.sim.world import DeviceHost, Host, World
 
 Fault = Callable[[], Awaitable[None]]
 CRASHES = ("kill_device", "cut_power", "cut_power_midway", "blackout")  # every seed has one of these
 PARTITIONS = ("isolate", "split", "half", "one_way")  # and of these
+FEWEST = 8  # faults in a seed, however long each takes
 
 
 class Nemesis:
@@ -23,14 +24,15 @@ class Nemesis:
     Every seed has a crash of a device and a partition of the network at least, and what it is about (tests.sim.shape).
     """
 
-    def __init__(self, world: World, on_moved: Callable[[], None] = lambda: None) -> None:
-        """`on_moved` is called when the rings have changed, and everybody begins to go by the new ones alone."""
+    def __init__(self, world: World, on_moved: Callable[[int], None] = lambda _version: None) -> None:
+        """`on_moved` is told the version of the rings in which everybody begins to go by the new ones alone."""
         self._world = world
         self._on_moved = on_moved
         self._seed = world.chance.seed
         self._chance = world.chance.stream("nemesis")
         self._operator = Operator(world, world.chance.stream("operator"))
-        self._stages = Stages(world)
+        self._turning = Turning(world, self._chance, self._note, self._begin, self._hold_cut)
+        self._stages = self._turning.stages
         self._damage = Damage(world, self._chance, self._note)
         self._under_way: set[asyncio.Task[None]] = set()
         self._end = 0.0  # when nothing new begins any more
@@ -47,8 +49,8 @@ class Nemesis:
         faults = self._faults()
         due = sorted((world.loop.time() + chance.uniform(0.1, 0.9) * duration_s, chance.choice(kinds))
                      for kinds in self._wanted())
-        while not self._is_over():
-            await asyncio.sleep(chance.uniform(0.1, 1.0))
+        while not self._is_over() or len(self.done) < FEWEST:
+            await asyncio.sleep(chance.uniform(0.1, 0.85))
             name = chance.choices(list(faults), [weight for _, weight in faults.values()])[0]
             if due and due[0][0] <= world.loop.time():
                 name = due.pop(0)[1]
@@ -119,7 +121,7 @@ class Nemesis:
     def _trouble_change(self, document: RingDocument) -> None:
         """Make trouble as a change of the rings gets to its next stage."""
         if document.stage is Stage.STABLE and not document.enforced:
-            self._on_moved()
+            self._on_moved(document.version)
         faults: dict[Fault, float] = {
             self._half: 2.0,
             self._blind: 2.0,
@@ -131,10 +133,10 @@ class Nemesis:
         }
         likely = 0.6
         if document.stage is Stage.JOINING and not document.enforced:
-            faults |= {self._blind: 8.0, self._leave_alone: 6.0}
-            likely = 0.8
+            faults |= {self._blind: 4.0, self._turning.leave_behind: 8.0, self._turning.leave_alone: 8.0}
+            likely = 0.9
         elif document.stage is Stage.SERVING and document.enforced:
-            faults |= {self._keep_apart: 12.0, self._burden: 30.0}
+            faults |= {self._turning.keep_apart: 12.0, self._turning.burden: 30.0}
             likely = 0.9
         if self._chance.random() < likely:
             fault = self._chance.choices(list(faults), list(faults.values()))[0]
@@ -232,61 +234,6 @@ class Nemesis:
                 self._world.fabric.cut(other, one)
         await self._for_a_while()
         self._heal_network()
-
-    async def _keep_apart(self) -> None:
-        """Cut off two devices or more that a change of the rings brings, as soon as they have copied what there is.
-
-        What is written then must be on a quorum of the new places nevertheless. From the next step on, clients reach
-        those devices again, and other devices do not: what they have missed nobody brings them.
-        """
-        await self._stages.until_copied(4.0)
-        new = [f"d{number}" for number in self._newcomers(2)]
-        self._note(f"new devices {new} are kept apart")
-        self._hold_cut({*itertools.product(new, self._others(new)), *itertools.product(self._others(new), new)})
-        await self._stages.until_next(3.0)
-        proxies = {proxy.name for proxy in self._world.proxies}
-        self._hold_cut({link for link in self._held if not proxies.intersection(link)})
-        await asyncio.sleep(self._chance.uniform(0.5, 2.0))
-        self._hold_cut(set())
-
-    async def _leave_alone(self) -> None:
-        """Cut off the devices that a change brings from all others, from its beginning on: they copy nothing."""
-        new = [f"d{number}" for number in self._newcomers(1)]
-        proxies = {proxy.name for proxy in self._world.proxies}
-        devices = [name for name in self._others(new) if name not in proxies]
-        self._note(f"new devices {new} are left alone")
-        self._hold_cut({*itertools.product(new, devices), *itertools.product(devices, new)})
-        await asyncio.sleep(self._chance.uniform(2.0, 7.0))
-        self._hold_cut(set())
-
-    async def _burden(self) -> None:
-        """Let devices that a change brings be slow to write, or have no room: they answer, and miss what is written.
-
-        From when they have copied what there is until a while after the next step.
-        """
-        await self._stages.until_copied(4.0)
-        new = [self._world.devices[number] for number in self._newcomers(self._chance.choice([1, 2, 2]))]
-        full = self._chance.random() < 0.5
-        self._note(f"new devices {[device.name for device in new]} {'are full' if full else 'write slowly'}")
-        self._world.had_full_disks |= full
-        for device in new:
-            if full:
-                device.storage.capacity = device.storage.used()
-            else:
-                device.storage.faults.slow_s = 1.5
-        await self._stages.until_next(3.0)
-        await asyncio.sleep(self._chance.uniform(0.5, 3.0))
-        for device in new:
-            device.storage.capacity, device.storage.faults.slow_s = ENDLESS, 0.0
-
-    def _newcomers(self, count: int) -> list[int]:
-        """Return the devices that a change brings; others, too, when those are fewer than `count`."""
-        new = self._stages.newcomers()
-        others = [device.id for device in self._world.devices if device.up and device.id not in new]
-        return new + self._chance.sample(others, max(0, count - len(new)))
-
-    def _others(self, names: Sequence[str]) -> list[str]:
-        return [name for name in self._hosts() if name not in names]
 
     def _hold_cut(self, links: set[tuple[str, str]]) -> None:
         """Keep just these links cut, whatever else is healed."""

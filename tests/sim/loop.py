@@ -29,31 +29,35 @@ class OutOfTime(Exception):
     """The simulation runs for longer than it may: something waits for ever, or goes in circles."""
 
 
-class _Handle(asyncio.TimerHandle):
-    """A callback that is due now or at a moment. Leaner than asyncio's: there are a hundred thousand in a seed."""
+class _Handle:
+    """A callback that is due now or at a moment: asyncio.TimerHandle, leaner, as a seed has 100,000."""
 
-    __slots__ = ()
+    __slots__ = ("args", "at", "callback", "context", "dropped")
 
     def __init__(
-        self,
-        when: float,
-        callback: Callable[..., object],
-        args: tuple[Any, ...],
-        loop: "SimulatedLoop",
-        context: Context | None,
+        self, at: float, callback: Callable[..., object], args: tuple[Any, ...], context: Context | None
     ) -> None:
-        self._when = when
-        self._callback = callback
-        self._args = args
-        self._loop = loop
-        self._context = copy_context() if context is None else context
-        self._cancelled = False
-        self._repr = self._source_traceback = None
+        self.at = at
+        self.callback = callback
+        self.args = args
+        self.context = copy_context() if context is None else context
+        self.dropped = False
+
+    def __repr__(self) -> str:
+        return f"<{self.callback} at {self.at:.6f}{' cancelled' * self.dropped}>"
 
     def cancel(self) -> None:
         """Do not call back. It is dropped when its time comes."""
-        self._cancelled = True
-        self._callback, self._args = _nothing, ()
+        self.dropped = True
+        self.callback, self.args = _nothing, ()
+
+    def cancelled(self) -> bool:
+        """Tell whether it has been cancelled."""
+        return self.dropped
+
+    def when(self) -> float:
+        """Return when it is due, in seconds of the loop's time."""
+        return self.at
 
 
 def _nothing() -> None:
@@ -84,34 +88,34 @@ class SimulatedLoop(asyncio.BaseEventLoop):
 
     def call_soon(  # type: ignore[override]
         self, callback: Callable[..., object], *args: Any, context: Context | None = None
-    ) -> asyncio.Handle:
+    ) -> _Handle:
         """Call back in the next turn."""
-        handle = _Handle(self._now, callback, args, self, context)
+        handle = _Handle(self._now, callback, args, context)
         self._ready.append(handle)
         return handle
 
     def call_soon_threadsafe(  # type: ignore[override]
         self, callback: Callable[..., object], *args: Any, context: Context | None = None
-    ) -> asyncio.Handle:
+    ) -> _Handle:
         """The same: there are no threads."""
         return self.call_soon(callback, *args, context=context)
 
     def call_later(  # type: ignore[override]
         self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None
-    ) -> asyncio.TimerHandle:
+    ) -> _Handle:
         """Call back after `delay` seconds."""
         return self._set(self._now + delay, callback, args, context)
 
     def call_at(  # type: ignore[override]
         self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
-    ) -> asyncio.TimerHandle:
+    ) -> _Handle:
         """Call back at `when`."""
         return self._set(when, callback, args, context)
 
     def _set(
         self, when: float, callback: Callable[..., object], args: tuple[Any, ...], context: Context | None
     ) -> _Handle:
-        handle = _Handle(when, callback, args, self, context)
+        handle = _Handle(when, callback, args, context)
         self._sequence += 1
         heapq.heappush(self._timers, (when, self._sequence, handle))
         return handle
@@ -149,7 +153,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
             until = now + RESOLUTION_S
             while timers and timers[0][0] <= until:
                 handle = heapq.heappop(timers)[2]
-                if not handle._cancelled:
+                if not handle.dropped:
                     ready.append(handle)
             count = len(ready)
             self.callback_count += count
@@ -161,15 +165,15 @@ class SimulatedLoop(asyncio.BaseEventLoop):
                 return
 
     def _run_next(self, handle: _Handle) -> None:
-        if handle._cancelled:
+        if handle.dropped:
             return
-        context = handle._context
+        context = handle.context
         process = context.get(PROCESS)
         if process is not None and not process.running:
             process.hold(handle)
             return
         try:
-            context.run(handle._callback, *handle._args)
+            context.run(handle.callback, *handle.args)
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as error:
@@ -178,7 +182,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     def _next_moment(self, now: float) -> float:
         """Return when the next timer goes off, or `now` if that is over."""
         timers = self._timers
-        while timers and timers[0][2]._cancelled:
+        while timers and timers[0][2].dropped:
             heapq.heappop(timers)
         if timers:
             return max(now, timers[0][0])

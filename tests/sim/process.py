@@ -28,7 +28,7 @@ class Process:
         context = copy_context()
         context.run(PROCESS.set, self)
         self.callbacks = context  # for callbacks, which run one at a time; tasks get copies
-        self._held: list[asyncio.Handle] = []
+        self._held: list[Any] = []  # handles of the loop
         self._graveyard: list[Any] = []
         self._on_death: list[Callable[[bool], None]] = []
 
@@ -48,7 +48,7 @@ class Process:
         """Run a coroutine as a task of this process."""
         return asyncio.get_running_loop().create_task(coroutine, context=self.context())
 
-    def hold(self, handle: asyncio.Handle) -> None:
+    def hold(self, handle: Any) -> None:
         """Keep a callback that may not run now, or never."""
         (self._held if self.alive else self._graveyard).append(handle)
 

@@ -60,7 +60,7 @@ class Mix:
     """How much of each kind of request there is."""
 
     weights: dict[str, float]
-    think_s: float = 0.15
+    think_s: float = 0.13
     large_share: float = 0.04
     hot_share: float = 0.5
     look_again: float = 0.4  # of reads, through any proxy: does anything go back?
@@ -98,7 +98,7 @@ CONTENDED = Mix(
         "multipart": 0.3,
         "brief": 0.3,
     },
-    think_s=0.1,
+    think_s=0.09,
     large_share=0.02,
     hot_share=0.7,
 )
@@ -146,13 +146,18 @@ class Workload:
         for name in self.cold:
             await writer.act(self.world.proxies[0], "put", self.containers[1], name)
 
-    def glance(self) -> None:
-        """Look at every name through every proxy, now that all may be elsewhere than a moment ago."""
+    def glance(self, version: int) -> None:
+        """Look at every name through every proxy, as soon as it goes by `version` of the rings.
+
+        Not before: it would ask where all was until then, too, and bring to the new places what they lack.
+        """
 
         async def look(number: int, container: str, names: tuple[str, ...]) -> None:
-            reader = Client(self, 90 + number)
+            reader, proxy = Client(self, 90 + number), self.world.proxies[number]
+            with contextlib.suppress(TimeoutError):
+                await self.world.until(lambda: proxy.goes_by(version), 3.0, "a look")
             for name in names:
-                await reader.act(self.world.proxies[number], "get", container, name)
+                await reader.act(proxy, "get", container, name)
 
         for number in range(len(self.world.proxies)):
             for container in self.containers:

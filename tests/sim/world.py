@@ -209,6 +209,10 @@ class ProxyHost(Host):
         clock = HybridClock(node, environment.wall_us)
         self.placement, self.service = placement, ObjectService(placement, clock)
 
+    def goes_by(self, version: int) -> bool:
+        """Tell whether it works by this version of the rings, or a newer one."""
+        return self.placement is not None and self.placement.rings.version >= version
+
     def restart(self, process: Process) -> None:
         """Start what has failed, unless somebody did."""
         if self.process is process:
@@ -236,7 +240,7 @@ class World:
                 key=entropy(32).hex(), hash_prefix=entropy(8).hex(), hash_suffix=entropy(8).hex()
             ),
             storage=StorageConfig(
-                segment_bytes=MiB,
+                segment_bytes=MiB // 4,
                 replication_interval_s=5.0,
                 rebalance_bytes_per_s=0,
                 upload_ttl_s=60.0,
@@ -300,7 +304,7 @@ class World:
         while not condition():
             if self.loop.time() > deadline:
                 raise TimeoutError(f"{what}: not in {limit_s} s")
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.02)
 
     def later(self, delay_s: float, callback: Callable[..., object], *arguments: Any) -> None:
         """Call back, as nobody's process."""

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
-from blockgw.catalog.store import VOLUMES
 from cluster.clock import wall_us
 from cluster.coordination.embedded import EmbeddedCoordination
 from cluster.coordination.errors import LeaseHeld
@@ -80,10 +79,6 @@ class Session:
         option, called = data_option(self.cluster.layout), program()
         if not self.cluster.is_running():
             raise OperatorError(f"the cluster is not running: `{called} up{option}` starts it")
-        if self.coordination.range(VOLUMES):
-            raise OperatorError(
-                f"there are volumes, and what they store cannot be moved yet: `{called} volume list{option}` shows them"
-            )
         document = self.store.document()
         if not document.settled:
             raise ChangeUnderWay(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from blockgw import gateway as module
+from blockgw import openings as module
 from blockgw.catalog.errors import InvalidRequest, SnapshotInUse, VolumeInUse
 from blockgw.errors import NotPermitted, UnknownExport, VolumeError
 from blockgw.extents import CHUNK

@@ -1,6 +1,7 @@
 """Containers that are split and merged (docs/container-splitting.md): no client sees it."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -14,7 +15,7 @@ from proxy.objects.service import ObjectService
 from storage.housekeeping.split import SplitContainers
 from storage.indexes import database as index_database
 from storage.indexes import state as index_state
-from storage.messages import DatabaseKind, Operation
+from storage.messages import Changes, DatabaseKind, Operation
 from storage.ranges import decision, moving, state
 from storage.ranges.decision import Decision, Named, Undecidable
 from storage.ranges.pointers import Pointer, new_range_id
@@ -138,6 +139,100 @@ async def test_rows_that_have_moved_are_dropped_where_they_were(cluster: Loopbac
             pass
         assert await device.indexes._query(key, lambda database: list(database.all_rows())) == []
     assert await names_in(service, ACCOUNT, "c") == sorted(NAMES)
+
+
+# rows that come and go while they are copied
+
+
+class Busy:
+    """Does something each time a page is about to be read."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, do: Callable[[int], Awaitable[None]]) -> None:
+        self.page_count = 0
+        page = moving.Copy.page
+
+        async def busy(copy: moving.Copy, after: tuple[bool, str] | None) -> Changes:
+            found = await page(copy, after)
+            self.page_count += 1
+            await do(self.page_count)
+            return found
+
+        monkeypatch.setattr(moving, "PAGE_ROWS", 3)
+        monkeypatch.setattr(moving, "LITTLE", 3)
+        monkeypatch.setattr(moving.Copy, "page", busy)
+
+
+def test_what_comes_and_goes_before_and_behind_what_is_read_by_name_is_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    @splitting
+    async def scenario(cluster: LoopbackCluster) -> None:
+        splits, service = Splitting(cluster), cluster.proxy().service
+        await service.create_container(ACCOUNT, "c", {})
+        await fill(service, NAMES)
+        expected = set(NAMES)
+
+        async def write(page: int) -> None:
+            if page > 20:
+                return
+            first, last = f"!{page}", f"~{page}"
+            gone = sorted(expected)[page % len(expected)]
+            await asyncio.gather(*(put(service, name(text), b"data") for text in (first, last)))
+            await service.delete_object(name(gone))
+            expected.difference_update([gone])
+            expected.update([first, last])
+
+        busy = Busy(monkeypatch, write)
+        await splits.settle()
+        assert await splits.spans(ACCOUNT, "c") is not None
+        assert busy.page_count > 20
+        for one in (service, cluster.proxy().service):
+            assert await names_in(one, ACCOUNT, "c") == sorted(expected)
+
+    scenario()
+
+
+def test_writers_are_slowed_down_when_rows_come_in_faster_than_they_are_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    refused_count = 0
+    slow_down = index_state.State.slow_down
+
+    def counted(self: index_state.State, row_count: int, now: float) -> None:
+        nonlocal refused_count
+        try:
+            slow_down(self, row_count, now)
+        except RemoteError:
+            refused_count += 1
+            raise
+
+    @splitting
+    async def scenario(cluster: LoopbackCluster) -> None:
+        splits, service = Splitting(cluster), cluster.proxy().service
+        await service.create_container(ACCOUNT, "c", {})
+        await fill(service, NAMES)
+        writing: dict[str, asyncio.Task[None]] = {}
+
+        async def patiently(text: str) -> None:
+            with contextlib.suppress(Unavailable):
+                await put(service, name(text), b"data")
+                return
+            await patiently(text)
+
+        async def more_than_a_page(page: int) -> None:
+            if page <= 60:
+                for text in (f"!new/{page}/{number}" for number in range(5)):
+                    writing[text] = asyncio.create_task(patiently(text))
+            await asyncio.sleep(0.005)
+
+        Busy(monkeypatch, more_than_a_page)
+        task = splits.task(cluster.holders(cluster.key(ACCOUNT, "c"))[0])
+        await splits.report()
+        await task.step()
+        assert task.split_count, task.waiting
+        await asyncio.gather(*writing.values())
+        assert await names_in(service, ACCOUNT, "c") == sorted({*NAMES, *writing})
+
+    monkeypatch.setattr(moving, "SLOWEST", 1)
+    monkeypatch.setattr(index_state.State, "slow_down", counted)
+    scenario()
+    assert refused_count
 
 
 # who splits dies

@@ -86,6 +86,7 @@ class LosingCluster(LoopbackCluster):
     def rebuild(self, device: LoopbackDevice, settle_s: float = 0.0) -> Rebuild:
         """Return the task of a device that gets back what it lost."""
         placement = device.placement
+        assert device.service.chunks is not None
         return Rebuild(
             self.members[device.id],
             lambda: placement.rings,
@@ -95,11 +96,13 @@ class LosingCluster(LoopbackCluster):
             device.indexes,
             UNLIMITED,
             settle_s=settle_s,
+            chunks=device.service.chunks.upkeep,
         )
 
     def stand_in(self, device: LoopbackDevice, after_s: float = 0.001) -> StandIn:
         """Return the task of a device that stands in for others."""
         placement = device.placement
+        assert device.service.chunks is not None
         return StandIn(
             device.id,
             lambda: placement.rings,
@@ -111,12 +114,23 @@ class LosingCluster(LoopbackCluster):
             after_s,
             0.0,
             self.members[device.id].roster.votes,
+            chunks=device.service.chunks.upkeep,
         )
 
     def retire(self, device: LoopbackDevice) -> Retire:
         """Return the task of a device that drops what it should not have."""
         placement = device.placement
-        return Retire(device.id, lambda: placement.rings, placement.peers, device.blobs, device.indexes, UNLIMITED)
+        assert device.service.chunks is not None
+        return Retire(
+            device.id,
+            lambda: placement.rings,
+            placement.peers,
+            device.blobs,
+            device.indexes,
+            UNLIMITED,
+            chunks=device.service.chunks.upkeep,
+            votes=self.members[device.id].roster.votes,
+        )
 
 
 def losing(device_count: int) -> Callable[[Callable[[LosingCluster], Awaitable[None]]], Callable[[], None]]:

@@ -97,6 +97,7 @@ class MovingCluster(LoopbackCluster):
     def join(self, device: LoopbackDevice) -> Join:
         """Return the task of a device that copies what moves to it."""
         placement = device.placement
+        assert device.service.chunks is not None
         return Join(
             device.id,
             lambda: placement.rings,
@@ -106,13 +107,21 @@ class MovingCluster(LoopbackCluster):
             device.indexes,
             self.reports,
             Throttle(0),
+            chunks=device.service.chunks.upkeep,
         )
 
     def retire(self, device: LoopbackDevice) -> Retire:
         """Return the task of a device that drops what has moved away."""
         placement = device.placement
+        assert device.service.chunks is not None
         return Retire(
-            device.id, lambda: placement.rings, placement.peers, device.blobs, device.indexes, Throttle(0)
+            device.id,
+            lambda: placement.rings,
+            placement.peers,
+            device.blobs,
+            device.indexes,
+            Throttle(0),
+            chunks=device.service.chunks.upkeep,
         )
 
 

@@ -62,6 +62,7 @@ class Writer:
     top: int = 1
     epoch: int = 0
     sequence: int = 0
+    processes: list[Process] = field(default_factory=list)  # dead ones, too: they keep their tasks from being freed
 
     def history(self, number: int) -> History:
         """Return the history of a chunk in the top layer."""
@@ -191,6 +192,7 @@ def opened(storage: Storage, process: Process, chance: random.Random) -> ChunkSt
 async def one_life(storage: Storage, writer: Writer, chance: random.Random, life: int, power_lost: bool) -> bool:
     """Recover, check, and live until a crash; return whether power was lost, or still is unchecked."""
     process = Process("h", f"h.{life}")
+    writer.processes.append(process)
     storage.kill = process.kill
     if chance.random() < 0.3:
         storage.faults.kill_after = chance.randrange(60)
@@ -222,6 +224,7 @@ async def scenario(seed: int) -> None:
             storage.lose_power()
             power_lost = True
     process = Process("h", "h.last")
+    writer.processes.append(process)
     await writer.check(opened(storage, process, chance), power_lost)
 
 

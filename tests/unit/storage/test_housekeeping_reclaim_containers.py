@@ -10,6 +10,7 @@ from cluster.clock import ZERO, pack
 from proxy.objects import errors
 from proxy.objects.model import ListingQuery
 from storage.messages import (
+    Changes,
     IndexCreate,
     IndexMove,
     IndexRows,
@@ -179,10 +180,10 @@ async def test_while_rows_are_being_moved_no_tombstone_goes(
     cluster.wall_offset_s = 30 * DAY_S
     seen: list[tuple[int, int]] = []
 
-    async def page(self: moving.Copy) -> tuple[int, bool]:
+    async def page(self: moving.Copy, after: tuple[bool, str] | None) -> Changes:
         if not seen:
             seen.append(await give_up(cluster))
-        return await whole(self)
+        return await whole(self, after)
 
     whole = moving.Copy.page
     with pytest.MonkeyPatch.context() as patch:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cluster.clock import ZERO, Timestamp
+from cluster.clock import ZERO, Timestamp, pack, wall_us
 from cluster.wire import PeerUnavailable, RemoteError
 from storage.indexes.database import Database
 from storage.indexes.store import IndexStore, Tuning
@@ -430,6 +430,42 @@ def test_a_listing_first_pulls_what_the_peer_has(tmp_path: Path) -> None:
         assert asked[-1].sequence == 7
 
     with_pair(tmp_path, scenario, Tuning(merge_delay_s=60.0, sync_rows=3))
+
+
+def just_now(number: int) -> Timestamp:
+    return pack(wall_us() + number, 0, 1)
+
+
+@pytest.mark.parametrize("lacks", [False, True])
+def test_what_is_older_and_equal_is_not_pulled(tmp_path: Path, lacks: bool) -> None:
+    """But if anything of it is lacking, all is looked at."""
+    old = [row(f"n{number:02}", 2) for number in range(60)]
+    new = [row(f"new{number}", 2)._replace(timestamp=just_now(number)) for number in range(6)]
+
+    async def scenario(store: IndexStore, other: IndexStore, asked: list[IndexChanges]) -> None:
+        for one in (store, other):
+            await one.rows(rows_message([item for item in old if not (lacks and one is store and item.name == "n30")]))
+        await other.rows(rows_message(new))
+        listing = await store.list(list_message(sync_from=3))
+        assert listing is not None
+        assert [item[0] for item in listing.items] == [item.name for item in [*old, *new]]
+        assert len(asked) == (22 if lacks else 3)  # of three rows each
+
+    with_pair(tmp_path, scenario, Tuning(merge_delay_s=60.0, sync_rows=3))
+
+
+def test_rows_that_come_in_too_fast_to_be_copied_are_refused_for_a_while(tmp_path: Path) -> None:
+    async def scenario(store: IndexStore, _log: MemoryLog) -> None:
+        await store.create(create_message())
+        await store.freeze(freeze(ttl_s=2.0)._replace(empty=False, rows_per_s=1))
+        await store.rows(rows_message([row("a", 2), row("b", 2)]))
+        assert await refused(lambda: store.rows(rows_message([row("c", 2)]))) == Refusal.BUSY
+        await store.rows(rows_message([row("moved", 2)])._replace(moved=True))
+        await asyncio.sleep(2.1)
+        await store.rows(rows_message([row("d", 2)]))
+        assert await names(store) == ["a", "b", "d", "moved"]
+
+    run(tmp_path, scenario)
 
 
 def test_what_was_pulled_is_durable_before_it_is_answered(tmp_path: Path) -> None:

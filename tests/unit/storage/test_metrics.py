@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 from cluster.telemetry.metrics import Registry
 from storage.metrics import (
+    register_chunks,
     register_clearing,
     register_copies,
     register_device,
@@ -37,13 +38,16 @@ def test_a_devices_state_is_shown_as_it_is_now(tmp_path: Path) -> None:
             moving = {"rings_version": 7, "partitions_to_copy": 2, "moving_waits": "device 3 is down"}
             garbage = {"reclaim_waits": "", "unrecoverable": 0, "databases_damaged": 0}
             losing = {"rebuilding": True, "partitions_to_rebuild": 5, "partitions_stood_in": 0}
+            volumes = {"chunks": 9, "chunks_lacking": 1, "chunks_damaged": 0}
             splits = {"split_containers": 1, "container_ranges": 2, "splitting_waits": ""}
-            register_device(registry, lambda: {**lacking, **moving, **losing, **splits, **garbage, **store.status()})
+            told = {**lacking, **moving, **losing, **volumes, **splits, **garbage}
+            register_device(registry, lambda: {**told, **store.status()})
             before = figures(registry)
             await store.put(put("a", clock.now()), b"data")
             shown = figures(registry)
             assert (before["versions"], shown["versions"], shown["unlisted"]) == ("0", "1", "1")
             assert (shown["replicas_lacking"], shown["databases_lacking"]) == ("3", "NaN")
+            assert (shown["chunks"], shown["chunks_lacking"]) == ("9", "1")
             assert (shown["rings_version"], shown["partitions_to_copy"], shown["moving_waits"]) == ("7", "2", "1")
             assert shown["partitions_misplaced"] == "NaN"
             assert (shown["failed"], shown["full"]) == ("0", "0")
@@ -72,6 +76,10 @@ def complete() -> Registry:
     register_scrub(registry, scrub, SimpleNamespace(failed_count=24))
     rebuild, stand_in = (SimpleNamespace(copied_objects=at, copied_bytes=at + 1) for at in (30, 32))
     register_repair(registry, rebuild, stand_in, SimpleNamespace(rate=34))
+    pulling = SimpleNamespace(pulled_count=38, pulled_bytes=39)
+    comparison = SimpleNamespace(pulled_count=40, failed_count=41, mended_count=45)
+    rebuilt, joined = SimpleNamespace(copied_chunks=42), SimpleNamespace(copied_chunks=43)
+    register_chunks(registry, pulling, comparison, rebuilt, joined, SimpleNamespace(forgotten_chunks=44))
     split = SimpleNamespace(split_count=12, merge_count=13, settled_count=14, moved_rows=15, longest_freeze_s=0.5)
     register_splits(registry, split)
     reclaim = SimpleNamespace(reclaimed_count=16, kept_count=17)
@@ -118,6 +126,14 @@ def test_what_housekeeping_did_is_counted() -> None:
         "bytes_rebuilt_total": "31",
         "objects_stood_in_total": "32",
         "bytes_stood_in_total": "33",
+        "chunks_copied_total": "38",
+        "chunks_copied_bytes_total": "39",
+        "chunks_missed_total": "40",
+        "chunks_missed_failures_total": "41",
+        "chunks_mended_total": "45",
+        "chunks_rebuilt_total": "42",
+        "chunks_moved_here_total": "43",
+        "chunks_dropped_total": "44",
     }
 
 

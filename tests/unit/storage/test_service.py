@@ -404,6 +404,9 @@ ARGUMENTS = {
     Operation.CHUNK_MAP: (KEY, 1, 0, 1),
     Operation.CHUNK_DROP: (KEY, 1, (0,)),
     Operation.CHUNK_EXTENTS: (KEY, 0, 1),
+    Operation.CHUNK_DIGESTS: (4, (1,)),
+    Operation.CHUNK_LIST: (4, 1, None, 1),
+    Operation.CHUNK_FENCES: (b"", None, 1),
     Operation.STATUS: (),
     Operation.SCRUB: (),
 }

@@ -5,7 +5,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from blockgw.errors import NotAllowed, TlsRequired, UnknownExport
+from blockgw.errors import NotAllowed, NotPermitted, TlsRequired, UnknownExport
 from blockgw.interfaces import Client
 from blockgw.nbd import Guarded, Rule
 from tests.unit.blockgw.memory_export import MemoryExport, MemoryExports
@@ -56,3 +56,43 @@ def test_who_may_in_principle_is_told_to_use_tls() -> None:
 def test_what_is_allowed_may_still_not_exist() -> None:
     with pytest.raises(UnknownExport):
         asyncio.run(Guarded(MemoryExports(), RULES).open("open-2", LOCAL))
+
+
+def test_rules_with_the_same_pattern_are_tried_one_after_the_other() -> None:
+    rules = [
+        Rule("shared", identities=frozenset({"alice"})),
+        Rule("shared", identities=frozenset({"bob"}), read_only=True),
+        Rule(),
+    ]
+
+    async def scenario() -> None:
+        guarded = Guarded(MemoryExports(MemoryExport("shared", 4096)), rules)
+        assert not (await guarded.open("shared", ALICE)).read_only
+        export = await guarded.open("shared", BOB)
+        assert export.read_only
+        with pytest.raises(NotPermitted):
+            await export.write(0, memoryview(b"x"), False)
+        with pytest.raises(NotPermitted):
+            await export.trim(0, 512, False)
+        with pytest.raises(NotPermitted):
+            await export.write_zeroes(0, 512, False, True, False)
+        assert (export.name, export.size, list(export.contexts)) == ("shared", 4096, ["base:allocation"])
+        assert export.read(0, 3) == [3]
+        await export.flush()
+        guarded.release(export)
+        with pytest.raises(TlsRequired):
+            await guarded.open("shared", NEAR)
+
+    asyncio.run(scenario())
+
+
+def test_the_owner_of_the_unix_socket_needs_no_rule_if_it_is_said_so() -> None:
+    async def scenario() -> None:
+        exports = MemoryExports(MemoryExport("alice-1", 4096))
+        guarded = Guarded(exports, RULES, owner_may=True)
+        assert list(guarded.list(LOCAL)) == ["alice-1"]
+        assert not (await guarded.open("alice-1", LOCAL)).read_only
+        with pytest.raises(TlsRequired):
+            await guarded.open("alice-1", NEAR)
+
+    asyncio.run(scenario())

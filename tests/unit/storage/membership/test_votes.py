@@ -45,7 +45,9 @@ OTHERS = [
     (Operation.CHUNK_PULL, (KEY, 0, 1, (1, 1), 1)),
     (Operation.CHUNK_MAP, (KEY, 1, 0, 10)),
     (Operation.CHUNK_DROP, (KEY, 1, (0,))),
-    (Operation.CHUNK_EXTENTS, (KEY, 0, 1)),
+    (Operation.CHUNK_DIGESTS, (8, (1,))),
+    (Operation.CHUNK_LIST, (8, 1, None, 10)),
+    (Operation.CHUNK_FENCES, (b"", None, 10)),
     (Operation.STATUS, ()),
 ]
 
@@ -97,6 +99,7 @@ CHUNK_VOTES = [
     (Operation.CHUNK_WRITE, (KEY, 0, 1, None, 1, 1, (0, 0), ())),
     (Operation.CHUNK_WRITE_MANY, ()),
     (Operation.CHUNK_READ, (KEY, 0, (), 0, 1)),
+    (Operation.CHUNK_EXTENTS, (KEY, 0, 1)),
 ]
 
 

@@ -1,0 +1,171 @@
+"""`holdfast volume backup` and its like: backups of volumes of a cluster.
+
+The block gateway takes snapshots and tells what has changed; data are read and written through its NBD socket.
+"""
+
+import argparse
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from blockgw.backup.errors import BackupError
+from blockgw.backup.nbd import NbdVolume
+from blockgw.backup.piece import PIECE
+from blockgw.backup.repository import Opened, Repository, find
+from blockgw.backup.restoring import Restored, restore
+from blockgw.backup.taking import Outcome, Taking, Wishes
+from blockgw.backup.volume import Snapshot
+from blockgw.extents import CHUNK
+from tools import backup_alone
+from tools.backup_alone import say_restored
+from tools.backup_places import Bar, Refused, add_place_arguments, described, place_of, secret_of, shown
+from tools.data_directory import Cluster, open_cluster
+from tools.errors import OperatorError
+from tools.volumes.asking import Answer, ask_gateway
+
+ACTIONS = ("backup", "restore", "backups", "verify-backup", "delete-backup")
+assert PIECE == CHUNK  # so what has changed is told in pieces
+
+Action = Callable[..., argparse.ArgumentParser]
+
+
+def add_actions(action: Action) -> None:
+    """Declare the actions; `action(NAME, SUMMARY, ARGUMENT …)` makes the parser of one."""
+    backup = action("backup", "send to a bucket what it lacks of a volume", "NAME")
+    add_place_arguments(backup, "encrypt; the passphrase")
+    backup.add_argument("--full", action="store_true", help="read all, not only what has changed since the last one")
+    bring_back = action("restore", "make a volume, or a file, of a backup")
+    add_place_arguments(bring_back)
+    bring_back.add_argument("backup", metavar="BACKUP", help="as `backups` calls it")
+    to = bring_back.add_mutually_exclusive_group(required=True)
+    to.add_argument("name", metavar="NAME", nargs="?", help="of the volume that is made")
+    to.add_argument("--to-file", metavar="FILE", help="one that is not there yet")
+    bring_back.add_argument("--resume", action="store_true", help="go on with volume NAME, whose restore broke off")
+    backup_alone.add_list_arguments(action("backups", "show which backups there are in a bucket"))
+    backup_alone.add_verify_arguments(action("verify-backup", "look whether backups are whole"))
+    backup_alone.add_delete_arguments(action("delete-backup", "delete a backup, and what no other has of its pieces"))
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do it."""
+    other = backup_alone.OTHER_NAMES.get(arguments.action)
+    if other is not None:
+        return backup_alone.run(other, arguments)
+    if arguments.action == "restore" and arguments.to_file is not None:
+        return backup_alone.run("restore", arguments)
+    try:
+        gateway = Gateway(open_cluster(arguments))
+        return _backup(gateway, arguments) if arguments.action == "backup" else _restore(gateway, arguments)
+    except BackupError as error:
+        raise Refused(error) from error
+
+
+class Gateway:
+    """The block gateway of a cluster that runs."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self.socket = os.fspath(cluster.layout.nbd_socket(0))
+
+    def ask(self, do: str, **about: Any) -> Answer:
+        """Return the answer. Raise BackupError."""
+        try:
+            return ask_gateway(self._cluster, do, **about)
+        except OperatorError as error:
+            raise BackupError(str(error)) from error
+
+
+class GatewayVolume:
+    """A volume that is backed up; see blockgw.backup.volume.Volume."""
+
+    def __init__(self, gateway: Gateway, name: str) -> None:
+        self._gateway, self.name = gateway, name
+        self.id = str(gateway.ask("show", name=name)["volume"]["id"])
+
+    def snapshots(self) -> Sequence[Snapshot]:
+        """See Volume."""
+        return _snapshots(self._gateway.ask("show", name=self.name))
+
+    def take(self, name: str) -> Snapshot:
+        """See Volume."""
+        found = _snapshots(self._gateway.ask("snapshot", name=self.name, snapshot=name))
+        return next(each for each in found if each.name == name)
+
+    def give_up(self, name: str) -> None:
+        """See Volume."""
+        self._gateway.ask("delete-snapshot", name=self.name, snapshot=name)
+
+    def changed(self, snapshot: str, since: str | None) -> Iterator[int]:
+        """See Volume: a piece is a chunk."""
+        first: int | None = 0
+        while first is not None:
+            answer = self._gateway.ask("changed", name=self.name, snapshot=snapshot, since=since, first=first)
+            yield from answer["chunks"]
+            first = answer["next"]
+
+    def open(self, snapshot: str) -> NbdVolume:
+        """See Volume."""
+        return NbdVolume(self._gateway.socket, f"{self.name}@{snapshot}")
+
+
+def _snapshots(answer: Answer) -> list[Snapshot]:
+    return [
+        Snapshot(each["id"], each["name"], each["size"], each["created_us"]) for each in answer["volume"]["snapshots"]
+    ]
+
+
+def _backup(gateway: Gateway, arguments: argparse.Namespace) -> int:
+    volume = GatewayVolume(gateway, arguments.name)
+    repository = Repository(place_of(arguments), volume.id, secret_of(arguments))
+    with Bar("sent") as show:
+        outcome = Taking(volume, repository, Wishes(arguments.full, arguments.jobs), show).run()
+    if arguments.json:
+        about = {**described(outcome.manifest), "resumed": outcome.resumed, "remarks": outcome.remarks}
+        print(json.dumps({"backup": about}, indent=2))
+    else:
+        print("\n".join(_summary(outcome, arguments.target)))
+    return 0
+
+
+def _summary(outcome: Outcome, place: str) -> list[str]:
+    """Return what there is to say of a backup that was taken."""
+    manifest, counts = outcome.manifest, outcome.manifest.counts
+    kind = "all that there is" if manifest.parent is None else f"what changed since {manifest.parent}"
+    went_on = ", after an interruption" if outcome.resumed else ""
+    read, size, sent = shown(counts.read), shown(manifest.origin.size), shown(counts.sent)
+    return [
+        *outcome.remarks,
+        f"{manifest.id} of {manifest.origin.volume_name} is in {place}: {kind}{went_on}",
+        f"read {read} of {size}, sent {sent}, deduplicated {shown(counts.deduplicated)}",
+    ]
+
+
+def _restore(gateway: Gateway, arguments: argparse.Namespace) -> int:
+    repository = find(place_of(arguments), arguments.backup, secret_of(arguments))
+    backup = repository.read(arguments.backup)
+    description = f"restored from backup {backup.manifest.id} of {backup.manifest.origin.volume_name}"
+    if arguments.resume:
+        about = gateway.ask("show", name=arguments.name)["volume"]
+        if about["description"] != description or about["size"] != backup.manifest.origin.size:
+            raise OperatorError(f"{arguments.name} is not what a restore of {backup.manifest.id} has begun")
+    else:
+        gateway.ask("create", name=arguments.name, size=backup.manifest.origin.size, description=description)
+    done = _fill(gateway, repository, backup, arguments)
+    say_restored(arguments, backup, done, f"volume {arguments.name}")
+    return 0
+
+
+def _fill(gateway: Gateway, repository: Repository, backup: Opened, arguments: argparse.Namespace) -> Restored:
+    """Write a volume; if that fails and the volume is new, it goes again."""
+    try:
+        with NbdVolume(gateway.socket, arguments.name) as sink, Bar("fetched") as show:
+            return restore(repository, backup, sink, arguments.resume, show, arguments.jobs)
+    except BackupError as error:
+        if arguments.resume:
+            raise
+        try:
+            gateway.ask("delete", name=arguments.name)
+        except BackupError as other:
+            raise BackupError(f"{error}; volume {arguments.name} is not whole: delete it ({other})") from error
+        raise BackupError(f"{error}; so volume {arguments.name} was not made") from error
