@@ -200,7 +200,9 @@ class Control:
         return await self._changed(self._gateway.limit(asked["name"], wanted))
 
     async def _create(self, asked: Request) -> Request:
-        made = self._gateway.create(asked["name"], int(asked["size"]), str(asked.get("description", "")))
+        made = self._gateway.create(
+            asked["name"], int(asked["size"]), str(asked.get("description", "")), bool(asked.get("encrypted"))
+        )
         return await self._changed(made)
 
     async def _clone(self, asked: Request) -> Request:
@@ -220,6 +222,7 @@ def described(volume: Volume) -> Request:
         "state": volume.state.value,
         "created_us": volume.created_us,
         "description": volume.description,
+        "encrypted": bool(volume.key),
         "layers": len(volume.chain),
         "purge_us": volume.purge_us or None,
         "flattening": volume.flattening,

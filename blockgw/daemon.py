@@ -61,7 +61,9 @@ class GatewayDaemon:
         placement = connected_placement(self._config, self._layout, follower.load(), follower.refresh)
         placement.start()
         follower.start(placement.update, placement.oldest_version_in_use)
-        gateway = Gateway(placement, background, self._name, self._near_files())
+        gateway = Gateway(
+            placement, background, self._name, self._near_files(), self._config.cluster.key_bytes
+        )
         block = self._config.block
         guarded = Guarded(gateway, rules_of(block), owner_may=True)
         server = NbdServer(guarded, registry=self._registry)
@@ -73,8 +75,8 @@ class GatewayDaemon:
         gateway.upkeep.start()
         admin = AdminServer(self._registry, lambda: _health(placement, gateway))
         ports = self._config.ports
-        await admin.start(ports.admin_listen, ports.gateway_admin_port(self._number))
-        address = address_of(block, ports.listen)
+        await admin.start(self._config.gateway_admin_listen(self._number), ports.gateway_admin_port(self._number))
+        address = address_of(block, self._config.gateway_listen(self._number))
         port = ports.gateway_nbd_port(self._number)
         await server.listen_tcp(address, port, security_of(block, self._layout.directory))
         await server.listen_unix(os.fspath(self._layout.nbd_socket(self._number)))

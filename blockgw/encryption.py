@@ -21,10 +21,11 @@ from cryptography.hazmat.primitives.keywrap import (
     aes_key_wrap_with_padding,
 )
 
+from blockgw.catalog.volume import ENCRYPTED_SECTOR
 from blockgw.errors import VolumeError
 from blockgw.interfaces import Buffer, Pieces
 
-SECTOR = 4096  # bytes; requests of encrypted volumes are of whole ones
+SECTOR = ENCRYPTED_SECTOR  # bytes; requests of encrypted volumes are of whole ones
 KEY_BYTES = 64  # of two AES-256 keys
 _PURPOSE = b"holdfast volume keys"
 _ZEROS = bytes(SECTOR)

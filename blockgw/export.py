@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Sequence
 
 from blockgw.dirty import DirtySince
+from blockgw.encryption import SECTOR, SectorCipher
 from blockgw.errors import InvalidRequest, NotPermitted, NotSupported
 from blockgw.extents import pieces
 from blockgw.interfaces import BlockSizes, Extent, Pieces
@@ -15,15 +16,25 @@ from blockgw.wide import WIDE, WideZero
 class VolumeExport:
     """Blocks of a volume. All connections of one volume share it, so a flush of any covers the writes of all."""
 
-    block_sizes = BlockSizes()
     multi_conn = True
 
-    def __init__(self, name: str, size: int, volume: OpenVolume, read_only: bool, description: str = "") -> None:
+    def __init__(
+        self,
+        name: str,
+        size: int,
+        volume: OpenVolume,
+        read_only: bool,
+        description: str = "",
+        cipher: SectorCipher | None = None,
+    ) -> None:
+        """`cipher`: of an encrypted volume; clients must ask for whole sectors then."""
         self.name = name
         self.size = size
         self.volume = volume
         self.read_only = read_only
         self.description = description
+        self.block_sizes = BlockSizes() if cipher is None else BlockSizes(minimum=SECTOR)
+        self._cipher = cipher
         self.throttle: Throttle | None = None
         self.dirty: DirtySince | None = None
         self.wide: WideZero | None = None
@@ -33,17 +44,24 @@ class VolumeExport:
 
     def read(self, offset: int, length: int) -> Pieces | Awaitable[Pieces]:
         """Return `length` bytes."""
-        volume = self.volume
         if self.throttle is None:
-            return volume.read_now(offset, length) or volume.read(offset, length)
-        found: Pieces | Awaitable[Pieces] = self.throttle.read(
-            length, lambda: volume.read_now(offset, length) or volume.read(offset, length)
-        )
+            return self._read(offset, length)
+        found: Pieces | Awaitable[Pieces] = self.throttle.read(length, lambda: self._read(offset, length))
         return found
+
+    def _read(self, offset: int, length: int) -> Pieces | Awaitable[Pieces]:
+        found = self.volume.read_now(offset, length)
+        if self._cipher is None:
+            return found or self.volume.read(offset, length)
+        if found:
+            return self._cipher.decrypted(offset, found)
+        return self._cipher.read(offset, self.volume.read(offset, length))
 
     def write(self, offset: int, data: memoryview, fua: bool) -> Awaitable[object]:
         """Write; done when a quorum has it, with `fua` durably."""
         self._require_writable()
+        if self._cipher is not None:
+            data = self._cipher.encrypted(offset, data)
         if self.throttle is None:
             return self.volume.write(offset, data, fua)
         return self.throttle.write(len(data), lambda: self.volume.write(offset, data, fua))

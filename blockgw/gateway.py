@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from blockgw import lifecycle, snapshots, usage
 from blockgw.catalog import volume as volumes
 from blockgw.catalog.volume import Volume
+from blockgw.encryption import new_key
 from blockgw.maintenance.jobs import Job, Jobs
 from blockgw.maintenance.upkeep import Upkeep
 from blockgw.openings import Openings
@@ -22,10 +23,15 @@ class Gateway(Openings):
     """Opens volumes, and does what operators ask for."""
 
     def __init__(
-        self, placement: Placement, background: BackgroundStore, holder: str, near: NearFiles | None = None
+        self,
+        placement: Placement,
+        background: BackgroundStore,
+        holder: str,
+        near: NearFiles | None = None,
+        cluster_key: bytes = b"",
     ) -> None:
         """See Openings."""
-        super().__init__(placement, background, holder, near)
+        super().__init__(placement, background, holder, near, cluster_key)
         self.jobs = Jobs()
         self.upkeep = Upkeep(self, self.jobs)  # to be started by whoever wants it
 
@@ -63,9 +69,10 @@ class Gateway(Openings):
 
     # what operators ask for
 
-    async def create(self, name: str, size: int, description: str = "") -> Volume:
+    async def create(self, name: str, size: int, description: str = "", encrypted: bool = False) -> Volume:
         """Make an empty volume."""
-        made = await self.catalog(lambda catalog: catalog.create(name, size, description))
+        key = new_key(self._cluster_key) if encrypted else ""
+        made = await self.catalog(lambda catalog: catalog.create(name, size, description, key))
         await self.refresh()
         return made
 

@@ -24,6 +24,7 @@ from blockgw.catalog.errors import CatalogError, Overtaken, VolumeInUse
 from blockgw.catalog.store import Catalog
 from blockgw.catalog.volume import State, Volume
 from blockgw.dirty import DirtySince
+from blockgw.encryption import SectorCipher, sector_cipher
 from blockgw.errors import HeldElsewhere, ShuttingDown, UnknownExport, VolumeError
 from blockgw.export import VolumeExport
 from blockgw.holding import Opened
@@ -33,6 +34,7 @@ from blockgw.tenancy import fence
 from blockgw.throttle import throttle_of
 from blockgw.volumes.cache import ReadCache
 from blockgw.volumes.devices import DevicePlacing
+from blockgw.volumes.room import Room
 from blockgw.volumes.volume import Fenced, OpenVolume
 from blockgw.wide import WideZero
 from cluster.clock import wall_us
@@ -59,14 +61,24 @@ class Openings:
     """Of one gateway. `Exports`, and all of `Holder` that needs no more than that."""
 
     def __init__(
-        self, placement: Placement, background: BackgroundStore, holder: str, near: NearFiles | None = None
+        self,
+        placement: Placement,
+        background: BackgroundStore,
+        holder: str,
+        near: NearFiles | None = None,
+        cluster_key: bytes = b"",
     ) -> None:
-        """`holder` names this process, and no other one ever; `near` are the files of devices on this host."""
+        """`holder` names this gateway: one process at a time. `near` are the files of devices on this host.
+
+        `cluster_key`: what the keys of encrypted volumes are wrapped under.
+        """
         self.placement = placement
         self._background = background
         self._holder = holder
         self._near = near
+        self._cluster_key = cluster_key
         self._cache = ReadCache(READ_CACHE_BYTES)
+        self._room = Room()
         self._open: dict[str, Opened] = {}  # by name
         self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
         self._names: tuple[str, ...] = ()
@@ -155,8 +167,10 @@ class Openings:
         about = await self.catalog(lambda catalog: catalog.find(name))
         snapshot = about.snapshot(snapshot_name)
         placing = DevicePlacing(self.placement, bytes.fromhex(about.family), 0, self._near)
-        volume = OpenVolume(snapshot.chain, Tenure(READ_ONLY_EPOCH, float("inf")), True, placing, self._cache)
-        export = VolumeExport(f"{name}@{snapshot_name}", snapshot.size, volume, True, about.description)
+        cipher = self._cipher_of(about)
+        tenure = Tenure(READ_ONLY_EPOCH, float("inf"))
+        volume = OpenVolume(snapshot.chain, tenure, True, placing, self._cache, self._room)
+        export = VolumeExport(f"{name}@{snapshot_name}", snapshot.size, volume, True, about.description, cipher)
         export.dirty = DirtySince(self.placement, lambda: about, lambda: snapshot.chain)
         return export
 
@@ -175,6 +189,7 @@ class Openings:
         about = await self.catalog(lambda catalog: catalog.find(name))
         if about.state is not State.AVAILABLE and not deleting:
             raise VolumeInUse(f"{name} is {about.state.value}")
+        self._cipher_of(about)
         loop = asyncio.get_running_loop()
         asked_s = loop.time()
         try:
@@ -190,9 +205,9 @@ class Openings:
         except BaseException:
             await self._coordinate(lambda coordination: coordination.release(lease))
             raise
-        volume = OpenVolume(about.chain, begun(lease.epoch, asked_s), settled, placing, self._cache)
+        volume = OpenVolume(about.chain, begun(lease.epoch, asked_s), settled, placing, self._cache, self._room)
         keeper = loop.create_task(self._keep(name, volume, lease))
-        opened = Opened(about, volume, _export_of(about, volume), lease, keeper)
+        opened = Opened(about, volume, self._export_of(about, volume), lease, keeper)
         self._dress(opened)
         volume.on_lost = lambda: self._start(self._lost, name)
         self._open[name] = opened
@@ -239,9 +254,16 @@ class Openings:
 
     def serve(self, opened: Opened) -> None:
         """Show clients that come from now on how a volume is now; those that are there are not counted any more."""
-        opened.export, opened.users = _export_of(opened.about, opened.volume), 0
+        opened.export, opened.users = self._export_of(opened.about, opened.volume), 0
         self._dress(opened)
         self.close_later(opened)
+
+    def _export_of(self, about: Volume, volume: OpenVolume) -> VolumeExport:
+        return VolumeExport(about.name, about.size, volume, False, about.description, self._cipher_of(about))
+
+    def _cipher_of(self, about: Volume) -> SectorCipher | None:
+        """Return what a volume is encrypted with, if it is. Raise WrongKey."""
+        return sector_cipher(about.key, self._cluster_key) if about.key else None
 
     def _dress(self, opened: Opened) -> None:
         """Give an export its limits, and what it can tell of changes."""
@@ -372,10 +394,6 @@ def _taken_over(catalog: Catalog, name: str, epoch: int) -> tuple[bool, Volume]:
 
 def _at_rest(about: Volume) -> Volume:
     return replace(about, settled=True)
-
-
-def _export_of(about: Volume, volume: OpenVolume) -> VolumeExport:
-    return VolumeExport(about.name, about.size, volume, False, about.description)
 
 
 def _nothing() -> None:

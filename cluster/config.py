@@ -395,7 +395,7 @@ class BlockConfig:
             "port of its own."
         ),
         Limits(0, 16),
-    ] = 0
+    ] = 1
     allow: Annotated[
         tuple[str, ...],
         Meaning(
@@ -538,6 +538,18 @@ class Config:
     def proxy_admin_listen(self, worker: int) -> str:
         """Return the address of a proxy worker's admin port."""
         return self.proxy_node(worker).listen or self.ports.admin_listen
+
+    def gateway_node(self, gateway: int) -> NodeConfig:
+        """Return the node on which a block gateway runs: one with a proxy; without a name when no node has any."""
+        return self.proxy_node(gateway % max(1, self.worker_count()))
+
+    def gateway_listen(self, gateway: int) -> str:
+        """Return the address on which a block gateway takes clients, if others than those of its host may come."""
+        return self.gateway_node(gateway).listen or self.ports.listen
+
+    def gateway_admin_listen(self, gateway: int) -> str:
+        """Return the address of a block gateway's admin port."""
+        return self.gateway_node(gateway).listen or self.ports.admin_listen
 
     def storage_admin_listen(self, device_id: int) -> str:
         """Return the address of the admin port of a device."""

@@ -57,7 +57,7 @@ class Cluster:
         self.offset = free_port_offset()
         self.env: dict[str, str] = {}
         self.storage_settings: dict[str, Any] = {}  # of [storage], for a cluster that is made
-        self.gateways = 0  # of volumes, likewise
+        self.gateways = 1  # of volumes, likewise
 
     def holdfast(self, *arguments: str, check: bool = True, timeout_s: float = 60) -> str:
         """Run `holdfast` on this cluster; return what it printed."""
@@ -71,7 +71,7 @@ class Cluster:
 
     def up(self) -> None:
         """Start the cluster and wait until it is ready."""
-        if self.gateways and not (self.directory / "cluster.toml").exists():
+        if self.gateways != 1 and not (self.directory / "cluster.toml").exists():
             self._create_with_gateways()
         self.holdfast("up", "--detach", *self._up_options(), timeout_s=90)
         lines = self.holdfast("env").splitlines()
@@ -89,7 +89,7 @@ class Cluster:
         return f"nbd://127.0.0.1:{10809 + self.offset}/{name}"
 
     def _up_options(self) -> tuple[str, ...]:
-        if self.gateways:
+        if self.gateways != 1:
             return ()
         return ("--nodes", str(self.nodes), "--port-offset", str(self.offset))
 

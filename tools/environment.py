@@ -3,6 +3,7 @@
 import argparse
 import shlex
 
+from blockgw.front import address_of
 from cluster.config import Config
 from cluster.coordination.embedded import EmbeddedCoordination
 from cluster.layout import Layout
@@ -53,9 +54,10 @@ def swift_auth_url(config: Config) -> str:
     return f"http://{_host(config)}:{config.ports.swift_port}/auth/v1.0"
 
 
-def nbd_url(config: Config) -> str:
-    """Return where NBD clients find volumes; the name of one goes behind the slash."""
-    return f"nbd://{_bracketed(config.ports.listen)}:{config.ports.nbd_port}/"
+def nbd_url(config: Config, gateway: int = 0) -> str:
+    """Return where NBD clients find the volumes of a gateway; the name of one goes behind the slash."""
+    address = address_of(config.block, config.gateway_listen(gateway))
+    return f"nbd://{_bracketed(address)}:{config.ports.gateway_nbd_port(gateway)}/"
 
 
 def _host(config: Config) -> str:

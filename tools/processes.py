@@ -51,7 +51,8 @@ def programs(config: Config, layout: Layout) -> list[Program]:
         for worker in range(config.worker_count())
     ]
     gateways = [
-        _program(layout, gateway_name(number), "blockgw.daemon", ("--gateway", str(number)), _PROXY_STOP_ORDER, grace_s)
+        _program(layout, gateway_name(number), "blockgw.daemon", ("--gateway", str(number)), _PROXY_STOP_ORDER, grace_s,
+                 config.gateway_node(number).namespace)
         for number in range(config.block.gateways)
     ]
     return storage + proxies + gateways
@@ -88,8 +89,11 @@ def ports(config: Config) -> Iterator[Port]:
         name, host = proxy_name(worker), config.proxy_admin_listen(worker)
         yield Port(f"the metrics of {name}", host, listen.proxy_admin_port(worker))
     for number in range(config.block.gateways):
-        yield Port("NBD", listen.listen, listen.gateway_nbd_port(number))
-        yield Port(f"the metrics of {gateway_name(number)}", listen.admin_listen, listen.gateway_admin_port(number))
+        if config.gateway_node(number).namespace:
+            continue
+        name, host = gateway_name(number), config.gateway_admin_listen(number)
+        yield Port("NBD", config.gateway_listen(number), listen.gateway_nbd_port(number))
+        yield Port(f"the metrics of {name}", host, listen.gateway_admin_port(number))
     for device in config.devices:
         if config.node(device.node).namespace:
             continue

@@ -142,7 +142,7 @@ def _ask_processes(cluster: Cluster, known: Sequence[dict[str, Any]]) -> Process
         for worker in range(config.worker_count())
     }
     gateways = {
-        gateway_name(number): (ports.admin_listen, ports.gateway_admin_port(number))
+        gateway_name(number): (config.gateway_admin_listen(number), ports.gateway_admin_port(number))
         for number in range(config.block.gateways)
     }
     facts = {process["name"]: process for process in known}

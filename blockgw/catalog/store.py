@@ -90,16 +90,17 @@ class Catalog:
 
     # changing
 
-    def create(self, name: str, size: int, description: str = "") -> Volume:
-        """Make an empty volume. Raise InvalidRequest, NameTaken."""
+    def create(self, name: str, size: int, description: str = "", key: str = "") -> Volume:
+        """Make an empty volume; with a `key` as in `Volume`, an encrypted one. Raise InvalidRequest, NameTaken."""
         made = Volume(
             self._new_id(),
             volume.check_name(name),
-            volume.check_size(size),
+            volume.check_size(size, bool(key)),
             self._new_id(),
             (self.new_layer(),),
             self._now_us(),
             description=description,
+            key=key,
         )
         self._add(made)
         return made

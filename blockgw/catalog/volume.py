@@ -17,6 +17,7 @@ from blockgw.catalog.errors import InvalidRequest, NoSuchSnapshot, Overtaken, Sn
 Chain = tuple[int, ...]  # layers, the newest first
 
 SECTOR = 512  # sizes are multiples of it
+ENCRYPTED_SECTOR = 4096  # likewise, of encrypted ones
 SIZE_LIMIT = 1 << 50  # bytes: a chunk's number has 28 bits then
 CHAIN_LIMIT = 64  # layers: each costs a look per chunk that is touched
 NAME_LIMIT = 200  # bytes
@@ -95,6 +96,7 @@ class Volume:
     purge_us: int = 0  # when it is deleted, if it is in the trash; 0: never by itself
     flattening: bool = False  # it is to be made independent of its parent
     limits: Limits = UNLIMITED
+    key: str = field(default="", repr=False)  # wrapped (blockgw.encryption), hexadecimal; empty: it is not encrypted
 
     @property
     def layer(self) -> int:
@@ -128,10 +130,11 @@ def check_name(name: str) -> str:
     return name
 
 
-def check_size(size: int) -> int:
+def check_size(size: int, encrypted: bool = False) -> int:
     """Return `size` if a volume may have it. Raise InvalidRequest."""
-    if not 0 < size <= SIZE_LIMIT or size % SECTOR:
-        raise InvalidRequest(f"{size} bytes: a size is a multiple of {SECTOR}, up to 1 PiB")
+    sector = ENCRYPTED_SECTOR if encrypted else SECTOR
+    if not 0 < size <= SIZE_LIMIT or size % sector:
+        raise InvalidRequest(f"{size} bytes: a size is a multiple of {sector}, up to 1 PiB")
     return size
 
 
@@ -181,6 +184,7 @@ def cloned(parent: Volume, snapshot: str, volume_id: str, name: str, layer: int,
         (layer, *origin.chain),
         now_us,
         parent=Parent(parent.id, origin.id),
+        key=parent.key,
     )
 
 
@@ -192,7 +196,7 @@ def rolled_back(volume: Volume, snapshot: str, layer: int) -> Volume:
 
 def resized(volume: Volume, size: int, may_shrink: bool) -> Volume:
     """Return the volume with another size."""
-    check_size(size)
+    check_size(size, bool(volume.key))
     if size < volume.size and not may_shrink:
         raise InvalidRequest(f"{volume.name} has {volume.size} bytes; to cut off data it takes --shrink")
     return replace(volume, size=size)

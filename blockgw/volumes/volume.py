@@ -11,6 +11,7 @@ to us, at once and for ever (`Fenced`).
 """
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable, Collection, Sequence
 
 from blockgw.agreement import NOTHING
@@ -33,10 +34,10 @@ from blockgw.volumes.replica import (
     Status,
     Write,
 )
+from blockgw.volumes.room import Room
 
 PATIENCE_S = 30.0  # for a quorum, before a client is told EIO
 RETRY_S = 0.05
-CHUNKS = 4096  # whose state is kept; others are asked for again
 
 
 class Fenced(ShuttingDown):
@@ -51,9 +52,15 @@ class OpenVolume:
     """One volume. Offsets and lengths lie within its size: its callers see to that."""
 
     def __init__(
-        self, chain: Sequence[int], tenure: Tenure, settled: bool, placing: Placing, cache: ReadCache | None = None
+        self,
+        chain: Sequence[int],
+        tenure: Tenure,
+        settled: bool,
+        placing: Placing,
+        cache: ReadCache | None = None,
+        room: Room | None = None,
     ) -> None:
-        """`settled`: its last writer has left nothing on which replicas differ."""
+        """`settled`: its last writer has left nothing on which replicas differ. `cache` and `room` are shared."""
         self._loop = asyncio.get_running_loop()
         self.chain = tuple(chain)
         self.epoch = tenure.epoch
@@ -66,6 +73,8 @@ class OpenVolume:
         self._opening = Opening(self)
         self._flusher = Flusher(self)
         self._reader = Reader(self, cache)
+        self._room = room or Room()
+        self._room.join(self)
         self._switching: asyncio.Future[None] | None = None
         self._lost: VolumeError | None = None
         self.on_lost: Callable[[], None] = lambda: None
@@ -133,8 +142,8 @@ class OpenVolume:
         self, chunk: Chunk, kind: Kind, piece: Piece, data: Buffer, fua: bool, done: "asyncio.Future[None]"
     ) -> None:
         """Put a change into the history of its chunk, and send it if it can be sent."""
-        if kind is not Kind.WRITE and chunk.empty:
-            done.set_result(None)  # it reads as zeros already
+        if kind is not Kind.WRITE and chunk.empty and self.is_ours:
+            done.set_result(None)  # it reads as zeros already, and nobody else can have written it
             return
         before = chunk.version
         base = chunk.base if before == NOTHING else None
@@ -326,8 +335,7 @@ class OpenVolume:
         """Return what is known of a chunk."""
         chunk = self._chunks.get(number)
         if chunk is None:
-            if len(self._chunks) >= CHUNKS:
-                self._forget_some()
+            self._room.enter()
             chunk = self._chunks[number] = Chunk(number, self._placing.members(number))
         return chunk
 
@@ -335,9 +343,14 @@ class OpenVolume:
         """Go by the rings of now for a chunk."""
         chunk.go_by(self._placing.members(chunk.number))
 
-    def _forget_some(self) -> None:
+    @property
+    def known_count(self) -> int:
+        """How many chunks something is known of."""
+        return len(self._chunks)
+
+    def forget(self, count: int) -> None:
         """Forget chunks that nothing is at, those that were met first."""
-        for chunk in [chunk for chunk in self._chunks.values() if chunk.idle][: CHUNKS // 8]:
+        for chunk in list(itertools.islice((chunk for chunk in self._chunks.values() if chunk.idle), count)):
             del self._chunks[chunk.number]
             self._opening.forget(chunk)
 
@@ -362,6 +375,7 @@ class OpenVolume:
                 if not done.done():
                     done.set_exception(error)
         self._opening.stop()
+        self._room.leave(self)
         self.on_lost()
 
     async def close(self) -> bool:

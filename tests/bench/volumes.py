@@ -146,7 +146,6 @@ def volume(arguments: argparse.Namespace) -> Iterator[tuple[str, list[Path]]]:
         return
     directory = Path(tempfile.mkdtemp(prefix="holdfast-bench-"))
     cluster = Cluster(directory / "data")
-    cluster.gateways = 1
     try:
         cluster.up()
         cluster.holdfast("volume", "create", "bench", arguments.size)

@@ -32,7 +32,6 @@ BLOCKS = 300  # that are written, over 11 chunks
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     cluster = Cluster(tmp_path_factory.mktemp("volumes") / "data")
-    cluster.gateways = 1
     cluster.up()
     yield cluster
     cluster.holdfast("down", check=False)

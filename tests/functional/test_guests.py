@@ -42,7 +42,6 @@ dmesg | grep -i 'i/o error' && say errors
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     cluster = Cluster(tmp_path_factory.mktemp("guests") / "data")
-    cluster.gateways = 1
     cluster.up()
     yield cluster
     cluster.holdfast("down", check=False)

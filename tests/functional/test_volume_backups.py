@@ -28,7 +28,6 @@ ALONE = [sys.executable, "-m", "tools.backup_alone"]
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     cluster = Cluster(tmp_path_factory.mktemp("backups") / "data")
-    cluster.gateways = 1
     cluster.up()
     cluster.s3().create_bucket(Bucket="backups")
     cluster.run("swift", "post", "backups")

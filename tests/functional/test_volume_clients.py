@@ -25,7 +25,6 @@ MiB = 1 << 20
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     cluster = Cluster(tmp_path_factory.mktemp("clients") / "data")
-    cluster.gateways = 1
     cluster.up()
     yield cluster
     cluster.holdfast("down", check=False)

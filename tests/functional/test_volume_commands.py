@@ -23,7 +23,6 @@ CHUNK = 4 * MiB
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     cluster = Cluster(tmp_path_factory.mktemp("volume-commands") / "data", nodes=3)
-    cluster.gateways = 1
     cluster.up()
     yield cluster
     cluster.holdfast("down", check=False)

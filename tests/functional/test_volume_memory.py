@@ -21,7 +21,6 @@ READS, WRITES = (4096, 64) if LONG else (96, 4)  # of each volume, each in anoth
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     cluster = Cluster(tmp_path_factory.mktemp("memory") / "data")
-    cluster.gateways = 1
     cluster.up()
     yield cluster
     cluster.holdfast("down", check=False)

@@ -26,7 +26,6 @@ IDLE_OFFSETS = [number << 20 for number in range(0, 128, 3)]  # in 32 chunks
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Four nodes with two volumes; the tests change it one after the other."""
     cluster = Cluster(tmp_path_factory.mktemp("moving") / "data")
-    cluster.gateways = 1
     cluster.up()
     for name in ("busy", "idle"):
         cluster.holdfast("volume", "create", name, "128M")

@@ -42,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_volumes(action: Callable[..., argparse.ArgumentParser]) -> None:
     create = action("create", "make an empty volume", "NAME", "SIZE")
     create.add_argument("--description", default="", help="for people")
+    create.add_argument("--encrypt", action="store_true", help="devices see nothing of its data, or of its clones'")
     action("list", "show which volumes there are")
     action("show", "show a volume and its snapshots", "NAME")
     resize = action("resize", "make a volume larger; its clients connect again and see it", "NAME", "SIZE")
@@ -107,7 +108,14 @@ def _asked(do: str, *names: str) -> Do:
 
 
 def _create(cluster: Cluster, given: argparse.Namespace) -> Answer:
-    return ask_gateway(cluster, "create", name=given.name, size=size_of(given.size), description=given.description)
+    return ask_gateway(
+        cluster,
+        "create",
+        name=given.name,
+        size=size_of(given.size),
+        description=given.description,
+        encrypted=given.encrypt,
+    )
 
 
 def _clone(cluster: Cluster, given: argparse.Namespace) -> Answer:

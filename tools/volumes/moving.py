@@ -4,6 +4,7 @@ import argparse
 
 from cluster.supervision.control import NotRunning
 from tools.data_directory import Cluster
+from tools.environment import nbd_url
 from tools.errors import OperatorError
 from tools.volumes.asking import Answer, ask_one
 
@@ -17,8 +18,7 @@ def move(cluster: Cluster, arguments: argparse.Namespace) -> Answer:
         answer = ask_one(cluster, arguments.gateway, "take", name=arguments.name)
     except NotRunning as error:
         raise OperatorError(f"gateway {arguments.gateway} does not answer: does it run?") from error
-    ports = cluster.config.ports
-    uri = f"nbd://{ports.listen}:{ports.gateway_nbd_port(arguments.gateway)}/{arguments.name}"
+    uri = nbd_url(cluster.config, arguments.gateway) + arguments.name
     return {**answer, "gateway": arguments.gateway, "uri": uri}
 
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from cluster.config import Config
+from tools.environment import nbd_url
 from tools.errors import OperatorError
 
 _UNITS = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40, "P": 50}
@@ -56,11 +57,12 @@ def volumes_shown(volumes: Sequence[Answer]) -> list[str]:
 
 def volume_shown(volume: Answer, config: Config) -> list[str]:
     """Return what there is to say of a volume."""
-    ports = config.ports
     lines = [
         f"{volume['name']}: {shown(volume['size'])}, {volume['state']}, made {time_shown(volume['created_us'])}",
-        f"  nbd://{ports.listen}:{ports.nbd_port}/{volume['name']}",
+        f"  {nbd_url(config)}{volume['name']}",
     ]
+    if volume["encrypted"]:
+        lines.append("  encrypted")
     if volume["description"]:
         lines.append(f"  {volume['description']}")
     if volume["purge_us"]:

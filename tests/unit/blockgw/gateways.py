@@ -2,7 +2,7 @@
 
 import functools
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -18,14 +18,17 @@ on_three_devices = functools.partial(in_cluster, device_count=3)
 
 
 @asynccontextmanager
-async def gateways(cluster: LoopbackCluster, count: int = 1) -> AsyncIterator[list[Gateway]]:
-    """Yield gateways that share coordination."""
+async def gateways(
+    cluster: LoopbackCluster, count: int = 1, keys: Sequence[bytes] = ()
+) -> AsyncIterator[list[Gateway]]:
+    """Yield gateways that share coordination; `keys` of the cluster as each of them knows it."""
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "coordination.db"
         made = []
         for number in range(count):
             background = BackgroundStore(lambda: EmbeddedCoordination(path))
-            made.append(Gateway(cluster.placement(f"gateway {number}"), background, f"gateway {number}"))
+            name, key = f"gateway {number}", keys[number] if keys else b"k" * 32
+            made.append(Gateway(cluster.placement(name), background, name, cluster_key=key))
         yield made
         for gateway in made:
             await gateway.close()

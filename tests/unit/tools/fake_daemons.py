@@ -1,7 +1,7 @@
-"""Stand-ins for the daemons: packages `storage` and `proxy` that are found first, and do next to nothing.
+"""Stand-ins for the daemons: packages `storage`, `proxy` and `blockgw` that are found first, and do next to nothing.
 
 All but their daemons is the real thing. They make their ready file, answer /healthz, and take connections
-on S3's and Swift's ports. What goes wrong is decided by files in the data directory: fail-NAME: NAME cannot
+on S3's, Swift's and NBD's ports. What goes wrong is decided by files in the data directory: fail-NAME: NAME cannot
 start; sick-NAME: it says that it cannot serve; deaf-NAME: it does not answer at all.
 """
 
@@ -37,6 +37,8 @@ if (layout.directory / f"fail-{{name}}").exists():
 ports = [config.ports.{role}_admin_port(arguments.number)]
 if "{role}" == "proxy":
     ports += [config.ports.s3_port, config.ports.swift_port]
+if "{role}" == "gateway":
+    ports += [config.ports.gateway_nbd_port(arguments.number)]
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 selector = selectors.DefaultSelector()
 for port in ports:
@@ -63,11 +65,13 @@ while True:
 
 def install(directory: Path) -> Path:
     """Make the packages in `directory` and return it: it goes on PYTHONPATH."""
-    for role, option in (("storage", "device"), ("proxy", "worker")):
-        package = directory / role
-        package.mkdir(parents=True)
-        (package / "__init__.py").write_text(f"__path__.append({str(ROOT / role)!r})\n")
-        (package / "daemon.py").write_text(_DAEMON.format(role=role, option=option))
+    for package, role, option in (
+        ("storage", "storage", "device"), ("proxy", "proxy", "worker"), ("blockgw", "gateway", "gateway")
+    ):
+        place = directory / package
+        place.mkdir(parents=True)
+        (place / "__init__.py").write_text(f"__path__.append({str(ROOT / package)!r})\n")
+        (place / "daemon.py").write_text(_DAEMON.format(role=role, option=option))
     return directory
 
 
@@ -133,7 +137,7 @@ def free_offset() -> int:
     """Return an offset at which the ports of a cluster are free."""
     while True:
         offset = random.randrange(1000, 30_000)
-        if all(is_free("127.0.0.1", port + offset) for port in (9000, 8080, 6100, 6200, 6201, 6202, 6203)):
+        if all(is_free("127.0.0.1", port + offset) for port in (9000, 8080, 10809, 6100, 6150, 6200, 6201, 6202, 6203)):
             return offset
 
 

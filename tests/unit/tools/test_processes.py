@@ -22,6 +22,8 @@ def test_every_port_is_named_once() -> None:
         ("S3", "127.0.0.1", 9000),
         ("Swift", "127.0.0.1", 8080),
         ("the metrics of proxy-0", "127.0.0.1", 6100),
+        ("NBD", "127.0.0.1", 10809),
+        ("the metrics of gateway-0", "127.0.0.1", 6150),
         ("the metrics of storage-0", "127.0.0.1", 6200),
         ("storage-0", "127.0.0.1", 6000),
         ("the metrics of storage-1", "127.0.0.1", 6201),
@@ -47,4 +49,4 @@ def test_what_is_on_another_network_takes_no_port_here() -> None:
 def test_programs_run_in_the_namespace_of_their_node() -> None:
     nodes = (NodeConfig(name="n1", namespace="apart", proxies=1),)
     found = {program.name: program.namespace for program in programs(config(nodes=nodes), Layout(Path("/data")))}
-    assert found == {"storage-0": "", "storage-1": "apart", "proxy-0": "apart"}
+    assert found == {"storage-0": "", "storage-1": "apart", "proxy-0": "apart", "gateway-0": "apart"}

@@ -150,7 +150,7 @@ def test_a_cluster_grows_and_shrinks_again(holdfast: Holdfast, rings: Rings) -> 
     assert result.returncode == 0, result.stderr
     assert devices(holdfast).keys() == {1, 2}
     assert not (holdfast.data / "nodes/0").exists()
-    assert len(holdfast.pids()) == 3
+    assert len(holdfast.pids()) == 4
     assert json.loads(holdfast("status", "--json").stdout)["state"] == "healthy"
 
     assert holdfast("down").returncode == 0
@@ -179,13 +179,13 @@ def test_a_dry_run_shows_and_does_nothing(unchanged: Holdfast) -> None:
     assert (report["note"], report["done"]) == ("weigh device 1 0.5", None)
     assert (unchanged.data / "cluster.toml").read_text() == before
     assert Rings(unchanged.data).document().version == 1
-    assert len(unchanged.pids()) == 3
+    assert len(unchanged.pids()) == 4
 
 
 def test_without_a_terminal_nothing_begins_unasked(unchanged: Holdfast) -> None:
     assert "--yes" in refusal(unchanged("node", "add"))
     assert Rings(unchanged.data).document().version == 1
-    assert len(unchanged.pids()) == 3
+    assert len(unchanged.pids()) == 4
 
 
 @pytest.mark.parametrize(("answer", "version"), [("\n", 1), ("y\n", 7)])

@@ -47,7 +47,7 @@ def test_a_first_start_makes_a_cluster_and_says_when_it_is_ready(holdfast: Holdf
     assert result.stdout.startswith("ready\n")
     assert f"http://127.0.0.1:{9000 + holdfast.offset}" in result.stdout
     pids = [*holdfast.pids(), holdfast.supervisor_pid()]
-    assert len(pids) == 4
+    assert len(pids) == 5
     assert stat.S_IMODE(os.stat(holdfast.data / "cluster.toml").st_mode) == 0o600
     assert stat.S_IMODE(os.stat(holdfast.data / "cluster.env").st_mode) == 0o600
     assert stat.S_IMODE(os.stat(holdfast.data).st_mode) == 0o700
