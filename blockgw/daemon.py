@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from blockgw.control import Control
-from blockgw.front import address_of, rules_of, security_of
+from blockgw.front import rules_of, security_of
 from blockgw.gateway import Gateway
 from blockgw.nbd import Guarded, NbdServer
 from cluster.allocator import calm_collector
@@ -76,7 +76,7 @@ class GatewayDaemon:
         admin = AdminServer(self._registry, lambda: _health(placement, gateway))
         ports = self._config.ports
         await admin.start(self._config.gateway_admin_listen(self._number), ports.gateway_admin_port(self._number))
-        address = address_of(block, self._config.gateway_listen(self._number))
+        address = self._config.gateway_listen(self._number)
         port = ports.gateway_nbd_port(self._number)
         await server.listen_tcp(address, port, security_of(block, self._layout.directory))
         await server.listen_unix(os.fspath(self._layout.nbd_socket(self._number)))

@@ -18,8 +18,6 @@ from blockgw.nbd.access import Network
 from cluster.config import BlockConfig
 from cluster.errors import ConfigError
 
-LOOPBACK = "127.0.0.1"
-
 
 def security_of(block: BlockConfig, directory: Path) -> Security:
     """Return what the port asks of clients. Paths are relative to `directory`. Raise ConfigError."""
@@ -48,12 +46,6 @@ def _tls(block: BlockConfig, directory: Path) -> Tls | None:
 def rules_of(block: BlockConfig) -> list[Rule]:
     """Return who may open what. Raise ConfigError."""
     return [parse_rule(text) for text in block.allow] or [Rule()]
-
-
-def address_of(block: BlockConfig, listen: str) -> str:
-    """Return the address of the NBD port: that of the others, if it is said who may come."""
-    tells_apart = block.allow or block.tls_client_authority or block.tls_psk_file
-    return listen if tells_apart else LOOPBACK
 
 
 def parse_rule(text: str) -> Rule:

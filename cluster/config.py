@@ -30,6 +30,7 @@ DAY_S = 24 * 3600.0
 KEY_SIZE = 32  # bytes of the cluster key
 _HASH_SALT_SIZE = 16  # random bytes in each of hash_prefix and hash_suffix
 _DEFAULT_WORKERS_LIMIT = 4  # of "one per core": more proxies than this take memory from storage on one host
+LOOPBACK = "127.0.0.1"
 _PORT = Limits(1, 65_535)
 TableT = TypeVar("TableT")
 
@@ -418,6 +419,11 @@ class BlockConfig:
         str, Meaning("Instead of certificates: shared keys, a file of lines NAME:HEX DIGITS. Takes Python 3.13.")
     ] = ""
 
+    def address(self, listen: str) -> str:
+        """Return the address of the NBD port: `listen`, if it is said who may come; else this host alone may."""
+        tells_apart = self.allow or self.tls_client_authority or self.tls_psk_file
+        return listen if tells_apart else LOOPBACK
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogConfig:
@@ -544,8 +550,8 @@ class Config:
         return self.proxy_node(gateway % max(1, self.worker_count()))
 
     def gateway_listen(self, gateway: int) -> str:
-        """Return the address on which a block gateway takes clients, if others than those of its host may come."""
-        return self.gateway_node(gateway).listen or self.ports.listen
+        """Return the address on which a block gateway takes clients."""
+        return self.block.address(self.gateway_node(gateway).listen or self.ports.listen)
 
     def gateway_admin_listen(self, gateway: int) -> str:
         """Return the address of a block gateway's admin port."""

@@ -3,7 +3,6 @@
 import argparse
 import shlex
 
-from blockgw.front import address_of
 from cluster.config import Config
 from cluster.coordination.embedded import EmbeddedCoordination
 from cluster.layout import Layout
@@ -56,8 +55,7 @@ def swift_auth_url(config: Config) -> str:
 
 def nbd_url(config: Config, gateway: int = 0) -> str:
     """Return where NBD clients find the volumes of a gateway; the name of one goes behind the slash."""
-    address = address_of(config.block, config.gateway_listen(gateway))
-    return f"nbd://{_bracketed(address)}:{config.ports.gateway_nbd_port(gateway)}/"
+    return f"nbd://{_bracketed(config.gateway_listen(gateway))}:{config.ports.gateway_nbd_port(gateway)}/"
 
 
 def _host(config: Config) -> str:

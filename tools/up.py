@@ -260,13 +260,18 @@ def _give_up(cluster: Cluster, supervisor_pid: int) -> None:
 def _welcome(cluster: Cluster) -> str:
     option = data_option(cluster.layout)
     called = program()
-    return (
-        "ready\n"
-        f"  S3     {environment.s3_url(cluster.config)}\n"
-        f"  Swift  {environment.swift_auth_url(cluster.config)}\n"
-        "To use it, in a shell:\n"
-        f'  set -a; eval "$({called} env{option})"; set +a\n'
-        "  aws s3 mb s3://photos\n"
-        "  aws s3 cp picture.jpg s3://photos/\n"
-        f"`{called} status{option}` tells how it is, `{called} down{option}` stops it."
+    volumes = cluster.config.block.gateways
+    return "\n".join(
+        [
+            "ready",
+            f"  S3     {environment.s3_url(cluster.config)}",
+            f"  Swift  {environment.swift_auth_url(cluster.config)}",
+            *([f"  NBD    {environment.nbd_url(cluster.config)}NAME"] if volumes else []),
+            "To use it, in a shell:",
+            f'  set -a; eval "$({called} env{option})"; set +a',
+            "  aws s3 mb s3://photos",
+            "  aws s3 cp picture.jpg s3://photos/",
+            *([f"  {called} volume create disk 20G{option}"] if volumes else []),
+            f"`{called} status{option}` tells how it is, `{called} down{option}` stops it.",
+        ]
     )

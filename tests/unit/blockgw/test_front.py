@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from blockgw.front import LOOPBACK, address_of, parse_rule, rules_of, security_of
+from blockgw.front import parse_rule, rules_of, security_of
 from blockgw.nbd import PLAIN, Rule
-from cluster.config import BlockConfig
+from cluster.config import LOOPBACK, BlockConfig
 from cluster.errors import ConfigError
 
 
@@ -36,14 +36,14 @@ def test_what_is_no_rule_is_refused_with_the_reason(text: str, complaint: str) -
 
 def test_the_port_is_open_to_others_only_when_it_is_said_who_may_come() -> None:
     assert rules_of(BlockConfig()) == [Rule()]
-    assert address_of(BlockConfig(), "0.0.0.0") == LOOPBACK
-    assert address_of(BlockConfig(tls_certificate="c", tls_key="k"), "10.0.0.1") == LOOPBACK
+    assert BlockConfig().address("0.0.0.0") == LOOPBACK
+    assert BlockConfig(tls_certificate="c", tls_key="k").address("10.0.0.1") == LOOPBACK
     for block in (
         BlockConfig(allow=("*",)),
         BlockConfig(tls_certificate="c", tls_key="k", tls_client_authority="a"),
         BlockConfig(tls_psk_file="keys"),
     ):
-        assert address_of(block, "10.0.0.1") == "10.0.0.1"
+        assert block.address("10.0.0.1") == "10.0.0.1"
 
 
 @pytest.mark.parametrize(
