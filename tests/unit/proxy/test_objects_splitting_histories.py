@@ -26,7 +26,7 @@ ACCOUNT = "AUTH_a"
 ROWS = 16
 SEEDS = range(3)
 ALPHABET = "abc"
-STEPS_LIMIT = 150  # of a client
+STEPS_LIMIT = 3 * 150  # of a client
 
 
 @dataclass

@@ -38,13 +38,15 @@ def test_no_more_is_under_way_than_was_asked_for_and_items_are_taken_as_they_are
 
 
 def test_what_was_done_is_told_before_a_failure_is() -> None:
-    began = threading.Barrier(3)
+    began, failing = threading.Barrier(3), threading.Event()
 
     def work(number: int) -> int:
         if number < 3:
             began.wait(5)
         if number == 1:
+            failing.set()
             raise ValueError("one")
+        failing.wait(5)  # nobody gets far before
         if number == 2:
             time.sleep(0.05)
         return number
