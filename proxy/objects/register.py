@@ -179,7 +179,7 @@ class Register:
                     if not replicas.read_quorum.reached(base.holders) or became is Fate.NEWEST:
                         await Restamp(key).send(replicas, timestamp, base)
                     return (timestamp if became is Fate.NEWEST else max(tries.timestamps)), None
-                if condition is None or await self._agrees(key, condition, base, replicas):
+                if condition is None or await self._agrees(key, condition, base, replicas, timestamp, tries):
                     sent = True
                     await change.send(replicas, timestamp, base)
                     return timestamp, base.version
@@ -214,12 +214,21 @@ class Register:
         holders = [device for device, version in answers.items() if timestamp_of(version) == timestamp_of(newest)]
         return Base(newest, tuple(holders))
 
-    async def _agrees(self, key: bytes, condition: Condition, base: Base, replicas: Replicas) -> bool:
-        """Tell whether `condition` agrees with `base`. Raise what it raises when that is what a quorum has."""
+    async def _agrees(
+        self, key: bytes, condition: Condition, base: Base, replicas: Replicas, timestamp: Timestamp, tries: Tries
+    ) -> bool:
+        """Tell whether `condition` agrees with `base`. Raise what it raises when that is what a quorum has.
+
+        Who has not tried yet reads what that is. After a try a read may find that very try, or somebody bring it to a
+        quorum later: so `base` is brought to one, past the promises that keep all tries out.
+        """
         try:
             condition(base.version)
         except Exception:
             if replicas.read_quorum.reached(base.holders):
+                raise
+            if tries.timestamps:
+                await Restamp(key).send(replicas, timestamp, base)
                 raise
             condition(await self.head(key))
             return False

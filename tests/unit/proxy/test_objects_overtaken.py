@@ -3,17 +3,21 @@
 import asyncio
 import functools
 
-from cluster.clock import Timestamp, node_of, pack, wall_us
+from cluster.clock import ZERO, Timestamp, node_of, pack, wall_us
 from proxy.objects.register import Register
 from storage import metadata as stored
 from storage.messages import BlobPromise, BlobPut, Operation, Version, parse
 from storage.metadata import Lineage, ObjectMetadata
-from tests.loopback import LoopbackCluster, LoopbackPeer, LoopbackProxy, in_cluster, until
+from tests.loopback import LoopbackCluster, LoopbackPeer, LoopbackProxy, Loss, in_cluster, until
 
 on_three_devices = functools.partial(in_cluster, device_count=3)
 KEY = bytes(16)
 LATE_S = 0.3
 METADATA = ObjectMetadata("a", "c", "o", 1, "", "", 0, {}, {}, {}, {})
+
+
+class ConditionFailed(Exception):
+    """What is there is not what a write wants."""
 
 
 def register_of(proxy: LoopbackProxy) -> Register:
@@ -103,3 +107,41 @@ async def test_a_write_that_was_built_upon_has_happened_once_that_is_on_a_quorum
         assert await value(reader) == b"second"
     versions = [parse(Version, (await peer.call(Operation.BLOB_HEAD, (KEY,))).metadata) for peer in client]
     assert sum(stored.lineage_in(version.metadata).origin == second.timestamp for version in versions) >= 2
+
+
+@on_three_devices
+async def test_a_write_is_not_refused_for_what_it_has_written_itself(cluster: LoopbackCluster) -> None:
+    """Its try is at device 0 only, and another one's, which is older, at device 2 only.
+
+    Its second promise comes from 1 and 2: so it finds what the condition does not want, and not on a quorum.
+    """
+    writer, reader = cluster.proxy(), register_of(cluster.proxy())
+    client = [LoopbackPeer(cluster, device_id, "test") for device_id in range(3)]
+    older = BlobPut(KEY, pack(wall_us() - 1000, 0, 9), 0, stored.pack(METADATA, Lineage((ZERO,))))
+
+    def absent(version: Version | None) -> None:
+        if version is not None:
+            raise ConditionFailed
+
+    def lose(operation: int) -> Loss | None:
+        return Loss.REQUEST if operation in (Operation.BLOB_PROMISE, Operation.BLOB_PUT) else None
+
+    def lose_one(operation: int) -> Loss | None:
+        writer.peers[0].faults.loss = lambda _operation: None
+        return lose(operation)
+
+    writer.peers[2].faults.loss = lose  # so the first promise comes from 0 and 1
+    writer.peers[1].faults.delay_s = LATE_S
+    writing = asyncio.create_task(register_of(writer).put(KEY, 0, METADATA, b"mine", absent))
+    await until(lambda: timestamp_at(cluster, 0) is not None)
+    mine = timestamp_at(cluster, 0)
+    assert mine is not None
+    far = pack(wall_us() + 1_000_000, 0, node_of(mine))
+    await client[1].call(Operation.BLOB_PROMISE, BlobPromise(KEY, far))
+    await client[2].call(Operation.BLOB_PUT, older, b"older")
+    writer.peers[2].faults.loss = lambda _operation: None
+    writer.peers[1].faults.delay_s = 0.0
+    writer.peers[0].faults.loss = lose_one
+    outcome = await asyncio.gather(writing, return_exceptions=True)
+    found = await value(reader)
+    assert found == (b"older" if isinstance(outcome[0], ConditionFailed) else b"mine"), outcome
