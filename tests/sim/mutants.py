@@ -19,7 +19,7 @@ from cluster.clock import Timestamp
 from cluster.wire import PeerUnavailable, RemoteError, Reply
 from proxy.objects import register, rounds
 from proxy.objects.changes import Put, Restamp, Tombstone
-from proxy.objects.decision import Fate
+from proxy.objects.decision import Fate, Tries
 from proxy.objects.directory import Directory
 from proxy.objects.register import Register
 from storage.blobs import commits, reader, record
@@ -188,6 +188,16 @@ def promises_not_kept() -> None:
 @mutant("a write whose first try is in doubt finds out what became of it before the second", contends)
 def forgets_its_tries() -> None:
     replace(register, "fate", lambda _old, _newest, _tries, _conditional: Fate.NOTHING)
+
+
+@mutant("who has tried before refuses upon what is past his tries, not upon what he reads", contends)
+def refused_upon_a_read() -> None:
+    async def agrees(
+        old: Any, self: Register, key: bytes, condition: Any, base: Any, replicas: Any, timestamp: Any, _tries: Any
+    ) -> bool:
+        return bool(await old(self, key, condition, base, replicas, timestamp, Tries()))
+
+    replace(Register, "_agrees", agrees)
 
 
 @mutant("a replica remembers a write that was here and has been replaced: it is not new", contends)

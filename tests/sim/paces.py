@@ -10,7 +10,7 @@ from storage.rings import conductor
 ROWS_PATIENCE_S = 4.0  # for a proxy that has died before it saw to a row
 GRACE_S = 1.5  # for a process that is slow to take over a version of the rings: some sleep through a change
 PACE_S = 0.5  # of a change of the rings: so that two or three end in a seed
-SWEEP_S = 0.1  # between looks for deadlines on a connection, of which there are thirty: slower than it is, to save time
+SWEEP_S = 0.2  # between looks for deadlines on a connection, of which there are thirty: slower than it is, to save time
 
 
 def hasten() -> None:

@@ -26,7 +26,7 @@ from tests.sim.trace import Trace
 from tests.sim.workload import CONTENDED, STANDARD, Workload
 from tests.sim.world import EPOCH_US, World
 
-FAULTS_S = 14.0
+FAULTS_S = 13.0
 CLIENTS, CONTENDING = 5, 9
 QUIET_S = 600.0  # in which everything must find its place
 

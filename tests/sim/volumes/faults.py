@@ -4,19 +4,34 @@ import asyncio
 from collections.abc import Sequence
 
 from tests.sim.faults import CRASHES, PARTITIONS, Fault, Nemesis
-from tests.sim.volumes.shape import TTL_S
+from tests.sim.volumes.shape import TTL_S, Theme
 from tests.sim.volumes.world import GatewayHost, VolumeWorld
 from tests.sim.world import DeviceHost, Host
 
 # every seed has one of these, too
 TAKEOVERS = ("kill_gateway", "strand_gateway", "leave_behind", "freeze_gateway", "forget_gateway", "lose_all")
+FAVOURED = {
+    Theme.POWER: ("lose_all", "power_in_turn", "cut_power", "cut_power_midway", "blackout"),
+    Theme.OWNERS: ("strand_gateway", "leave_behind", "meet_owner", "freeze_gateway", "forget_gateway"),
+    Theme.PATHS: ("half", "isolate", "one_way", "slow_link", "reset"),
+    Theme.ANY: (),
+}
+SURELY = {
+    Theme.POWER: ("lose_all",),
+    Theme.OWNERS: ("forget_gateway", "freeze_gateway"),
+    Theme.PATHS: ("half", "leave_behind"),
+    Theme.ANY: TAKEOVERS,
+}
+_MORE = 4  # times as often, what a seed favours
 
 
 class VolumeNemesis(Nemesis):
     """Breaks one thing at a time, for a while; often the next before the last is whole."""
 
-    def __init__(self, world: VolumeWorld) -> None:
+    def __init__(self, world: VolumeWorld, theme: Theme) -> None:
         super().__init__(world)
+        self._favoured = FAVOURED[theme]
+        self._surely = [CRASHES, PARTITIONS, TAKEOVERS] + 2 * [self._favoured or TAKEOVERS] + 2 * [SURELY[theme]]
         self._gateways: Sequence[GatewayHost] = world.gateways
         self._losses = world.losses
         self._opened = world.opened
@@ -28,7 +43,7 @@ class VolumeNemesis(Nemesis):
         faults = self._faults()
         due = sorted(
             (world.loop.time() + chance.uniform(0.05, 0.9) * duration_s, chance.choice(kinds))
-            for kinds in (CRASHES, PARTITIONS, TAKEOVERS)
+            for kinds in self._surely
         )
         while not self._is_over():
             await asyncio.sleep(chance.uniform(0.1, 1.5))
@@ -46,6 +61,12 @@ class VolumeNemesis(Nemesis):
 
     def _faults(self) -> dict[str, tuple[Fault, float]]:
         """Return what can go wrong, and how often it does."""
+        return {
+            name: (fault, weight * _MORE if name in self._favoured else weight)
+            for name, (fault, weight) in self._known().items()
+        }
+
+    def _known(self) -> dict[str, tuple[Fault, float]]:
         return {
             "kill_device": (self._kill_device, 3.0),
             "cut_power": (self._cut_power, 2.0),

@@ -64,7 +64,7 @@ class Simulation:
         capture_logs(world.trace)
         await world.start()
         load = self._load = Workload(world, shape)
-        nemesis = VolumeNemesis(world)
+        nemesis = VolumeNemesis(world, shape.theme)
         await load.begin()
         await nemesis.run(FAULTS_S)
         self.verdict.faults = (*nemesis.done, *("opening" for _ in world.opened))

@@ -6,6 +6,7 @@ between these times are as in the product. Nothing relies on them but the time t
 
 import random
 from dataclasses import dataclass
+from enum import Enum
 from functools import partial
 
 import storage.device
@@ -21,11 +22,21 @@ PATIENCE_S = 6.0
 KiB = 1 << 10
 
 
+class Theme(Enum):
+    """What there is most trouble of."""
+
+    POWER = "power"
+    OWNERS = "owners"
+    PATHS = "paths"
+    ANY = "any"
+
+
 @dataclass(frozen=True, slots=True)
 class VolumeShape:
     """Of a cluster with gateways, and of what is asked of it."""
 
     cluster: Shape
+    theme: Theme
     gateway_count: int
     volume_count: int
     client_count: int  # of each volume
@@ -38,6 +49,7 @@ class VolumeShape:
 
 def shape_of(chance: random.Random) -> VolumeShape:
     """Return the shape that a seed has."""
+    theme = chance.choice(list(Theme))
     return VolumeShape(
         Shape(
             chance.choice([3, 3, 4]),
@@ -47,14 +59,15 @@ def shape_of(chance: random.Random) -> VolumeShape:
             unevenness=chance.choice([1.0, 1.0, 5.0]),
             sync_s=chance.choice([0.0002, 0.002, 0.01]),
         ),
+        theme,
         gateway_count=chance.choice([2, 2, 3]),
         volume_count=chance.choice([1, 1, 2]),
         client_count=chance.choice([2, 4, 6]),
         spans_chunks=chance.random() < 0.15,
-        sync_delay_s=chance.choice([0.05, 5.0, 30.0]),
+        sync_delay_s=30.0 if theme is Theme.POWER else chance.choice([0.05, 5.0, 30.0]),
         flush_share=chance.choice([0.03, 0.1, 0.25]),
-        clocks_stand=chance.random() < 0.5,
-        moves=chance.choice([0.1, 0.3]),
+        clocks_stand=theme is Theme.OWNERS or chance.random() < 0.5,
+        moves=0.3 if theme is Theme.OWNERS else chance.choice([0.1, 0.3]),
     )
 
 
