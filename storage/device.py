@@ -49,6 +49,7 @@ from storage.housekeeping.retire import Retire
 from storage.housekeeping.rows import AddRows, Report, RowSender
 from storage.housekeeping.schedule import Schedule
 from storage.housekeeping.scrub import Scrub
+from storage.housekeeping.scrub_chunks import ChunkArea
 from storage.housekeeping.settle import Settle
 from storage.housekeeping.split import SplitContainers
 from storage.housekeeping.stand_in import StandIn
@@ -132,6 +133,7 @@ class StorageDevice:
         self._hardware = Health(since_us=environment.wall_us())
         self._replicate: Replicate
         self._replicate_chunks: ReplicateChunks
+        self._chunk_area: ChunkArea
         self._scrub: Scrub
         self._heal: Heal
         self._heal_databases: HealDatabases
@@ -355,8 +357,12 @@ class StorageDevice:
     def _start_scrubbing(self, service: DeviceService) -> None:
         """Begin to look for damage, and to make it good."""
         storage, blobs, wall = self._config.storage, self._blobs, self._environment.wall_us
+        assert service.chunks is not None
+        votes = self._membership.roster.votes
+        peers = self._placement.peers
+        self._chunk_area = ChunkArea(service.chunks.upkeep, self._rings, self._device_id, peers, votes)
         self._scrub = Scrub(
-            (*blobs.areas, DatabaseArea(self._indexes, self._indexes.stored_bytes)),
+            (*blobs.areas, DatabaseArea(self._indexes, self._indexes.stored_bytes), self._chunk_area),
             blobs.quarantine,
             self._disk,
             str(self._directory / "scrub"),
@@ -392,6 +398,8 @@ class StorageDevice:
             "databases_wait": self._heal_databases.waiting,
             "lost": self._heal.lost_count,
             "lost_objects": self._heal.lost(),
+            "chunks_differ": len(self._chunk_area.amiss()),
+            "differing_chunks": self._chunk_area.amiss()[:DAMAGE_SHOWN],
         }
 
     def _on_corrupt(self, _found: Quarantined) -> None:
@@ -576,6 +584,7 @@ class StorageDevice:
             "repair_bytes_per_s": round(self._budget.rate),
             "scrub": self._scrubbing(),
             "unrecoverable": self._heal.lost_count,
+            "chunks_differ": len(self._chunk_area.amiss()),
             "databases_damaged": len(self._indexes.incomplete),
             "health": self._hardware.facts(),
             "failure": self._hardware.sentence() if self._hardware.condition.is_out else "",

@@ -66,6 +66,8 @@ class Operation(IntEnum):
     CHUNK_DIGESTS = 91  # (part_power, (partition, …)) -> (digest, …); zeros: nothing is here
     CHUNK_LIST = 92  # (part_power, partition, after (family, chunk, layer) | None, limit) -> (ChunkListed, …), ordered
     CHUNK_FENCES = 93  # (digest, after (family, layer) | None, limit) -> (ChunkFence, …); None: they have that digest
+    CHUNK_SUM = 94  # (family, chunk, layer, version) -> (sum,) of what it has at rest (storage.chunks.sums)
+    CHUNK_MEND = 95  # ChunkPull -> (version,). As CHUNK_PULL, in the place of what is as new, too: it is damaged
 
     STATUS = 64  # () -> ({name: value},)
     SCRUB = 65  # (begin a pass now,) -> ({name: value},), how scrubbing is

@@ -28,6 +28,7 @@ _GAUGES = {  # of the device's status -> what follows holdfast_device_, meaning
     "chunks": ("chunks", "Replicas of chunks of volumes, in all their layers."),
     "chunks_lacking": ("chunks_lacking", "Chunks that the last comparison missed; NaN: a peer was not asked."),
     "chunks_damaged": ("chunks_damaged", "Chunks that the disk could not read, and that are not replaced yet."),
+    "chunks_differ": ("chunks_differ", "Chunks whose replicas differ at one version, no quorum of them agreeing."),
     "databases_lacking": ("databases_lacking", "Databases that it found behind; NaN: a peer was not asked."),
     "rings_version": ("rings_version", "Version of the rings that the device goes by."),
     "partitions_to_copy": ("partitions_to_copy", "Partitions that move here and are not copied yet."),

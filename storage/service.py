@@ -80,6 +80,7 @@ UNFENCED = frozenset(
         Operation.CHUNK_DIGESTS,
         Operation.CHUNK_LIST,
         Operation.CHUNK_FENCES,
+        Operation.CHUNK_SUM,
         Operation.STATUS,
         Operation.SCRUB,
     }

@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(json.dumps({str(device_id): state or None for device_id, state in states.items()}, indent=2))
     else:
         print("\n".join(line for device_id, state in states.items() for line in describe(device_id, state)))
-    return 0 if all(state and not state["lost"] for state in states.values()) else 1
+    return 0 if all(state and not state["lost"] and not state["chunks_differ"] for state in states.values()) else 1
 
 
 def _chosen(cluster: Cluster, wanted: Sequence[int]) -> list[DeviceConfig]:
@@ -181,6 +181,12 @@ def troubles(state: Mapping[str, Any]) -> Iterator[str]:
     if state["databases_damaged"]:
         why = f" ({state['databases_wait']})" if state["databases_wait"] else ""
         yield f"{state['databases_damaged']} damaged databases are being made anew from other replicas{why}."
+    if state["chunks_differ"]:
+        names = ", ".join(state["differing_chunks"][:5]) + (", …" if state["chunks_differ"] > 5 else "")
+        yield (
+            f"Of {state['chunks_differ']} chunks of volumes no two replicas are the same: {names}. "
+            "Restore their volumes from a backup; to write such a chunk anew ends this, too."
+        )
     if state["lost"]:
         names = ", ".join(state["lost_objects"][:5]) + (", …" if state["lost"] > 5 else "")
         yield (

@@ -51,6 +51,11 @@ class Inventory:
         await self._refresh(part_power)
         return sorted(self._partitions)
 
+    async def count(self, part_power: int) -> int:
+        """Return how many chunks there are, in all layers. LogRefusal."""
+        await self._refresh(part_power)
+        return sum(len(places) for own in self._partitions.values() for places in own.values())
+
     async def digests(self, part_power: int, partitions: Sequence[int]) -> list[bytes]:
         """Return the digest of each partition. LogRefusal."""
         await self._refresh(part_power)

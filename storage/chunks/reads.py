@@ -59,7 +59,7 @@ class Reads:
             raise RemoteError(Refusal.CORRUPT, f"read: {error}") from error
         if chunk.pending:
             lay_over(buffer, offset, chunk.pending)
-        return Reply((chunk.layer, exact and _is_at_rest(chunk, chunk.head)), buffer)
+        return Reply((chunk.layer, exact and is_at_rest(chunk, chunk.head)), buffer)
 
     def _unmade(self, chunk: Chunk, offset: int, length: int) -> ReadAnswer:
         """Read a chunk that has no file yet: what it begins with, and what is on its way."""
@@ -100,9 +100,9 @@ class Reads:
             self._table.note_damage(source)
             raise RemoteError(Refusal.CORRUPT, "the file is cut off")
         lay_over(buffer, offset, pending)
-        return Reply((chunk.layer, version is not None and _is_at_rest(chunk, version)), buffer)
+        return Reply((chunk.layer, version is not None and is_at_rest(chunk, version)), buffer)
 
 
-def _is_at_rest(chunk: Chunk, version: Version) -> bool:
+def is_at_rest(chunk: Chunk, version: Version) -> bool:
     """Tell whether the file of a chunk has just that version, and nothing is on its way into it."""
     return chunk.head == version and not chunk.pending and not chunk.busy and not chunk.dropped

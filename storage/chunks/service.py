@@ -11,7 +11,9 @@ from storage.chunks import record as records
 from storage.chunks.inventory import Inventory
 from storage.chunks.pulls import Ask, Pulls
 from storage.chunks.store import ChunkStore
+from storage.chunks.sums import Sums
 from storage.chunks.upkeep import ChunkUpkeep
+from storage.chunks.version import CHUNK_SIZE, Version
 from storage.log.interface import LogRefusal
 from storage.messages import ChunkFlag, ChunkPull, ChunkRead, ChunkWrite, Operation, Refusal, parse
 
@@ -40,6 +42,8 @@ class ChunkService:
         self.request_count = 0  # reads and writes
         self.pulls = Pulls(store, ask, spend)
         self._inventory = Inventory(store, names)
+        self._spend = spend
+        self.sums = Sums(store)
         self.upkeep = ChunkUpkeep(store, self.pulls, self._inventory)
         self.handlers: dict[int, Callable[[Request], Answer]] = {
             Operation.CHUNK_WRITE: self._write,
@@ -56,6 +60,8 @@ class ChunkService:
             Operation.CHUNK_DIGESTS: self._digests,
             Operation.CHUNK_LIST: self._list,
             Operation.CHUNK_FENCES: self._fences,
+            Operation.CHUNK_SUM: self._sum,
+            Operation.CHUNK_MEND: self._mend,
         }
 
     async def settle(self) -> None:
@@ -123,15 +129,33 @@ class ChunkService:
         return self.pulls.give(family, number, layer, version)
 
     def _pull(self, request: Request) -> Answer:
+        return self._pulled(self._checked(request), replace=False)
+
+    def _mend(self, request: Request) -> Answer:
+        return self._pulled(self._checked(request), replace=True)
+
+    def _checked(self, request: Request) -> ChunkPull:
         message = parse(ChunkPull, request.metadata)
         records.check_place(message.family, message.chunk, message.layer)
         records.check_version(message.version)
         if message.source == self._device_id:
             raise ValueError("a device has nothing to copy from itself")
-        return self._pulled(message)
+        return message
 
-    async def _pulled(self, message: ChunkPull) -> Reply:
-        return Reply((await self.pulls.pull(message),))
+    async def _pulled(self, message: ChunkPull, replace: bool) -> Reply:
+        version, _size = await self.pulls.copy(message, replace)
+        return Reply((version,))
+
+    def _sum(self, request: Request) -> Answer:
+        family, number, layer, version = request.metadata
+        records.check_place(family, number, layer)
+        records.check_version(version)
+        return self._summed(family, number, layer, version)
+
+    async def _summed(self, family: bytes, number: int, layer: int, version: Version) -> Reply:
+        found = await self.sums.sum_of(family, number, layer, version)
+        self._spend(CHUNK_SIZE)  # without waiting: whoever compares waits for its own budget
+        return Reply((found,))
 
     def _map(self, request: Request) -> Answer:
         family, layer, first, limit = request.metadata

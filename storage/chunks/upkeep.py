@@ -29,6 +29,7 @@ class ChunkUpkeep:
         self._forgetting = asyncio.Lock()
         self.listed = inventory.listed
         self.partitions = inventory.partitions
+        self.count = inventory.count
         self.fence_digest = inventory.fence_digest
         self.note_changes = inventory.absorb
 

@@ -20,8 +20,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from blockgw.extents import CHUNK
 from tests.cluster import Cluster, running
 from tests.faults.rot import Stored, spoil_databases, spoil_file, spoil_record, stored_objects
+from tests.nbd_disk import NbdDisk
 
 DAMAGED = int(os.environ.get("HOLDFAST_TEST_ROT", "1000"))
 LARGE_COUNT = max(4, DAMAGED // 33)
@@ -29,6 +31,7 @@ SMALL_COUNT = DAMAGED + DAMAGED // 4
 LARGE_BYTES = 1_300_000  # more than a record of the log takes
 VICTIM = 1
 BUCKET = "rot"
+CHUNKS = 20  # of a volume
 PAUSE_S = 0.005  # of a reader between two requests: the readers shall look on, not be the load
 NAMES = [f"small-{n}" for n in range(SMALL_COUNT)] + [f"large-{n}" for n in range(LARGE_COUNT)]
 
@@ -230,3 +233,74 @@ def node_of(cluster: Cluster) -> str:
 def other_nodes(cluster: Cluster) -> list[str]:
     own = node_of(cluster)
     return [str(node["node"]) for node in cluster.status()["nodes"] if node["node"] != own]
+
+
+def test_what_rots_of_a_volume_is_found_by_comparison_and_healed(cluster: Cluster) -> None:
+    """Each node has every chunk; one of them has each with a bit that has turned over."""
+    chance = random.Random(12)
+    cluster.holdfast("volume", "create", "rot", f"{CHUNKS * CHUNK}")
+    data = {index * CHUNK + 4096 * index: chance.randbytes(4096) for index in range(CHUNKS)}
+    with NbdDisk("127.0.0.1", 10809 + cluster.offset, "rot") as disk:
+        disk.write(data)
+        disk.flush()
+    files = await_chunks(cluster)
+    for paths in files.values():
+        flip_bit(paths[VICTIM], chance.randrange(CHUNK), chance)
+    assert damaged_chunks(files) == CHUNKS
+    before = [counted(cluster, device) for device in range(3)]
+    cluster.holdfast("scrub", "--now", timeout_s=120)
+    after = [counted(cluster, device) for device in range(3)]
+    assert [sum(column) for column in zip(*after, strict=True)] == [
+        sum(column) + CHUNKS for column in zip(*before, strict=True)
+    ]
+    assert damaged_chunks(files) == 0
+    other = str((int(node_of(cluster)) + 1) % 3)
+    cluster.holdfast("node", "stop", other)  # now the copies that were put in place are needed for every quorum
+    with NbdDisk("127.0.0.1", 10809 + cluster.offset, "rot") as disk:
+        found = disk.read(list(data), 4096)
+    assert found == data
+    cluster.holdfast("node", "start", other)
+    cluster.await_connected()
+
+
+def counted(cluster: Cluster, device: int) -> tuple[int, int]:
+    """Return how much a device has found damaged, and how much was healed."""
+    metrics = cluster.metrics(device)
+    return (
+        int(metrics["holdfast_device_damage_found_total"]),
+        int(metrics["holdfast_device_damage_healed_total"]),
+    )
+
+
+def await_chunks(cluster: Cluster) -> dict[str, dict[int, Path]]:
+    """Return the files of each chunk, by device, once each has all of them."""
+    devices = {
+        device["id"]: Path(device["directory"])
+        for node in cluster.status()["nodes"]
+        for device in node["devices"]
+    }
+    deadline = time.monotonic() + 30
+    while True:
+        found: dict[str, dict[int, Path]] = {}
+        for device_id, directory in devices.items():
+            for path in directory.glob("chunks/*/*.*"):
+                found.setdefault(f"{path.parent.name}/{path.name}", {})[device_id] = path
+        if len(found) == CHUNKS and damaged_chunks(found) == 0:
+            return found
+        assert time.monotonic() < deadline, found
+        time.sleep(0.2)
+
+
+def damaged_chunks(files: Mapping[str, Mapping[int, Path]]) -> int:
+    """Return how many chunks are not the same on three devices."""
+    return sum(len({path.read_bytes() for path in paths.values()}) != 1 or len(paths) != 3 for paths in files.values())
+
+
+def flip_bit(path: Path, offset: int, chance: random.Random) -> None:
+    """Turn over a bit on the disk."""
+    with open(path, "r+b") as file:
+        file.seek(offset)
+        byte = file.read(1)[0]
+        file.seek(offset)
+        file.write(bytes((byte ^ 1 << chance.randrange(8),)))
+        os.fsync(file.fileno())

@@ -159,12 +159,12 @@ async def test_a_copy_of_a_layer_that_is_dropped_meanwhile_does_not_stay(cluster
     lacking.chunks.files.install_copy = install_late  # type: ignore[method-assign]
     wanted = ChunkPull(*place[:2], place[2], version, holder.id)
     with pytest.raises(RemoteError) as refused:
-        await service(lacking).pulls.pull(wanted)
+        await service(lacking).pulls.copy(wanted)
     assert refused.value.code == Refusal.FENCED
     assert chunks(lacking) == {}
     assert not os.path.exists(lacking.chunks.files.path(*place))
     lacking.chunks.table.fences.clear()
     await lacking.chunks.fence(FAMILY, 1, NEVER)
     with pytest.raises(RemoteError) as refused:
-        await service(lacking).pulls.pull(ChunkPull(FAMILY, 0, 1, version, holder.id))
+        await service(lacking).pulls.copy(ChunkPull(FAMILY, 0, 1, version, holder.id))
     assert refused.value.code == Refusal.FENCED

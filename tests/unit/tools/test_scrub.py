@@ -24,6 +24,8 @@ def state(**changes: Any) -> dict[str, Any]:
         "quarantined": 0,
         "databases_damaged": 0,
         "databases_wait": "",
+        "chunks_differ": 0,
+        "differing_chunks": [],
         "lost": 0,
         "lost_objects": [],
     } | changes
