@@ -3,7 +3,7 @@
 Asks the devices themselves, over the cluster's own wire. A pass goes on when nobody looks; `--now` stays until it is
 through and what it found is healed, or cannot be.
 
-Exit code: 0 nothing is amiss, 1 a device cannot be asked, or an object is damaged on all its replicas.
+Exit code: 0 nothing is amiss, 1 a device cannot be asked, or something is damaged on all its replicas.
 """
 
 import argparse
@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from cluster.config import DeviceConfig
+from cluster.telemetry.log import configure
 from cluster.wire import Peer, PeerUnavailable, RemoteError
 from storage.messages import Operation
 from tools.data_directory import Cluster, add_data_argument, open_cluster
@@ -41,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Do it."""
     cluster = open_cluster(arguments)
+    configure("error", cluster.config.log.format)  # connections come and go: no news to who looks on
     states = asyncio.run(_run(cluster, _chosen(cluster, arguments.device), arguments.now, arguments.detach))
     if arguments.json:
         print(json.dumps({str(device_id): state or None for device_id, state in states.items()}, indent=2))

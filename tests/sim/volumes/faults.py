@@ -18,7 +18,7 @@ FAVOURED = {
 }
 SURELY = {
     Theme.POWER: ("lose_all",),
-    Theme.OWNERS: ("forget_gateway", "freeze_gateway"),
+    Theme.OWNERS: ("forget_gateway", "meet_owner"),
     Theme.PATHS: ("half", "leave_behind"),
     Theme.ANY: TAKEOVERS,
 }
@@ -38,26 +38,8 @@ class VolumeNemesis(Nemesis):
 
     async def run(self, duration_s: float) -> None:
         """Break things for so long; return when nothing is under way any more."""
-        world, chance = self._world, self._chance
-        self._end = world.loop.time() + duration_s
-        faults = self._faults()
-        due = sorted(
-            (world.loop.time() + chance.uniform(0.05, 0.9) * duration_s, chance.choice(kinds))
-            for kinds in self._surely
-        )
-        while not self._is_over():
-            await asyncio.sleep(chance.uniform(0.1, 1.5))
-            name = chance.choices(list(faults), [weight for _, weight in faults.values()])[0]
-            if due and due[0][0] <= world.loop.time():
-                name = due.pop(0)[1]
-            if chance.random() < 0.5:
-                self._begin(self._guarded(faults[name][0]))
-            else:
-                await self._guarded(faults[name][0])
-        for _, name in due:
-            await self._guarded(faults[name][0])
-        while self._under_way:
-            await asyncio.wait(self._under_way)
+        self._end = self._world.loop.time() + duration_s
+        await self._break(self._surely, 0.05 * duration_s, 1.5)
 
     def _faults(self) -> dict[str, tuple[Fault, float]]:
         """Return what can go wrong, and how often it does."""
