@@ -59,20 +59,26 @@ down: $(INSTALLED)
 status: $(INSTALLED)
 	@$(BIN)/holdfast status $(data_option)
 
+# first what may share the machine, a file at a time on each core, the longest first; then what needs it for itself
+define pytest
+$(BIN)/pytest -m 'not alone' --numprocesses logical --dist loadfile --no-loadscope-reorder $(1)
+$(BIN)/pytest -m alone $(1)
+endef
+
 test: lint
 	@tools/install-packages $(PYTHON) $(TEST_PACKAGES)
-	$(BIN)/pytest
+	$(call pytest)
 
 lint: $(INSTALLED_TEST)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
 unit: $(INSTALLED_TEST)
-	$(BIN)/pytest tests/$@
+	$(call pytest,tests/$@)
 
 functional: $(INSTALLED_TEST)
 	@tools/install-packages $(PYTHON) $(TEST_PACKAGES)
-	$(BIN)/pytest tests/$@
+	$(call pytest,tests/$@)
 
 # make faults TEST=tests/faults/test_rebalance_while_nodes_die.py: `make test` has the short forms
 ROUNDS ?=

@@ -7,6 +7,7 @@
     volumes     an open volume: its writer, over devices
     openings    the volumes that are open here: leases, fences, handing over
     gateway     all that is asked of volumes; `snapshots`, `lifecycle`, `usage` and `maintenance` do it
+    settling    replicas agree on a layer before it becomes a snapshot's
     inventory   which chunks there are, by what devices list
     control     the socket on which that is asked, and `client`, for programs
     backup      volumes to buckets, and back

@@ -9,7 +9,15 @@ from blockgw.extents import CHUNK
 from blockgw.interfaces import Extent
 from blockgw.inventory import Inventory, between
 from blockgw.nbd.contexts import DIRTY, DIRTY_SINCE
+from blockgw.nbd.extents import add
 from storage.client import Placement
+
+SPAN = 16_384 * CHUNK  # bytes that one answer is about; clients ask on behind them
+
+
+def contexts_of(about: Volume) -> list[str]:
+    """Return the names of the contexts of a volume, and of its snapshots: one for each snapshot."""
+    return [DIRTY_SINCE + snapshot.name for snapshot in about.snapshots]
 
 
 class DirtySince:
@@ -22,11 +30,15 @@ class DirtySince:
         self._chain = chain
 
     def contexts(self) -> list[str]:
-        """Return their names: one for each snapshot."""
-        return [DIRTY_SINCE + snapshot.name for snapshot in self._about().snapshots]
+        """Return their names."""
+        return contexts_of(self._about())
 
     async def status(self, snapshot: str, offset: int, length: int) -> list[Extent]:
-        """Return extents that cover the range: DIRTY, or 0. Raise InvalidRequest, VolumeError."""
+        """Return extents that cover the range, or its first SPAN bytes: DIRTY, or 0.
+
+        Raise InvalidRequest, VolumeError.
+        """
+        length = min(length, SPAN)
         about = self._about()
         try:
             since = about.snapshot(snapshot).chain
@@ -38,11 +50,11 @@ class DirtySince:
         for number in dirty:
             start = max(number * CHUNK, position)
             if start > position:
-                found.append((start - position, 0))
+                add(found, start - position, 0)
             position = min((number + 1) * CHUNK, end)
-            found.append((position - start, DIRTY))
+            add(found, position - start, DIRTY)
         if position < end:
-            found.append((end - position, 0))
+            add(found, end - position, 0)
         return found
 
     async def _chunks(self, family: str, layers: Sequence[int], start: int, end: int) -> list[int]:

@@ -61,7 +61,7 @@ class NotSupported(VolumeError):
 
 
 class ShuttingDown(VolumeError):
-    """The volume is being closed; the client may connect again."""
+    """The volume is being closed, or lost to another gateway; a client that connects again finds it."""
 
     errno = Errno.ESHUTDOWN
 

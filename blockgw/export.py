@@ -1,39 +1,43 @@
-"""An open volume, or a snapshot of one, as the NBD server serves it."""
+"""A volume, or a snapshot of one, as the NBD server shows it, and, when it is open, serves it."""
 
 from collections.abc import Awaitable, Sequence
 
-from blockgw.dirty import DirtySince
+from blockgw.catalog.volume import Snapshot, Volume
+from blockgw.dirty import DirtySince, contexts_of
 from blockgw.encryption import SECTOR, SectorCipher
 from blockgw.errors import InvalidRequest, NotPermitted, NotSupported
-from blockgw.extents import pieces
-from blockgw.interfaces import BlockSizes, Extent, Pieces
+from blockgw.extents import CHUNK, pieces
+from blockgw.interfaces import BlockSizes, Description, Extent, Pieces
 from blockgw.nbd.contexts import BASE_ALLOCATION, DIRTY_SINCE, HOLE, ZERO
+from blockgw.nbd.extents import EXTENTS_LIMIT, add
 from blockgw.throttle import Throttle
 from blockgw.volumes.volume import OpenVolume
 from blockgw.wide import WIDE, WideZero
+
+LOOK = 1024 * CHUNK  # bytes that are looked at for one request, chunk by chunk; clients ask on behind them
+
+
+def description_of(about: Volume, snapshot: Snapshot | None = None) -> Description:
+    """Return what clients are told of a volume, or of a snapshot of it. Of an encrypted one they use whole sectors."""
+    return Description(
+        about.name if snapshot is None else f"{about.name}@{snapshot.name}",
+        about.size if snapshot is None else snapshot.size,
+        snapshot is not None,
+        about.description,
+        BlockSizes(minimum=SECTOR) if about.key else BlockSizes(),
+        True,
+        (BASE_ALLOCATION, *contexts_of(about)),
+    )
 
 
 class VolumeExport:
     """Blocks of a volume. All connections of one volume share it, so a flush of any covers the writes of all."""
 
-    multi_conn = True
-
-    def __init__(
-        self,
-        name: str,
-        size: int,
-        volume: OpenVolume,
-        read_only: bool,
-        description: str = "",
-        cipher: SectorCipher | None = None,
-    ) -> None:
-        """`cipher`: of an encrypted volume; clients must ask for whole sectors then."""
-        self.name = name
-        self.size = size
+    def __init__(self, told: Description, volume: OpenVolume, cipher: SectorCipher | None = None) -> None:
+        """`told` is what clients are told of it; `cipher`: of an encrypted volume."""
+        self.name, self.size, self.read_only = told.name, told.size, told.read_only
+        self.description, self.block_sizes, self.multi_conn = told.description, told.block_sizes, told.multi_conn
         self.volume = volume
-        self.read_only = read_only
-        self.description = description
-        self.block_sizes = BlockSizes() if cipher is None else BlockSizes(minimum=SECTOR)
         self._cipher = cipher
         self.throttle: Throttle | None = None
         self.dirty: DirtySince | None = None
@@ -91,20 +95,24 @@ class VolumeExport:
 
     async def cache(self, offset: int, length: int) -> None:
         """Expect reads: find out where the chunks are."""
-        for piece in pieces(offset, length):
+        for piece in pieces(offset, min(length, LOOK)):
             await self.volume.ensure(self.volume.chunk(piece.chunk))
 
     async def block_status(self, context: str, offset: int, length: int) -> Sequence[Extent]:
-        """Return where data are, and where holes: a hole reads as zeros."""
+        """Return where data are, and where holes: a hole reads as zeros. At most of LOOK bytes, and few more extents
+        than an answer has room for.
+        """
         if context.startswith(DIRTY_SINCE) and self.dirty is not None:
-            return _merged(await self.dirty.status(context.removeprefix(DIRTY_SINCE), offset, length))
+            return await self.dirty.status(context.removeprefix(DIRTY_SINCE), offset, length)
         if context != BASE_ALLOCATION:
             raise InvalidRequest(f"there is no context {context}")
         found: list[Extent] = []
-        for piece in pieces(offset, length):
+        for piece in pieces(offset, min(length, LOOK)):
             for size, data in await self.volume.allocation(piece):
-                found.append((size, 0 if data else HOLE | ZERO))
-        return _merged(found)
+                add(found, size, 0 if data else HOLE | ZERO)
+            if len(found) > EXTENTS_LIMIT:
+                break
+        return found
 
     @property
     def contexts(self) -> Sequence[str]:
@@ -114,13 +122,3 @@ class VolumeExport:
     def _require_writable(self) -> None:
         if self.read_only:
             raise NotPermitted(f"{self.name} is read-only")
-
-
-def _merged(extents: Sequence[Extent]) -> list[Extent]:
-    merged: list[Extent] = []
-    for size, flags in extents:
-        if merged and merged[-1][1] == flags:
-            merged[-1] = (merged[-1][0] + size, flags)
-        else:
-            merged.append((size, flags))
-    return merged

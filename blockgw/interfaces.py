@@ -33,13 +33,8 @@ class Client:
         return f"{self.identity or 'anonymous'} at {self.address or 'a unix socket'}"
 
 
-class Export(Protocol):
-    """A volume that is open.
-
-    Offsets and lengths are in bytes, and lie within `size`. Operations start when they are called, in the
-    order of the calls; what they return is awaited once. They raise VolumeError, or the awaited does.
-    A flush covers the writes that were answered before it was called.
-    """
+class Described(Protocol):
+    """What a client is told of a volume before it uses it."""
 
     @property
     def name(self) -> str: ...
@@ -58,6 +53,28 @@ class Export(Protocol):
     @property
     def contexts(self) -> Sequence[str]:
         """Names of the metadata contexts that `block_status` knows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """The same of a volume that need not be open. `Described`."""
+
+    name: str
+    size: int  # bytes
+    read_only: bool
+    description: str
+    block_sizes: BlockSizes
+    multi_conn: bool
+    contexts: Sequence[str]
+
+
+class Export(Described, Protocol):
+    """A volume that is open.
+
+    Offsets and lengths are in bytes, and lie within `size`. Operations start when they are called, in the
+    order of the calls; what they return is awaited once. They raise VolumeError, or the awaited does.
+    A flush covers the writes that were answered before it was called.
+    """
 
     def read(self, offset: int, length: int) -> Pieces | Awaitable[Pieces]:
         """Return `length` bytes. The pieces are sent before they are let go of, and not changed."""
@@ -88,6 +105,9 @@ class Exports(Protocol):
 
     def list(self, client: Client) -> Iterable[str]:
         """Return the names of the volumes that are shown to this client; clients take it that they may open them."""
+
+    async def describe(self, name: str, client: Client) -> Description:
+        """Tell of a volume without opening it: whoever uses it goes on. Raises as `open` does."""
 
     async def open(self, name: str, client: Client) -> Export:
         """Open a volume for one connection. Raise UnknownExport, NotAllowed, TlsRequired or another VolumeError."""

@@ -30,12 +30,15 @@ class Held:
     """A chunk in a layer."""
 
     version: ChunkVersion = NOTHING  # the newest
+    holders: int = 0  # devices that have that
     data: int = 0  # bytes allocated, by the replica that has most
     stored: int = 0  # bytes allocated, by all replicas that have answered
 
     def add(self, version: ChunkVersion, allocated: int) -> None:
         """Take what one replica says."""
-        self.version = max(self.version, version)
+        if version > self.version:
+            self.version, self.holders = version, 0
+        self.holders += version == self.version
         self.data = max(self.data, allocated)
         self.stored += allocated
 

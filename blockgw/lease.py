@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 TTL_S = 10.0  # then another gateway may take a volume whose gateway is gone
 RENEW_S = 3.0  # between renewals
 MARGIN_S = 1.0  # of two clocks that do not run equally fast
+READ_ONLY_EPOCH = (1 << 63) - 1  # above every writer's: what is read only is changed by nobody
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,23 +18,17 @@ async def resize(gateway: Holder, name: str, size: int, may_shrink: bool) -> Vol
     async with gateway.lock(name):
         before = await gateway.catalog(lambda catalog: catalog.find(name))
         volumes.resized(before, size, may_shrink)
-        opened = gateway.held(name)
+        opened = await gateway.hold(name, unused=size < before.size)
         if size < before.size:
-            opened = await gateway.hold(name, unused=True)
             await _cut_off(opened, size)
-        about = await gateway.catalog(
-            lambda catalog: _of(catalog, opened).change(name, lambda each: volumes.resized(each, size, may_shrink))
+        opened.about = await gateway.catalog(
+            lambda catalog: catalog.owned(opened.lease.epoch).change(
+                name, lambda each: volumes.resized(each, size, may_shrink)
+            )
         )
-        if opened is not None:
-            opened.about = about
-            gateway.serve(opened)
+        gateway.serve(opened)
     await gateway.hang_up(name)
-    return about
-
-
-def _of(catalog: Catalog, opened: Opened | None) -> Catalog:
-    """Return the catalog for who has a volume open, if somebody has."""
-    return catalog if opened is None else catalog.owned(opened.lease.epoch)
+    return opened.about
 
 
 async def _cut_off(opened: Opened, start: int) -> None:
@@ -70,7 +64,7 @@ async def delete(gateway: Holder, name: str) -> Volume:
     """
     async with gateway.lock(name):
         opened = await gateway.hold(name, unused=True, deleting=True)
-        doomed = await gateway.catalog(lambda catalog: _of(catalog, opened).change(name, _doomed))
+        doomed = await gateway.catalog(lambda catalog: catalog.owned(opened.lease.epoch).change(name, _doomed))
         await gateway.catalog(lambda catalog: catalog.doom(doomed.family, doomed.chain))
         await gateway.catalog(lambda catalog: catalog.remove(doomed))
         await gateway.let_go(opened)

@@ -20,16 +20,16 @@ from dataclasses import replace
 from typing import TypeVar
 
 from blockgw.catalog import volume as volumes
-from blockgw.catalog.errors import CatalogError, Overtaken, VolumeInUse
+from blockgw.catalog.errors import CatalogError, NoSuchVolume, Overtaken, VolumeInUse
 from blockgw.catalog.store import Catalog
 from blockgw.catalog.volume import State, Volume
 from blockgw.dirty import DirtySince
 from blockgw.encryption import SectorCipher, sector_cipher
 from blockgw.errors import HeldElsewhere, ShuttingDown, UnknownExport, VolumeError
-from blockgw.export import VolumeExport
+from blockgw.export import VolumeExport, description_of
 from blockgw.holding import Opened
-from blockgw.interfaces import Client, Export
-from blockgw.lease import RENEW_S, TTL_S, Tenure, begun
+from blockgw.interfaces import Client, Description, Export
+from blockgw.lease import READ_ONLY_EPOCH, RENEW_S, TTL_S, Tenure, begun
 from blockgw.tenancy import fence
 from blockgw.throttle import throttle_of
 from blockgw.volumes.cache import ReadCache
@@ -46,7 +46,6 @@ from storage.chunks.near import NearFiles
 from storage.client import Placement
 from storage.rings.background import BackgroundStore
 
-READ_ONLY_EPOCH = (1 << 63) - 1  # above every writer's: what is read only is changed by nobody
 READ_CACHE_BYTES = 64 << 20  # of what was read from other hosts, for all volumes; more: fewer reads go there
 LINGER_S = 2.0  # that a volume stays open without connections: clients come back after a moment
 HANDOVER_S = LINGER_S + 2.0  # for another gateway to close a volume that nobody uses there
@@ -117,6 +116,19 @@ class Openings:
         found = await self.catalog(lambda catalog: catalog.all())
         self._names = tuple(each.name for each in found if each.state is State.AVAILABLE)
 
+    async def describe(self, name: str, client: Client) -> Description:
+        """Tell of a volume, or of NAME@SNAPSHOT, by the catalog, whoever has it. Raise UnknownExport, VolumeError."""
+        del client
+        volume_name, at, snapshot = name.partition("@")
+        try:
+            about = await self.catalog(lambda catalog: catalog.find(volume_name))
+            if at:
+                return description_of(about, about.snapshot(snapshot))
+            _check_may_open(about)
+            return description_of(about)
+        except CatalogError as error:
+            raise UnknownExport(str(error)) from error
+
     async def open(self, name: str, client: Client) -> Export:
         """Open a volume for writing, or NAME@SNAPSHOT for reading. Raise UnknownExport, VolumeError."""
         del client
@@ -170,7 +182,7 @@ class Openings:
         cipher = self._cipher_of(about)
         tenure = Tenure(READ_ONLY_EPOCH, float("inf"))
         volume = OpenVolume(snapshot.chain, tenure, True, placing, self._cache, self._room)
-        export = VolumeExport(f"{name}@{snapshot_name}", snapshot.size, volume, True, about.description, cipher)
+        export = VolumeExport(description_of(about, snapshot), volume, cipher)
         export.dirty = DirtySince(self.placement, lambda: about, lambda: snapshot.chain)
         return export
 
@@ -187,8 +199,7 @@ class Openings:
 
     async def _open_volume(self, name: str, deleting: bool = False) -> Opened:
         about = await self.catalog(lambda catalog: catalog.find(name))
-        if about.state is not State.AVAILABLE and not deleting:
-            raise VolumeInUse(f"{name} is {about.state.value}")
+        _check_may_open(about, deleting)
         self._cipher_of(about)
         loop = asyncio.get_running_loop()
         asked_s = loop.time()
@@ -199,11 +210,12 @@ class Openings:
         except LeaseHeld as held:
             raise HeldElsewhere(name, held.holder) from held
         try:
-            settled, about = await self.catalog(lambda catalog: _taken_over(catalog, name, lease.epoch))
+            found = about
+            settled, about = await self.catalog(lambda catalog: _taken_over(catalog, found, lease.epoch, deleting))
             placing = DevicePlacing(self.placement, bytes.fromhex(about.family), lease.epoch, self._near)
             await fence(self.placement, placing, about.layer, lease.epoch)
         except BaseException:
-            await self._coordinate(lambda coordination: coordination.release(lease))
+            await self._give_back(lease)
             raise
         volume = OpenVolume(about.chain, begun(lease.epoch, asked_s), settled, placing, self._cache, self._room)
         keeper = loop.create_task(self._keep(name, volume, lease))
@@ -225,7 +237,7 @@ class Openings:
             except LeaseLost as lost:
                 volume.lose(Fenced(f"the lease of {name} is lost: {lost}"))
                 return
-            except VolumeError as error:
+            except Exception as error:  # whatever it is: who stops to renew it loses the volume
                 _log.warning("lease_not_renewed", name=name, error=str(error))
             else:
                 volume.renewed(tenure.renewed(asked_s))
@@ -259,7 +271,7 @@ class Openings:
         self.close_later(opened)
 
     def _export_of(self, about: Volume, volume: OpenVolume) -> VolumeExport:
-        return VolumeExport(about.name, about.size, volume, False, about.description, self._cipher_of(about))
+        return VolumeExport(description_of(about), volume, self._cipher_of(about))
 
     def _cipher_of(self, about: Volume) -> SectorCipher | None:
         """Return what a volume is encrypted with, if it is. Raise WrongKey."""
@@ -291,8 +303,11 @@ class Openings:
         opened.keeper.cancel()
         if opened.closing is not None:
             opened.closing.cancel()
-        with suppress(VolumeError, LeaseLost):
-            await self._coordinate(lambda coordination: coordination.release(opened.lease))
+        await self._give_back(opened.lease)
+
+    async def _give_back(self, lease: Lease) -> None:
+        with suppress(VolumeError, LeaseLost):  # it ends by itself
+            await self._coordinate(lambda coordination: coordination.release(lease))
 
     async def close(self) -> None:
         """Close all volumes."""
@@ -335,7 +350,7 @@ class Openings:
             except CatalogError:
                 raise  # nothing was changed
             except BaseException as error:  # it may have been: whoever opens it next will know
-                opened.volume.lose(VolumeError(f"it is not known which layers {opened.about.name} has: {error}"))
+                opened.volume.lose(ShuttingDown(f"it is not known which layers {opened.about.name} has: {error}"))
                 raise
             return opened.about.chain
 
@@ -367,11 +382,10 @@ class Openings:
 
     async def give_away(self, name: str) -> None:
         """Send a volume's clients away and close it, for another gateway to have it."""
-        if name in self._open:
-            await self.hang_up(name)
-        async with self.lock(name):
+        async with self.lock(name):  # who comes back at once waits, and finds that it is elsewhere
             opened = self._open.get(name)
             if opened is not None:
+                await self.hang_up(name)
                 await self.close_volume(opened)
 
 
@@ -379,16 +393,28 @@ def _lease_of(about: Volume) -> str:
     return f"volume/{about.id}"
 
 
-def _taken_over(catalog: Catalog, name: str, epoch: int) -> tuple[bool, Volume]:
-    """Note that a volume is open under `epoch`; return whether it was settled, and the volume."""
+def _check_may_open(about: Volume, deleting: bool = False) -> None:
+    if about.state is not State.AVAILABLE and not deleting:
+        raise VolumeInUse(f"{about.name} is {about.state.value}")
+
+
+def _taken_over(catalog: Catalog, found: Volume, epoch: int, deleting: bool) -> tuple[bool, Volume]:
+    """Note that a volume is open under `epoch`; return whether it was settled, and the volume.
+
+    The lease is that of the volume that was `found`: since then it may have gone to the trash, or another one may have
+    got its name.
+    """
     settled = False
 
     def taken_over(about: Volume) -> Volume:
         nonlocal settled
+        if about.id != found.id:
+            raise NoSuchVolume(f"{found.name} is another volume by now")
+        _check_may_open(about, deleting)
         settled = about.settled
         return volumes.taken_over(about, epoch)
 
-    about = catalog.change(name, taken_over)
+    about = catalog.change(found.name, taken_over)
     return settled, about
 
 

@@ -1,8 +1,9 @@
 """Snapshots of volumes: taking, going back to, and giving them up.
 
-A snapshot is taken of a volume that is open here, so nobody else writes to the layer that it freezes. Several volumes
-are taken together by having all of them quiet, with everything durable, before the catalog has any of the snapshots:
-no write is in one of them that was asked for after a write that is missing in another.
+A snapshot is taken of a volume that is open here, so nobody else writes to the layer that it freezes, and once its
+replicas agree on that layer (`settling`). Several volumes are taken together by having all of them quiet, with
+everything durable, before the catalog has any of the snapshots: no write is in one of them that was asked for after a
+write that is missing in another.
 
 What a chain no longer names nobody reads. Such layers are noted (`doomed`) before the chain is changed; `maintenance`
 drops those that no other chain names either.
@@ -19,6 +20,7 @@ from blockgw.catalog.store import Catalog
 from blockgw.catalog.volume import Volume
 from blockgw.errors import VolumeError
 from blockgw.holding import Holder, Opened
+from blockgw.settling import settle
 from cluster.clock import wall_us
 
 GROUP_LIMIT = 256  # volumes of one consistent snapshot
@@ -40,6 +42,8 @@ async def take(gateway: Holder, names: Sequence[str], snapshot: str) -> list[Vol
         held = [await gateway.hold(name) for name in names]
         for opened in held:
             volumes.with_snapshot(opened.about, "", snapshot, 0, 0)
+        for opened in held:
+            await settle(gateway.placement, opened)
         if len(held) == 1:
             return [await gateway.switch(held[0], _taken(held[0].about.name, snapshot))]
         return await _together(gateway, held, snapshot)

@@ -56,7 +56,8 @@ from storage.housekeeping.stand_in import StandIn
 from storage.housekeeping.synchronize import Synchronize
 from storage.housekeeping.throttle import Throttle
 from storage.indexes.area import DatabaseArea
-from storage.indexes.store import IndexStore, Tuning
+from storage.indexes.store import IndexStore
+from storage.indexes.tuning import Tuning
 from storage.log.committer import Committer, Committing
 from storage.log.device import DeviceLog
 from storage.membership.local import LocalFile

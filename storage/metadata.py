@@ -31,6 +31,7 @@ class ObjectMetadata(NamedTuple):
 
 DELETE_AT = "delete_at"  # in `system`: the second since 1970 in which the object expires (Swift's X-Delete-At)
 EXPIRES = DELETE_AT.encode()  # nothing that expires is packed without these bytes
+EXPIRING = "expiring"  # in `row`: a part of an S3 upload that nobody needs any more goes then, by itself
 
 class Lineage(NamedTuple):
     """Where a version comes from: what writes that are decided upon what is there leave for each other."""

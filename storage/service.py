@@ -254,10 +254,13 @@ class DeviceService:
         return Reply(_if_older(previous, timestamp))
 
     async def _written(self, key: bytes, timestamp: Timestamp, write: Callable[[], Awaitable[Any]]) -> None:
-        """Write, once more if what has overtaken it comes to nothing."""
+        """Write, once more if what has overtaken it comes to nothing.
+
+        Others may wait for it, too: who has gone meanwhile does not take it back.
+        """
         while True:
             try:
-                await write()
+                await asyncio.shield(write())
                 return
             except RemoteError as refusal:
                 if refusal.code not in NEWER or self.copies.holds(key, timestamp):

@@ -23,7 +23,8 @@ from cluster.errors import ConfigError
 from cluster.layout import Layout
 from cluster.supervision import control
 from tests.network import Network
-from tools import creation
+from tools import creation, data_directory
+from tools.status import survey
 
 COMMAND = [sys.executable, "-m", "tools.cli"]
 ROOT = Path(__file__).parent.parent
@@ -98,11 +99,11 @@ class Cluster:
         self.holdfast("down")
 
     def status(self) -> dict[str, Any]:
-        """Return `holdfast status --json`."""
-        done = self._holdfast(("status", "--json"), 60)
-        assert done.stdout, f"no status: {done.stderr}"
-        parsed: dict[str, Any] = json.loads(done.stdout)
-        return parsed
+        """Return what `holdfast status --json` prints, without the start of a process: many wait by asking again."""
+        layout = Layout(self.directory)
+        found = survey(data_directory.Cluster(layout, load(layout.config)))
+        report: dict[str, Any] = json.loads(json.dumps(found))
+        return report
 
     def processes(self) -> dict[str, int]:
         """Return the process ids by name of what runs, the supervisor first."""

@@ -1,9 +1,16 @@
-"""Tests marked `long` wait for minutes by nature: `make faults` runs them, or HOLDFAST_TEST_LONG=1."""
+"""What holds for all tests.
+
+Those marked `long` wait for minutes by nature: `make faults` runs them, or HOLDFAST_TEST_LONG=1. How fast an example of
+hypothesis is made and tried says something about the machine only.
+"""
 
 import os
 
 import pytest
+from hypothesis import HealthCheck, settings
 
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 LONG = os.environ.get("HOLDFAST_TEST_LONG", "") not in ("", "0")
 
 

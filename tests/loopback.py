@@ -16,10 +16,11 @@ import functools
 import os
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, Self, TypeVar, cast
 
 import msgpack
 
@@ -39,6 +40,7 @@ from ring.lookup import Ring
 from storage.blobs.store import BlobStore
 from storage.chunks.store import ChunkStore
 from storage.client import Placement, Rings
+from storage.copying import UNLIMITED
 from storage.disk import RealDisk
 from storage.housekeeping.bookmark import FileBookmark
 from storage.housekeeping.deletion import Deletion
@@ -48,6 +50,7 @@ from storage.housekeeping.promise import Promises
 from storage.housekeeping.reclaim import Reclaim
 from storage.housekeeping.reclaim_databases import ReclaimDatabases, elsewhere
 from storage.housekeeping.replicate import Replicate
+from storage.housekeeping.retire import Retire
 from storage.housekeeping.rows import AddRows, Report, RowSender
 from storage.housekeeping.settle import Settle
 from storage.housekeeping.synchronize import Synchronize
@@ -63,9 +66,10 @@ PART_POWER = 4
 FIRST_PROXY = 1000  # node number of a proxy's clock
 _INTERVAL_S = 3600.0  # tests take the steps of housekeeping themselves
 _TUNING = Tuning(merge_delay_s=0.05)
-_TIMEOUT_S = 20.0
+_TIMEOUT_S = 60.0  # then it hangs, also where the machine has other things to do
 TEXT = NewObject("text/plain")
 MiB = 1 << 20
+Made = TypeVar("Made")
 
 
 class Loss(Enum):
@@ -551,6 +555,15 @@ class LoopbackDevice:
         sender, wall = RowSender(self.placement), self.cluster.time_us
         return Orphans(self.indexes, self._deletion(), sender, self.placement, self.id, bookmark, grace_s, wall)
 
+    def retire(self, votes: Callable[[int], bool] = lambda _device_id: True) -> Retire:
+        """Return the task that drops what should not be here; `votes` tells whether a device has its data."""
+        chunks = self.service.chunks
+        assert chunks is not None
+        peers = self.placement.peers
+        return Retire(
+            self.id, self._rings, peers, self.blobs, self.indexes, UNLIMITED, chunks=chunks.upkeep, votes=votes
+        )
+
     def _deletion(self) -> Deletion:
         clock = HybridClock(FIRST_PROXY // 2 + self.id)
         promises = Promises(self.placement, clock)
@@ -769,10 +782,20 @@ def in_cluster(
 ) -> Callable[[], None]:
     """Run the decorated test in a cluster of its own, in memory where the system has a place for that."""
 
+    return played_in(
+        lambda directory: LoopbackCluster(directory, device_count, ring=ring, split_rows=split_rows), scenario
+    )
+
+
+def played_in(
+    make: Callable[[Path], AbstractAsyncContextManager[Made]], scenario: Callable[[Made], Awaitable[None]]
+) -> Callable[[], None]:
+    """Return a test that plays a scenario in what `make` makes, in memory where the system has a place for that."""
+
     async def play(directory: Path) -> None:
-        async with LoopbackCluster(directory, device_count, ring=ring, split_rows=split_rows) as cluster:
+        async with make(directory) as made:
             async with asyncio.timeout(_TIMEOUT_S):
-                await scenario(cluster)
+                await scenario(made)
 
     @functools.wraps(scenario)
     def test() -> None:
@@ -803,6 +826,6 @@ async def names_in(service: ObjectService, account: str, container: str, **query
 
 async def until(condition: Callable[[], bool]) -> None:
     """Wait until something that goes on behind an answer has happened."""
-    async with asyncio.timeout(3.0):
+    async with asyncio.timeout(10.0):
         while not condition():  # noqa: ASYNC110  what it waits for tells nobody
             await asyncio.sleep(0.002)

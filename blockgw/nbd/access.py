@@ -2,11 +2,11 @@
 
 import ipaddress
 from collections.abc import Awaitable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from blockgw.errors import NotAllowed, NotPermitted, TlsRequired
-from blockgw.interfaces import Client, Export, Exports
+from blockgw.interfaces import Client, Description, Export, Exports
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -91,6 +91,12 @@ class Guarded:
     def list(self, client: Client) -> Iterable[str]:
         """Return the names of the exports that `client` may open."""
         return [name for name in self._exports.list(client) if self._may_open(name, client)]
+
+    async def describe(self, name: str, client: Client) -> Description:
+        """Tell of an export to those who may open it. Raise what that raises, NotAllowed or TlsRequired."""
+        rule = self._check(name, client)
+        description = await self._exports.describe(name, client)
+        return replace(description, read_only=True) if rule.read_only else description
 
     async def open(self, name: str, client: Client) -> Export:
         """Open an export for those who may. Raise what it raises, NotAllowed or TlsRequired."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from blockgw.errors import NotAllowed, ShuttingDown, TlsRequired, UnknownExport, VolumeError
-from blockgw.interfaces import Export
+from blockgw.interfaces import Described, Export
 from blockgw.nbd import contexts, options
 from blockgw.nbd.contexts import Context
 from blockgw.nbd.dialect import Mode
@@ -61,6 +61,15 @@ class List:
 
 
 @dataclass(frozen=True, slots=True)
+class Describe:
+    """Call `then` with what this export is, which need not be opened for that, or `not_opened` with the error."""
+
+    name: str
+    option: OptionType
+    then: Callable[[Described], "Step"]
+
+
+@dataclass(frozen=True, slots=True)
 class Open:
     """Open this export; call `then` with it, or `not_opened` with the error."""
 
@@ -78,7 +87,7 @@ class Transmit:
     contexts: tuple[Context, ...]
 
 
-Step: TypeAlias = Send | HangUp | StartTls | List | Open | Transmit
+Step: TypeAlias = Send | HangUp | StartTls | List | Describe | Open | Transmit
 
 # by how an export could not be opened; the first that fits
 _REFUSALS: tuple[tuple[type[VolumeError], ReplyType], ...] = (
@@ -117,8 +126,8 @@ class Handshake:
             OptionType.ABORT: self._abort,
             OptionType.LIST: self._list,
             OptionType.STARTTLS: self._start_tls,
-            OptionType.INFO: lambda data: self._info(OptionType.INFO, data),
-            OptionType.GO: lambda data: self._info(OptionType.GO, data),
+            OptionType.INFO: self._info,
+            OptionType.GO: self._go,
             OptionType.STRUCTURED_REPLY: lambda data: self._agree(Mode.STRUCTURED, data),
             OptionType.LIST_META_CONTEXT: lambda data: self._contexts(OptionType.LIST_META_CONTEXT, data),
             OptionType.SET_META_CONTEXT: lambda data: self._contexts(OptionType.SET_META_CONTEXT, data),
@@ -177,7 +186,7 @@ class Handshake:
         return Send(b"".join((*replies, encode_reply(OptionType.LIST, ReplyType.ACK))))
 
     def not_opened(self, option: OptionType, error: VolumeError) -> Step:
-        """Return the answer when an export could not be opened."""
+        """Return the answer when an export could not be opened, or described."""
         if option == OptionType.EXPORT_NAME:
             return HangUp(b"", str(error))
         reply = next(reply for kind, reply in _REFUSALS if isinstance(error, kind))
@@ -221,25 +230,31 @@ class Handshake:
         self._mode = mode
         return Send(encode_reply(option, ReplyType.ACK))
 
-    def _info(self, option: OptionType, data: bytes) -> Step:
+    def _info(self, data: bytes) -> Step:
+        name, infos = options.decode_export_request(data)
+
+        def then(export: Described) -> Step:
+            refused = _block_size_refusal(OptionType.INFO, export, infos)
+            return refused or Send(self._describe(OptionType.INFO, export, infos))
+
+        return Describe(name, OptionType.INFO, then)
+
+    def _go(self, data: bytes) -> Step:
         name, infos = options.decode_export_request(data)
 
         def then(export: Export) -> Step:
-            refused = _block_size_refusal(option, export, infos)
-            if refused is not None:
-                return refused
-            answer = self._describe(option, export, infos)
-            return Send(answer) if option is OptionType.INFO else self._transmit(export, answer)
+            refused = _block_size_refusal(OptionType.GO, export, infos)
+            return refused or self._transmit(export, self._describe(OptionType.GO, export, infos))
 
-        return Open(name, option, then)
+        return Open(name, OptionType.GO, then)
 
     def _contexts(self, option: OptionType, data: bytes) -> Step:
         request = options.decode_context_request(data)
         if self._mode is Mode.SIMPLE:
             raise Malformed("structured replies or extended headers have to be agreed on before")
-        return Open(request.name, option, lambda export: self._show_contexts(option, request, export))
+        return Describe(request.name, option, lambda export: self._show_contexts(option, request, export))
 
-    def _show_contexts(self, option: OptionType, request: ContextRequest, export: Export) -> Step:
+    def _show_contexts(self, option: OptionType, request: ContextRequest, export: Described) -> Step:
         if option is OptionType.SET_META_CONTEXT:
             shown = contexts.chosen(request.queries, export.contexts)
             self._chosen = (request.name, tuple(shown))
@@ -250,7 +265,7 @@ class Handshake:
 
     # what an export is
 
-    def _describe(self, option: OptionType, export: Export, infos: frozenset[int]) -> bytes:
+    def _describe(self, option: OptionType, export: Described, infos: frozenset[int]) -> bytes:
         flags = transmission_flags(export, self._mode is not Mode.SIMPLE)
         told = [
             options.encode_info(option, InfoType.EXPORT, options.encode_export(export.size, flags)),
@@ -278,7 +293,7 @@ def _check_empty(data: bytes) -> None:
         raise Malformed("this option has no data")
 
 
-def _block_size_refusal(option: OptionType, export: Export, infos: frozenset[int]) -> Step | None:
+def _block_size_refusal(option: OptionType, export: Described, infos: frozenset[int]) -> Step | None:
     """Return a refusal if the export has a block size which the client does not ask for."""
     if export.block_sizes.minimum == 1 or InfoType.BLOCK_SIZE in infos:
         return None

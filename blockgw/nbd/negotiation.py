@@ -1,7 +1,7 @@
 """A connection in its handshake: carries out what `Handshake` decides, then makes way for `Transmission`.
 
-A task reads options one by one and answers them. It has the export open that was asked for last, if any: so
-INFO, a choice of contexts and GO, which clients send one after the other, open it once.
+A task reads options one by one and answers them. Nothing is opened for INFO and for contexts: to look at an export
+takes it from nobody.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from blockgw.nbd import options
 from blockgw.nbd.dialect import Dialect, Mode
 from blockgw.nbd.errors import ProtocolError
 from blockgw.nbd.extended import ExtendedDialect
-from blockgw.nbd.handshake import Handshake, HangUp, List, Open, Policy, Send, StartTls, Step, Transmit
+from blockgw.nbd.handshake import Describe, Handshake, HangUp, List, Open, Policy, Send, StartTls, Step, Transmit
 from blockgw.nbd.shared import Shared
 from blockgw.nbd.simple import SimpleDialect
 from blockgw.nbd.structured import StructuredDialect
@@ -163,15 +163,16 @@ class Negotiation(asyncio.Protocol):
                 await self._secure(step)
                 step = self._handshake.secured()
             else:
-                step = await self._open_for(step)
+                step = await self._find(step)
         return step
 
-    async def _open_for(self, step: Open) -> Step:
+    async def _find(self, step: Describe | Open) -> Step:
         try:
-            export = await self._open(step.name)
+            if isinstance(step, Describe):
+                return step.then(await self._shared.exports.describe(step.name, self._client))
+            return step.then(await self._open(step.name))
         except VolumeError as error:
             return self._handshake.not_opened(step.option, error)
-        return step.then(export)
 
     async def _open(self, name: str) -> Export:
         """Return the export, opened now or before."""

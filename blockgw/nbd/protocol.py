@@ -10,7 +10,7 @@ from enum import IntEnum, IntFlag
 from typing import NamedTuple, Protocol
 
 from blockgw.errors import Errno
-from blockgw.interfaces import BlockSizes, Export
+from blockgw.interfaces import BlockSizes, Described
 
 
 class Command(IntEnum):
@@ -117,7 +117,7 @@ def refusal(request: Request, export: Bounds, valid_flags: Mapping[int, int]) ->
     return None
 
 
-def transmission_flags(export: Export, structured: bool) -> TransmissionFlag:
+def transmission_flags(export: Described, structured: bool) -> TransmissionFlag:
     """Return what a client is told of `export`."""
     flags = (
         TransmissionFlag.HAS_FLAGS

@@ -4,7 +4,8 @@ No task and no timer: requests are taken when bytes arrive, as many as there are
 then leaves in one write. Answers go out in the order in which the volume gives them.
 
 Invariants:
-- a request that was taken is answered, unless the client leaves; one that was not is taken by nobody;
+- a request that was taken is answered, unless the client leaves, or the volume is lost to us: an error would be final
+  to a client, and what is not answered it asks for again where the volume is then. One that was not taken is by nobody;
 - memory is bounded: no request is taken while too much is held, here or on all connections together, or while
   the client does not take its answers. What a request holds is given back when its answer has left;
 - the export is released once, when nothing of this connection is under way.
@@ -307,6 +308,10 @@ class Transmission(asyncio.BufferedProtocol):
 
     def _fail(self, request: Request, begun_at: float, error: BaseException) -> None:
         errno, reason = Errno.EIO, "internal error"
+        if isinstance(error, ShuttingDown):
+            self._abandon(error)
+            self._count(request, begun_at)
+            return
         if isinstance(error, VolumeError):
             errno, reason = error.errno, str(error)
         else:
@@ -328,7 +333,8 @@ class Transmission(asyncio.BufferedProtocol):
         """Hand all answers to the transport; hang up after the last one if that is wanted."""
         if self._batch and not self._lost:
             batch, self._batch = self._batch, []
-            self._transport.writelines(batch)
+            if not self._transport.is_closing():
+                self._transport.writelines(batch)
         if not self._writing_paused:
             self._hold.settle()
         if self._draining and not self._running and not self._lost:
@@ -363,6 +369,16 @@ class Transmission(asyncio.BufferedProtocol):
     def _hang_up(self, error: ProtocolError) -> None:
         client, export = str(self._session.client), self._export.name
         self._shared.log.warning("nbd_client_hung_up_on", client=client, export=export, reason=str(error))
+        self.drain()
+
+    def _abandon(self, error: ShuttingDown) -> None:
+        """Hang up without an answer, so that the client connects again and asks once more."""
+        if not self._transport.is_closing():
+            client, export = str(self._session.client), self._export.name
+            self._shared.log.info("nbd_volume_lost", client=client, export=export, reason=str(error))
+        self._batch.clear()
+        self._parted = True
+        self._transport.abort()
         self.drain()
 
     def _leave(self) -> None:

@@ -11,10 +11,12 @@ Invariant: a write is acknowledged when a quorum of the members has it, and then
 """
 
 import asyncio
+import itertools
 from collections import deque
 from dataclasses import dataclass, field
 
 from blockgw.agreement import NOTHING, ChunkVersion
+from blockgw.errors import VolumeError
 from blockgw.extents import Piece
 from blockgw.interfaces import Buffer
 from blockgw.volumes.replica import Kind, Members, Source, Write
@@ -37,8 +39,8 @@ class Chunk:
     """What the writer of a volume knows of a chunk that he has touched."""
 
     __slots__ = (
-        "acknowledged", "base", "content", "current", "dirty", "file", "history", "known", "members", "number",
-        "opening", "runs", "sent", "version", "waiting"
+        "acknowledged", "base", "content", "current", "dirty", "file", "given", "history", "known", "members",
+        "number", "opening", "runs", "sent", "version", "waiting"
     )
 
     def __init__(self, number: int, members: Members) -> None:
@@ -46,6 +48,7 @@ class Chunk:
         self.members = members
         self.base: Source | None = None  # where the bytes are as long as the newest layer has nothing
         self.version = NOTHING  # of the newest write that was put into the history
+        self.given = NOTHING  # the newest version that any write of this layer ever had
         self.acknowledged = NOTHING
         self.current: dict[int, ChunkVersion] = {}  # device -> what it is known to have, in the newest layer
         self.runs: dict[int, int] = {}  # device -> the run in which it has taken what was not flushed
@@ -105,7 +108,7 @@ class Chunk:
 
     def next_version(self, epoch: int) -> ChunkVersion:
         """Return the version of the write that is put into the history next."""
-        before = self.version
+        before = max(self.version, self.given)
         return ChunkVersion(epoch, before.sequence + 1 if before.epoch == epoch else 1)
 
     def add(self, pending: Pending) -> None:
@@ -149,26 +152,45 @@ class Chunk:
     def found(self, version: ChunkVersion, devices: dict[int, int]) -> list[Pending]:
         """Take it that exactly these devices (with their runs) have the history up to `version`.
 
-        Return what that acknowledges. What comes after is to be sent, again maybe.
+        Return what that acknowledges. What comes after is to be sent, again maybe; so is what has FUA, and all behind
+        it: that a device has a write does not say that it has it durably.
         """
         self.file = None
         self.content = object()
         self.current = dict.fromkeys(devices, version)
         self.runs = dict(devices)
-        for pending in self.history:  # who took it and is not among these may have lost it since
-            pending.takers = set(devices) if pending.write.version <= version else set()
-        self.sent = sum(pending.write.version <= version for pending in self.history)
+        there = itertools.takewhile(lambda each: each.write.version <= version and not each.write.fua, self.history)
+        self.sent = sum(1 for _pending in there)
+        for index, pending in enumerate(self.history):  # who took it and is not among these may have lost it since
+            pending.takers = set(devices) if index < self.sent else set()
         if not self.history:
             self.version = max(self.version, version)
             self.acknowledged = max(self.acknowledged, version)
         return self._acknowledge()
+
+    def fail(self, error: VolumeError) -> None:
+        """Tell those that wait for it; what they have asked for, and has a place in the history, may be done later."""
+        while self.waiting:
+            _fail(self.waiting.popleft()[4], error)
+        for pending in self.history:
+            _fail(pending.done, error)
+
+    def rewind(self, version: ChunkVersion) -> list[Pending]:
+        """Go on from an older version than was acknowledged: no replica has what came after it.
+
+        Return what was under way, which is to be written anew. The versions that are lost are not given again.
+        """
+        under_way, self.history, self.sent = list(self.history), deque(), 0
+        self.given = max(self.version, self.given)
+        self.version = self.acknowledged = version
+        return under_way
 
     def freeze(self, layer: int) -> None:
         """Go on in a new layer, with nothing of this chunk in it yet; `layer` was the newest one."""
         self.file = None
         if self.version != NOTHING:
             self.base = Source(layer, self.version)
-        self.version = self.acknowledged = NOTHING
+        self.version = self.given = self.acknowledged = NOTHING
         self.current = dict.fromkeys(self.current, NOTHING)
 
     def _acknowledge(self) -> list[Pending]:
@@ -179,3 +201,8 @@ class Chunk:
             self.acknowledged = pending.write.version
             found.append(pending)
         return found
+
+
+def _fail(done: "asyncio.Future[None]", error: VolumeError) -> None:
+    if not done.done():
+        done.set_exception(error)

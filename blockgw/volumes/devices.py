@@ -103,9 +103,9 @@ class DeviceReplica:
         wanted = tuple(layers)
 
         def answered(reply: Reply) -> Stat:
-            _epoch, found = reply.metadata
+            epoch, found = reply.metadata
             held = {layer: ChunkVersion(*version) for layer, version in found}
-            return Stat(tuple(held.get(layer, NOTHING) for layer in wanted), self._peer.connection_count)
+            return Stat(tuple(held.get(layer, NOTHING) for layer in wanted), self._peer.connection_count, epoch)
 
         return self._then(self._call(Operation.CHUNK_STAT, (self._family, wanted, chunk)), answered)
 
@@ -223,11 +223,14 @@ class DeviceReplica:
             if outcome.done():
                 return
             error = None if call.cancelled() else call.exception()
-            if call.cancelled() or error is not None:
-                outcome.set_exception(self._failure(error))
-                outcome.exception()  # who asks several may ignore some
-            else:
-                outcome.set_result(make(call.result()))
+            if not call.cancelled() and error is None:
+                try:
+                    outcome.set_result(make(call.result()))
+                    return
+                except (ValueError, TypeError) as nonsense:  # nobody waits for ever for what cannot be understood
+                    error = nonsense
+            outcome.set_exception(self._failure(error))
+            outcome.exception()  # who asks several may ignore some
 
         call.add_done_callback(answered)
         return outcome

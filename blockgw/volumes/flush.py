@@ -7,6 +7,9 @@ and it is no quorum, what is there is found out anew, replicas are made equal, a
 
 Flushes go one after the other; all that come during one share the next. What a failed one could not make durable stays
 noted, so the next one does not pass over it.
+
+What was acknowledged and is on no replica any more (`note_loss`) cannot be made durable by any flush: the next one that
+a client has asked for fails, as fsync does in Linux, and those after it say what has become of what was written since.
 """
 
 import asyncio
@@ -23,6 +26,10 @@ TRIES = 8
 
 class NotDurable(VolumeError):
     """What was acknowledged could not be made durable."""
+
+
+class WritesLost(NotDurable):
+    """All replicas of a chunk have lost writes that were acknowledged: their power, before these were flushed."""
 
 
 class Owner(Protocol):
@@ -44,6 +51,8 @@ class Flusher:
         self._waiting: list[asyncio.Future[None]] = []  # for the flush that runs
         self._next: list[asyncio.Future[None]] = []  # for the one after it
         self._running = False
+        self._telling = self._next_telling = False  # whether a client waits for it
+        self._lost_count = 0  # chunks that have lost writes, of which no client was told
         self._trying: asyncio.Task[None] | None = None  # what the first round could not make durable
 
     def note(self, chunk: Chunk) -> None:
@@ -51,17 +60,25 @@ class Flusher:
         chunk.dirty = True
         self._dirty[chunk] = None
 
-    def flush(self) -> "asyncio.Future[None]":
-        """Return what is done when all that was noted is durable. Who cancels it gives up waiting, and ends nothing."""
+    def note_loss(self) -> None:
+        """Remember that a chunk has lost writes that were acknowledged."""
+        self._lost_count += 1
+
+    def flush(self, telling: bool = True) -> "asyncio.Future[None]":
+        """Return what is done when all that was noted is durable. Who cancels it gives up waiting, and ends nothing.
+
+        `telling`: a client hears how it ends.
+        """
         waiter: asyncio.Future[None] = self._owner.loop.create_future()
         if self._running:
             self._next.append(waiter)
+            self._next_telling |= telling
         else:
-            self._begin([waiter])
+            self._begin([waiter], telling)
         return waiter
 
-    def _begin(self, waiting: "list[asyncio.Future[None]]") -> None:
-        self._running, self._waiting = True, waiting
+    def _begin(self, waiting: "list[asyncio.Future[None]]", telling: bool) -> None:
+        self._running, self._waiting, self._telling = True, waiting, telling
         taken, self._dirty = self._dirty, {}
         if taken:
             self._flush_devices(list(taken), lambda failed: self._flushed(taken, failed))
@@ -85,6 +102,10 @@ class Flusher:
 
     def _end(self, error: BaseException | None) -> None:
         """Tell those who have waited, and go on with the next."""
+        if error is None and self._lost_count:
+            error = WritesLost(f"{self._lost_count} chunks have lost writes that were not flushed: all replicas have")
+            if self._telling:
+                self._lost_count = 0
         for waiter in self._waiting:
             if waiter.done():
                 continue
@@ -96,8 +117,9 @@ class Flusher:
                 waiter.set_exception(error)
         self._running = False
         following, self._next = self._next, []
+        telling, self._next_telling = self._next_telling, False
         if following:
-            self._begin(following)
+            self._begin(following, telling)
 
     async def _until_durable(self, chunks: list[Chunk]) -> None:
         for _try in range(TRIES - 1):

@@ -4,6 +4,9 @@ That happens when a chunk is touched first, and again when a device has missed a
 sent meanwhile. A quorum is asked; the newest version that it has contains all that was acknowledged. Who has an older
 one copies it from who has it. Then what the history has beyond that version is sent, in its order.
 
+If all members have answered and none has what was acknowledged, then all of them have lost it: their power, before it
+was flushed. What is found is gone on from, and the next flush of a client fails (`Owner.rewind`).
+
 What the last writer has left may be on a replica that does not answer now. Then what was found is written once more,
 under our epoch (`adopt`): nobody will ever find the other again.
 
@@ -14,8 +17,8 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any, Protocol
 
-from blockgw.agreement import NOTHING, Agreement, agree
-from blockgw.errors import VolumeError
+from blockgw.agreement import NOTHING, Agreement, ChunkVersion, agree
+from blockgw.errors import ShuttingDown, VolumeError
 from blockgw.volumes.chunk import Chunk, Pending
 from blockgw.volumes.replica import ReplicaStale, ReplicaUnavailable, Source, Stat
 
@@ -38,6 +41,7 @@ class Owner(Protocol):
     def members(self, chunk: Chunk) -> None: ...
     def acknowledge(self, chunk: Chunk, acknowledged: list[Pending]) -> None: ...
     def adopt(self, chunk: Chunk) -> None: ...
+    def rewind(self, chunk: Chunk, version: ChunkVersion) -> None: ...
     def waited(self, chunk: Chunk) -> None: ...
     def send(self, chunk: Chunk) -> None: ...
     def check(self) -> None: ...
@@ -48,8 +52,8 @@ class NoQuorum(VolumeError):
     """Too few replicas of a chunk can be reached, for too long."""
 
 
-class Superseded(VolumeError):
-    """A replica has what was written under a newer epoch."""
+class Superseded(ShuttingDown):
+    """A replica has promised a newer epoch not to take ours, or to take no epoch: the layer was dropped."""
 
 
 class Opening:
@@ -99,6 +103,7 @@ class Opening:
                 await asyncio.wait([chunk.opening], timeout=max(0.0, deadline - self._owner.loop.time()))
             if self._owner.loop.time() >= deadline:
                 raise NoQuorum(f"too few replicas of chunk {chunk.number} can be reached")
+        self._owner.check()  # what was found may be that the volume is somebody else's
 
     async def _open(self, chunk: Chunk) -> None:
         delay_s = RETRY_S
@@ -106,7 +111,7 @@ class Opening:
         try:
             while not await self._opened_once(chunk):
                 if self._owner.loop.time() > give_up_at:
-                    _fail(chunk, NoQuorum(f"too few replicas of chunk {chunk.number} can be reached"))
+                    chunk.fail(NoQuorum(f"too few replicas of chunk {chunk.number} can be reached"))
                 await asyncio.sleep(delay_s)
                 delay_s = min(2 * delay_s, LAST_RETRY_S)
         finally:
@@ -120,19 +125,20 @@ class Opening:
         """Ask, copy what has to be, and take over what is there; tell whether a quorum is equal now."""
         owner = self._owner
         owner.members(chunk)
+        acknowledged = chunk.acknowledged
         stats = await self._stats(chunk)
+        if any(stat.epoch > owner.epoch for stat in stats.values()):
+            owner.lose(Superseded("another gateway has opened the volume, or it was deleted"))
+            return False
         if not chunk.members.reached(stats):
             return False
         found = agree({device: stat.versions for device, stat in stats.items()}, chunk.members.replicas)
-        if found.head.epoch > owner.epoch:
-            owner.lose(Superseded("another gateway has written to the volume"))
-            return False
-        if found.head < chunk.acknowledged:
+        if found.head < chunk.acknowledged and stats.keys() < chunk.members.replicas.keys():
             return False  # who has what was acknowledged is away: what we would take for the content is older
         current = set(found.current)
         if not chunk.members.reached(current):
             current |= await self._brought(chunk, found, stats.keys() - current)
-        if not chunk.members.reached(current):
+        if not chunk.members.reached(current) or chunk.acknowledged != acknowledged:
             return False
         self._take(chunk, found, {device: stats[device].run for device in current})
         return True
@@ -143,6 +149,8 @@ class Opening:
         depth = found.depth
         if found.head == NOTHING:
             chunk.base = None if depth is None else Source(self._owner.chain[depth], found.versions[depth])
+        if found.head < chunk.acknowledged:
+            self._owner.rewind(chunk, found.head)
         self._owner.acknowledge(chunk, chunk.found(found.head, devices))
         if first and not self._owner.settled and not found.unanimous:
             self._owner.adopt(chunk)
@@ -230,17 +238,6 @@ class Opening:
     def _has(self, stat: Stat, source: Source) -> bool:
         """Tell whether a device has just what is read of a chunk."""
         return stat.versions[self._owner.chain.index(source.layer)] == source.version
-
-
-def _fail(chunk: Chunk, error: VolumeError) -> None:
-    """Tell those that wait for a chunk that it cannot be had; what they have asked for may be done later."""
-    for pending in chunk.history:
-        if not pending.done.done():
-            pending.done.set_exception(error)
-    while chunk.waiting:
-        done = chunk.waiting.popleft()[4]
-        if not done.done():
-            done.set_exception(error)
 
 
 def _is_well(call: "asyncio.Future[Any]") -> bool:

@@ -4,7 +4,7 @@ A chunk is *at rest* when nothing is on its way into it. Nobody but its volume's
 right to write is certain; so what a file of a replica on this host was told to hold, or what was read of such a chunk
 once, is what is there. A write takes both away before it is sent, for the range that it changes (cache) or the whole
 chunk (file); so does finding out anew what is there, and a replica that has missed something. Where the right to write
-is not certain, a device is asked: it refuses us if somebody else has written since.
+is not certain, a quorum is asked first: it knows if somebody else has opened the volume, one replica may not.
 
 At every await: the chunk may have been written, found anew, or be lost to us. What comes back is given to who asked,
 for whom all that is at the same time; it is kept only when the chunk was at rest before and after, at one version.
@@ -42,6 +42,8 @@ class Owner(Protocol):
 
     def check(self) -> None: ...
     async def ensure(self, chunk: Chunk) -> None: ...
+    async def reopen(self, chunk: Chunk) -> None: ...
+    def missed(self, chunk: Chunk, device: int) -> None: ...
 
 
 class Reader:
@@ -71,7 +73,9 @@ class Reader:
         """Read a part of a chunk, whatever replica has it. Raise NoReplica."""
         deadline = self._owner.loop.time() + PATIENCE_S
         while True:
-            if not chunk.known or not chunk.members.reached(chunk.current):
+            if not self._owner.is_ours:
+                await self._owner.reopen(chunk)
+            elif not chunk.known or not chunk.members.reached(chunk.current):
                 await self._owner.ensure(chunk)
             if chunk.empty:
                 return (piece.length,)
@@ -80,10 +84,13 @@ class Reader:
                 return found
             source = chunk.source(self._owner.layer)
             for device in sorted(filter(chunk.readable, chunk.current), key=lambda each: each != chunk.preferred):
+                replica = chunk.members.replicas.get(device)
+                if replica is None:
+                    continue  # the rings have changed since the one before was asked
                 try:
-                    return await self._far(chunk, chunk.members.replicas[device], source, piece)
+                    return await self._far(chunk, replica, source, piece)
                 except (ReplicaUnavailable, ReplicaStale):
-                    chunk.dropped(device)
+                    self._owner.missed(chunk, device)
             self._owner.check()
             if self._owner.loop.time() > deadline:
                 raise NoReplica(f"no replica of chunk {chunk.number} answers")
@@ -101,7 +108,7 @@ class Reader:
         try:
             pieces, at_rest = await near.read(chunk.number, source, piece.start, piece.length)
         except (ReplicaUnavailable, ReplicaStale):
-            chunk.dropped(near.device)
+            self._owner.missed(chunk, near.device)
             return None
         if at_rest and chunk.file is None and self._is_at_rest(chunk, source) and chunk.readable(near.device):
             chunk.file = near.open(chunk.number, source)

@@ -62,6 +62,7 @@ class Stat(NamedTuple):
 
     versions: tuple[ChunkVersion, ...]  # by layer asked for
     run: int
+    epoch: int  # the oldest that may write the first of these layers
 
 
 class Replica(Protocol):

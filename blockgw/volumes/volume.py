@@ -14,11 +14,11 @@ import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Collection, Sequence
 
-from blockgw.agreement import NOTHING
+from blockgw.agreement import NOTHING, ChunkVersion
 from blockgw.errors import ShuttingDown, VolumeError
 from blockgw.extents import CHUNK, Piece, parts, pieces
 from blockgw.interfaces import Buffer, Pieces
-from blockgw.lease import Tenure
+from blockgw.lease import READ_ONLY_EPOCH, Tenure
 from blockgw.volumes.cache import ReadCache
 from blockgw.volumes.chunk import Chunk, Pending
 from blockgw.volumes.flush import Flusher
@@ -35,9 +35,11 @@ from blockgw.volumes.replica import (
     Write,
 )
 from blockgw.volumes.room import Room
+from cluster.telemetry.log import get_logger
 
 PATIENCE_S = 30.0  # for a quorum, before a client is told EIO
 RETRY_S = 0.05
+_log = get_logger("blockgw")
 
 
 class Fenced(ShuttingDown):
@@ -163,17 +165,42 @@ class OpenVolume:
         version = chunk.next_version(self.epoch)
         chunk.add(Pending(Write(chunk.number, version, before, base, Kind.WRITE, *nothing[1:3], b"", False), done))
 
+    def rewind(self, chunk: Chunk, version: ChunkVersion) -> None:
+        """Go on from what is left of a chunk: its replicas have lost what was acknowledged after `version`.
+
+        The next flush says so. What was under way is written after it; nobody finds what was lost any more, should it
+        be somewhere after all.
+        """
+        _log.error("writes_lost", layer=self.layer, chunk=chunk.number, had=chunk.acknowledged, left=version)
+        under_way = chunk.rewind(version)
+        if self.epoch == READ_ONLY_EPOCH:
+            return
+        self._flusher.note_loss()
+        self.adopt(chunk)
+        for pending in under_way:
+            write = pending.write._replace(version=chunk.next_version(self.epoch), previous=chunk.version, base=None)
+            chunk.add(Pending(write, pending.done))
+
     def send(self, chunk: Chunk) -> None:
         """Send what was not sent of a chunk's history, to all that are current."""
         if chunk.opening is not None or not chunk.members.reached(chunk.current):
             self._opening.begin(chunk)
             return
         if not self._tenure.holds(self._loop.time()):
+            if not self._held:
+                self._loop.call_later(PATIENCE_S, self._held_for_long)
             self._held[chunk] = None
             return
         for pending in chunk.unsent():
             for device in chunk.current:
                 self._outbox(chunk, device).add(chunk, pending)
+
+    def _held_for_long(self) -> None:
+        """Tell clients that it is not certain whether their writes may be made. They go on when it is."""
+        for chunk in self._held:
+            chunk.fail(Unreachable("coordination is away: it is not certain that the volume is still ours"))
+        if self._held:
+            self._loop.call_later(PATIENCE_S, self._held_for_long)
 
     def renewed(self, tenure: Tenure) -> None:
         """Go on: the right to write was extended."""
@@ -203,6 +230,10 @@ class OpenVolume:
         if status is Status.FENCED:
             self.lose(Fenced("another gateway has opened the volume"))
             return
+        self.missed(chunk, device)
+
+    def missed(self, chunk: Chunk, device: int) -> None:
+        """Note that a device has missed something, or may have, and bring it there."""
         chunk.dropped(device)
         self._opening.begin(chunk, soon=chunk.members.reached(chunk.current))
 
@@ -284,7 +315,8 @@ class OpenVolume:
         await done
 
     async def reopen(self, chunk: Chunk) -> None:
-        """Find out anew what is there of a chunk."""
+        """Find out anew what is there of a chunk: what is being found out already may be older than this was asked."""
+        await self._opening.opened(chunk)
         self._opening.begin(chunk)
         await self._opening.opened(chunk)
 
@@ -293,16 +325,21 @@ class OpenVolume:
     async def switch(self, change: Callable[[], Awaitable[Sequence[int]]]) -> None:
         """Have `change` give the volume another chain while nothing is under way. What was written is durable then.
 
-        When `change` raises the volume goes on as it was. So it may only raise when nothing has been changed.
+        When `change` raises the volume goes on as it was. So it may only raise when nothing has been changed. What
+        goes wrong after it loses the volume: nobody may write to the old layer any more.
         """
         await self._switched()
         self.check()
         self._switching = self._loop.create_future()
         try:
             await self._quiet()
-            await self._flusher.flush()
+            await self._flusher.flush(telling=False)
             chain = tuple(await change())
-            await self._quiet()  # replicas may have been made equal meanwhile; from here on nothing is awaited
+            try:
+                await self._quiet()  # replicas may have been made equal meanwhile; from here on nothing is awaited
+            except BaseException as error:
+                self.lose(ShuttingDown(f"the volume has other layers, and does not come to rest: {error}"))
+                raise
             self._go_on_in(chain)
         finally:
             switching, self._switching = self._switching, None
@@ -312,6 +349,8 @@ class OpenVolume:
         """Take over another chain. Chunks are known still when it is the same with a new layer in front."""
         before, self.chain = self.chain, chain
         if chain[1:] != before:
+            for chunk in self._chunks.values():
+                self._opening.forget(chunk)
             self._chunks.clear()
         for chunk in self._chunks.values():
             chunk.freeze(before[0])
@@ -369,11 +408,10 @@ class OpenVolume:
         if self._lost is not None:
             return
         self._lost = error
+        self._held.clear()
         for chunk in self._chunks.values():
             chunk.file = None
-            for done in [*(pending.done for pending in chunk.history), *(entry[4] for entry in chunk.waiting)]:
-                if not done.done():
-                    done.set_exception(error)
+            chunk.fail(error)
         self._opening.stop()
         self._room.leave(self)
         self.on_lost()
@@ -381,7 +419,7 @@ class OpenVolume:
     async def close(self) -> bool:
         """Make all of it durable, and leave; tell whether replicas differ in nothing that is not acknowledged."""
         await self._quiet()
-        await self._flusher.flush()
+        await self._flusher.flush(telling=False)
         settled = self.settled and not any(chunk.history for chunk in self._chunks.values())
         self.lose(ShuttingDown("the volume is closed"))
         return settled

@@ -11,6 +11,6 @@ What it promises (ARCHITECTURE.md, "Consistency"):
 
 All of it holds while the rings change under it: each round goes by one version of them (storage.client, register).
 
-Read first: model (values), storage.quorum (decisions), register (one name), directory (containers and
+Read first: model (values), storage.quorum (decisions), register (one name), databases and directory (containers and
 accounts), then service, which puts them together; manifests and multipart stand on the service.
 """

@@ -10,17 +10,21 @@ as under way still: completing it again gives the same object, aborting it only 
 An aborted upload loses its entry first and its parts then; a part that arrives between looks again
 for the entry when it is stored, and takes itself away. Who completes or aborts puts his mark on the entry
 first, so that it is one or the other; of one that has died on the way the mark is taken over after a while.
+
+Parts of an object that is replaced or deleted are read on by downloads that began before. So they are not deleted, but
+get a time after which the devices delete them (storage.housekeeping.expire). Parts that a proxy did not come to before
+it died are found there, too (storage.housekeeping.orphans).
 """
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, replace
 from hashlib import md5
 from typing import Any
 
-from cluster.clock import Timestamp, wall_us
+from cluster.clock import HybridClock, Timestamp, microseconds_of, wall_us
 from proxy.http.message import Body
 from proxy.objects.background import Background
 from proxy.objects.directory import Directory
@@ -28,6 +32,7 @@ from proxy.objects.errors import (
     ContainerNotEmpty,
     InvalidPart,
     NoSuchContainer,
+    NoSuchObject,
     NoSuchUpload,
     PartTooSmall,
 )
@@ -49,11 +54,13 @@ from proxy.objects.model import (
 )
 from proxy.objects.objects import Objects, Written
 from storage.messages import Row
+from storage.metadata import DELETE_AT, EXPIRING, ObjectMetadata
 
 MINIMUM_PART_SIZE = 5 << 20  # bytes, of all parts but the last: S3's
 PART_LIMIT = 10_000  # parts of one upload: S3's
 PAGE = 1000
 CLEANING_WIDTH = 4  # deletions at a time behind an answer
+DOWNLOAD_S = 3600  # parts of what is no more can be read on for so long: longer, and they take space for longer
 _LAST = "\U0010ffff"  # sorts behind every name
 
 
@@ -111,8 +118,14 @@ class Multipart:
     """Uploads in parts."""
 
     def __init__(
-        self, objects: Objects, manifests: Manifests, directory: Directory, background: Background
+        self,
+        objects: Objects,
+        manifests: Manifests,
+        directory: Directory,
+        background: Background,
+        clock: HybridClock,
     ) -> None:
+        self._clock = clock
         self._objects = objects
         self._manifests = manifests
         self._directory = directory
@@ -230,7 +243,7 @@ class Multipart:
         return marked(self._objects, _entry(name, upload_id), NoSuchUpload(upload_id))
 
     def discard(self, replaced: ObjectInfo | None, by: ObjectInfo | None = None) -> None:
-        """Delete, behind the answer, the parts of a manifest that is no more, unless `by` has them too."""
+        """Let go, behind the answer, of the parts of a manifest that is no more, unless `by` has them too."""
         if replaced is None or not replaced.manifest:
             return
         metadata = replaced.metadata
@@ -239,24 +252,42 @@ class Multipart:
             return  # the upload was completed again, or in two tries
         if upload_id is not None:
             name = ObjectName(metadata.account, metadata.container, metadata.object)
-            self._background.start("parts of a replaced object", self._delete_parts(name, upload_id))
+            self._background.start("parts of a replaced object", self._let_expire(name, upload_id))
+
+    async def _let_expire(self, name: ObjectName, upload_id: str) -> None:
+        """Have the parts deleted when downloads are over that may read them.
+
+        Those of an upload that goes on stay: whoever was told that completing it may have failed will try again.
+        """
+        if await self._objects.find(_entry(name, upload_id)) is None:
+            await self._expire_all(await self._names_of_parts(name, upload_id))
 
     async def _delete_parts(self, name: ObjectName, upload_id: str) -> None:
-        rows = [row async for tries in self._all_parts(name, upload_id) for row in tries.rows]
-        await self._delete_all(self._names(name, rows))
+        await self._delete_all(await self._names_of_parts(name, upload_id))
+
+    async def _names_of_parts(self, name: ObjectName, upload_id: str) -> list[ObjectName]:
+        return self._names(name, [row async for tries in self._all_parts(name, upload_id) for row in tries.rows])
 
     @staticmethod
     def _names(name: ObjectName, rows: Sequence[Row]) -> list[ObjectName]:
         return [ObjectName(*_parts(name.account, name.container), row.name) for row in rows]
 
     async def _delete_all(self, names: Sequence[ObjectName]) -> None:
-        gate = asyncio.Semaphore(CLEANING_WIDTH)
+        await _for_each(names, self._objects.delete)
 
-        async def delete(name: ObjectName) -> None:
-            async with gate:
-                await self._objects.delete(name)
+    async def _expire_all(self, names: Sequence[ObjectName]) -> None:
+        due_s = microseconds_of(self._clock.now()) // 1_000_000 + DOWNLOAD_S
 
-        await asyncio.gather(*(delete(name) for name in names))
+        def expiring(metadata: ObjectMetadata) -> ObjectMetadata:
+            return metadata._replace(
+                system={**metadata.system, DELETE_AT: due_s}, row={**metadata.row, EXPIRING: True}
+            )
+
+        async def expire(name: ObjectName) -> None:
+            with suppress(NoSuchObject, NoSuchContainer):
+                await self._objects.update(name, expiring)
+
+        await _for_each(names, expire)
 
     async def _all_parts(
         self, name: ObjectName, upload_id: str, after: int = 0, page_size: int = PART_LIMIT
@@ -349,7 +380,7 @@ class Multipart:
                 while True:
                     page = await self._directory.list_container(*hidden, ListingQuery(PAGE, marker=marker))
                     rows = [row for row in page.items if isinstance(row, Row)]
-                    old = [ObjectName(*hidden, row.name) for row in rows if row.timestamp <= deleted]
+                    old = [ObjectName(*hidden, row.name) for row in rows if _is_over(row, deleted)]
                     await self._delete_all(old)
                     if not page.truncated:
                         break
@@ -357,6 +388,22 @@ class Multipart:
                 await self._directory.delete(self._directory.container(*hidden), deleted)
             except (NoSuchContainer, ContainerNotEmpty):
                 continue  # never had uploads, or has new ones: the container was made anew
+
+
+async def _for_each(names: Sequence[ObjectName], work: Callable[[ObjectName], Awaitable[object]]) -> None:
+    """Do `work` for all, a few at a time."""
+    gate = asyncio.Semaphore(CLEANING_WIDTH)
+
+    async def one(name: ObjectName) -> None:
+        async with gate:
+            await work(name)
+
+    await asyncio.gather(*(one(name) for name in names))
+
+
+def _is_over(row: Row, deleted: Timestamp) -> bool:
+    """Tell whether an upload or a part is of a container's life that has ended then."""
+    return row.timestamp <= deleted or EXPIRING in (row.extra or {})
 
 
 def _rolled(key: str, prefix: str, delimiter: str) -> str:

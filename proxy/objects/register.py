@@ -150,7 +150,7 @@ class Register:
                 if not overtaken.hidden and (doubt or not overtaken.clean):
                     tries = Tries()
                     tries.add(timestamp, asked or overtaken.asked)
-                    return await self._decide(key, change, None, tries)
+                    return await self._decide(key, change, None, tries, previous)
                 if unseen:
                     await patience.wait("other writers are ahead")
                 unseen.add(timestamp)
@@ -161,8 +161,18 @@ class Register:
             else:
                 return timestamp, _newest(replies.values(), but=unseen) or previous
 
-    async def _decide(self, key: bytes, change: Change, condition: Condition | None, tries: Tries) -> Outcome:
-        """Write upon what is there, if `condition` agrees with that, in one step. Raise what it raises."""
+    async def _decide(
+        self,
+        key: bytes,
+        change: Change,
+        condition: Condition | None,
+        tries: Tries,
+        previous: Version | None = None,
+    ) -> Outcome:
+        """Write upon what is there, if `condition` agrees with that, in one step. Raise what it raises.
+
+        `previous`: what the try has replaced that was sent before, if that is known and the try has happened.
+        """
         patience = self._patience()
         floor = ZERO  # of what is there, or was promised: it may be far ahead
         while True:
@@ -178,7 +188,7 @@ class Register:
                 if became is not Fate.NOTHING:  # it has happened, once what tells that is on a quorum
                     if not replicas.read_quorum.reached(base.holders) or became is Fate.NEWEST:
                         await Restamp(key).send(replicas, timestamp, base)
-                    return (timestamp if became is Fate.NEWEST else max(tries.timestamps)), None
+                    return (timestamp if became is Fate.NEWEST else max(tries.timestamps)), previous
                 if condition is None or await self._agrees(key, condition, base, replicas, timestamp, tries):
                     sent = True
                     await change.send(replicas, timestamp, base)
@@ -189,10 +199,12 @@ class Register:
                 self._clock.observe(floor)
                 if sent and not overtaken.clean:
                     tries.add(timestamp, asked=True)
+                    previous = base.version
                 await patience.wait("other writers are ahead")
             except Refused as refused:
                 if sent and not refused.clean:
                     tries.add(timestamp, asked=True)
+                    previous = base.version
                 await patience.again(refused)
 
     async def _promised(self, replicas: Replicas, key: bytes, timestamp: Timestamp) -> Base:
@@ -220,12 +232,14 @@ class Register:
         """Tell whether `condition` agrees with `base`. Raise what it raises when that is what a quorum has.
 
         Who has not tried yet reads what that is. After a try a read may find that very try, or somebody bring it to a
-        quorum later: so `base` is brought to one, past the promises that keep all tries out.
+        quorum later: so `base` is brought to one, past the promises that keep all tries out. Also from a quorum, if a
+        try is newer: the condition has agreed with `base` then, and may change its mind as time passes.
         """
         try:
             condition(base.version)
         except Exception:
-            if replicas.read_quorum.reached(base.holders):
+            hides_tries = timestamp_of(base.version) >= max(tries.timestamps, default=ZERO)
+            if base.version is None or (hides_tries and replicas.read_quorum.reached(base.holders)):
                 raise
             if tries.timestamps:
                 await Restamp(key).send(replicas, timestamp, base)

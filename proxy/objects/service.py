@@ -50,7 +50,7 @@ class ObjectService:
         self._objects = Objects(placement.names, register, self._directory, self._confirmations)
         self._buckets = Buckets(self._objects)
         self._manifests = Manifests(self._objects, self._directory)
-        self._multipart = Multipart(self._objects, self._manifests, self._directory, self._background)
+        self._multipart = Multipart(self._objects, self._manifests, self._directory, self._background, clock)
 
     async def close(self) -> None:
         """Finish what runs behind answers already given."""

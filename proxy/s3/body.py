@@ -43,11 +43,6 @@ class Verification:
         algorithms = [*expected, in_trailer] if in_trailer else list(expected)
         self._running = {name: new_checksum(name) for name in algorithms}
 
-    @property
-    def is_needed(self) -> bool:
-        """Tell whether there is anything to compare."""
-        return self._sha256 is not None or bool(self._running)
-
     def update(self, data: Buffer) -> None:
         """Count payload."""
         if self._sha256 is not None:

@@ -11,6 +11,7 @@ the log, so it outlasts a crash; it is answered when it is durable, and with it 
 """
 
 import asyncio
+import functools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -23,6 +24,7 @@ from storage.blobs.turns import Turns
 from storage.disk import Buffer
 from storage.log.interface import Appended, DeviceFull, Kind, Log, LogRefusal
 from storage.messages import KEY_SIZE, Refusal
+from storage.metadata import forebears_of
 
 _OUT_OF_TURN = "another write is being decided"
 _NAMES_PER_RECORD = 256  # of a CONFIRM or a FORGET
@@ -90,8 +92,16 @@ class Commits:
         if newest > timestamp:
             if self.had(key, timestamp):
                 return _done()
+            if pending is not None and self._gives_way(key, timestamp, pending):
+                return asyncio.shield(pending.future)
             raise self.superseded(newest)
         return _done() if pending is None else asyncio.shield(pending.future)
+
+    def _gives_way(self, key: bytes, timestamp: Timestamp, pending: Appended) -> bool:
+        """Tell whether this version will have been here once what is on its way is durable: `had` knows it then."""
+        if self._index.timestamp(key) == timestamp:
+            return True
+        return timestamp in forebears_of(record.object_metadata_of(pending.metadata))
 
     def had(self, key: bytes, timestamp: Timestamp) -> bool:
         """Tell whether this version was here, and has been replaced (storage.blobs.replaced)."""
@@ -220,11 +230,13 @@ class Commits:
         names = [versions[start : start + _NAMES_PER_RECORD] for start in range(0, len(versions), _NAMES_PER_RECORD)]
         for some in names:
             keys = {key for key, _timestamp in some}
+            appended = self._log.append(Kind.BLOB, record.encode_naming(record.Type.FORGET, some))
             self._forgetting |= keys
-            try:
-                await self._log.append(Kind.BLOB, record.encode_naming(record.Type.FORGET, some))
-            finally:
-                self._forgetting -= keys
+            appended.add_done_callback(functools.partial(self._forgotten, keys))
+            await asyncio.shield(appended)  # it is on its way, whoever waits for it
+
+    def _forgotten(self, keys: set[bytes], _appended: asyncio.Future[Any]) -> None:
+        self._forgetting -= keys
 
     def is_forgetting(self, key: bytes) -> bool:
         """Tell whether a FORGET of `key` is on its way: what is moved behind it in the log would be back."""

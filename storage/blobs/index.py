@@ -294,15 +294,13 @@ class BlobIndex:
         self.merge()
         return self._tables.audit(bucket, self._shift, limit)
 
-    def unlisted(
-        self, start: bytes, before_us: int, limit: int
-    ) -> tuple[list[tuple[bytes, Timestamp]], bytes]:
-        """Return versions older than `before_us` whose rows are not confirmed, from key `start` on.
+    def unlisted(self, start: bytes, limit: int) -> tuple[list[tuple[bytes, Timestamp]], bytes]:
+        """Return up to `limit` versions whose rows are not confirmed, from key `start` on.
 
-        Looks at no more than `limit` keys; also return where to go on, b"" at the end.
+        Also return where to go on, b"" at the end.
         """
         self.merge()
-        return self._tables.unlisted(start, before_us, limit)
+        return self._tables.unlisted(start, limit)
 
     def tombstones(
         self, start: bytes, before_us: int, limit: int

@@ -230,7 +230,7 @@ class BlobStore:
 
         What was on its way before is durable by then too, for it comes before the promise in the log.
         """
-        await self._commits.promise(*message)
+        await asyncio.shield(self._commits.promise(*message))  # cancelling us must not forget what is on its way
         found = self.head(message.key)
         return await found if isinstance(found, Awaitable) else found
 
@@ -250,14 +250,9 @@ class BlobStore:
         """Return (key, timestamp, deleted) of keys in [start, end), in order."""
         return self.index.versions(start, end, limit)
 
-    def unlisted(
-        self, older_than_s: float, start: bytes = b"", limit: int = 1000
-    ) -> tuple[list[tuple[bytes, Timestamp]], bytes]:
-        """Return versions whose rows are not confirmed after `older_than_s`, and the key to go on from.
-
-        That key is b"" when all have been looked at.
-        """
-        return self.index.unlisted(start, self._wall_us() - int(older_than_s * 1e6), limit)
+    def unlisted(self, start: bytes = b"", limit: int = 1000) -> tuple[list[tuple[bytes, Timestamp]], bytes]:
+        """Return versions whose rows are not confirmed, and the key to go on from, b"": there are no more."""
+        return self.index.unlisted(start, limit)
 
     def expired(self, start: bytes = b"", limit: int = 1000) -> tuple[list[tuple[bytes, Timestamp]], bytes]:
         """Return versions that have expired, those due first first, and where to go on, b"": there are no more."""

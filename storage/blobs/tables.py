@@ -292,21 +292,18 @@ class Tables:
         value: bytes | None = self._reader.get(_U32.pack(bucket), db=self._digests)
         return bytes(digest.DIGEST_SIZE) if value is None else value
 
-    def unlisted(
-        self, start: bytes, before_us: int, limit: int
-    ) -> tuple[list[tuple[bytes, Timestamp]], bytes]:
-        """Return versions older than `before_us` whose rows are not confirmed, from key `start` on.
+    def unlisted(self, start: bytes, limit: int) -> tuple[list[tuple[bytes, Timestamp]], bytes]:
+        """Return up to `limit` versions whose rows are not confirmed, from key `start` on.
 
-        Looks at no more than `limit` keys; also return where to go on, b"" at the end.
+        Also return where to go on, b"" at the end.
         """
         found: list[tuple[bytes, Timestamp]] = []
         cursor = self._reader.cursor(self._unlisted)
         if cursor.set_range(start):
-            for index, (key, timestamp) in enumerate(cursor.iternext()):
-                if index == limit:
+            for key, timestamp in cursor.iternext():
+                if len(found) == limit:
                     return found, key
-                if microseconds_of(Timestamp(timestamp)) < before_us:
-                    found.append((key, Timestamp(timestamp)))
+                found.append((key, Timestamp(timestamp)))
         return found, b""
 
     def tombstones(

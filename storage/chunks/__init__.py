@@ -31,7 +31,8 @@ after its file's attribute claims it.* A file that others were cloned from stays
 may have to clone them again: to drop chunks begins with a checkpoint.
 
 A copy from a peer (`pulls`) is complete, synced and has its attribute before it gets its name; what is in the journal
-for that chunk by then is older than the copy, and replay passes over it.
+for that chunk by then is older than the copy, and replay passes over it. Copying and dropping go on when the request
+that asked for it is cancelled (`undisturbed`): a thread may be at the files.
 
 A fence is a record of the journal, durable when it is answered, and goes into the checkpoint's small file.
 

@@ -5,8 +5,9 @@ for, and nothing is on its way into it. Who knows that nobody has written the ch
 it or because it is a snapshot's, finds the same bytes in the file as the device would. He must stop to use the file
 before he writes, when the device may have missed a write, and when he may not be the only writer any more.
 
-A file that was replaced or removed since it was opened is not read. Only what is in the page cache is read here: the
-rest is the device's to read, which has threads for that.
+A file that was replaced, removed or written to since it was opened is not read. That is looked at after its bytes were
+read: a device that starts again makes its files once more from its journal, and they are older in between. Only what is
+in the page cache is read here: the rest is the device's to read, which has threads for that.
 """
 
 import os
@@ -24,11 +25,12 @@ LARGE = 64 << 10  # bytes; from here on memory is used again: a fresh one would 
 class NearFile:
     """An open file. Closed when nobody refers to it, or when too many others were opened since."""
 
-    __slots__ = ("__weakref__", "_fd", "_pool")
+    __slots__ = ("__weakref__", "_fd", "_pool", "_written_ns")
 
     def __init__(self, fd: int, pool: BufferPool) -> None:
         self._fd = fd
         self._pool = pool
+        self._written_ns = os.fstat(fd).st_mtime_ns
 
     def __repr__(self) -> str:
         return f"NearFile({self._fd if self._fd >= 0 else 'closed'})"
@@ -41,15 +43,17 @@ class NearFile:
         fd = self._fd
         if fd < 0:
             return None
-        if not os.fstat(fd).st_nlink:
-            self.close()
-            return None
         buffer: bytearray | memoryview
         buffer = bytearray(length) if length < LARGE else memoryview(self._pool.take(length))[:length]
         try:
-            return buffer if os.preadv(fd, (buffer,), offset, NOWAIT) == length else None
+            count = os.preadv(fd, (buffer,), offset, NOWAIT)
         except OSError:  # not in the page cache, or damaged: the device will say what it is
             return None
+        now = os.fstat(fd)
+        if not now.st_nlink or now.st_mtime_ns != self._written_ns:
+            self.close()
+            return None
+        return buffer if count == length else None
 
     @property
     def is_open(self) -> bool:

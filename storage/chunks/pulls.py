@@ -3,7 +3,9 @@
 The giving side reads a chunk between two batches of destaging, so what it gives is one version, durable here. The
 taking side makes it a file beside, complete, synced and claiming its version, and only then puts it in the place of
 what was there; by then all that was on its way into that is in the old file, and the journal has nothing newer for it.
-What was there may be damaged, so that it does not say what it is.
+What was there may be damaged, so that it does not say what it is. From when bytes have come it goes on to its end, also
+when nobody waits for it any more: a file that is put in its place by a thread, and that nobody hears of, would be
+another than the one that is written to.
 
 Invariant: no chunk of a layer that was dropped is here when a pull has ended.
 """
@@ -62,14 +64,10 @@ class Pulls:
 
     # taking
 
-    async def pull(self, message: ChunkPull) -> Version:
-        """Have a chunk here at the version wanted, or a newer one; return which. Refuses as `copy` does."""
-        return (await self.copy(message))[0]
-
     async def copy(self, message: ChunkPull, replace: bool = False) -> tuple[Version, int]:
-        """The same; return how many bytes were copied, too. With `replace`: also when what is here is as new.
+        """Have a chunk here at the version wanted, or a newer one; return which, and how many bytes were copied.
 
-        STALE_CHUNK, BUSY, CORRUPT; FENCED: the layer was dropped.
+        With `replace`: also when what is here is as new. STALE_CHUNK, BUSY, CORRUPT; FENCED: the layer was dropped.
         """
         family, number, layer, version, source = message
         records.check_place(family, number, layer)
@@ -84,9 +82,11 @@ class Pulls:
             raise RemoteError(Refusal.BUSY, "the chunk is being copied already")
         self._pulling.add(place)
         try:
-            return await self._pull(place, version, source, replace)
-        finally:
+            reply = await self._given_by(source, place, version)
+        except BaseException:
             self._pulling.discard(place)
+            raise
+        return await self._store.undisturbed.run(self._put(place, reply, replace))
 
     def _held(self, place: tuple[bytes, int, int]) -> Chunk | None:
         """Return what is here, unless it is damaged."""
@@ -101,23 +101,25 @@ class Pulls:
         if self._store.table.epoch_seen(family, layer) >= NEVER:
             raise RemoteError(Refusal.FENCED, NEVER)
 
-    async def _pull(
-        self, place: tuple[bytes, int, int], version: Version, source: int, replace: bool
-    ) -> tuple[Version, int]:
-        family, number, layer = place
+    async def _given_by(self, source: int, place: tuple[bytes, int, int], version: Version) -> Reply:
         try:
-            reply = await self._ask(source, Operation.CHUNK_COPY, (family, number, layer, version))
+            return await self._ask(source, Operation.CHUNK_COPY, (*place, version))
         except PeerUnavailable as error:
             raise RemoteError(Refusal.BUSY, f"device {source} cannot be asked: {error}") from error
-        given: Version
-        given, epoch, extents = reply.metadata
-        records.check_version(given)
-        records.check_extents(extents, len(reply.payload))
+
+    async def _put(self, place: tuple[bytes, int, int], reply: Reply, replace: bool) -> tuple[Version, int]:
+        """Make a copy of what was given, and put it in its place."""
+        family, number, layer = place
         name = f"{family.hex()}.{number}.{layer}"
+        given: Version
         try:
+            given, epoch, extents = reply.metadata
+            records.check_version(given)
+            records.check_extents(extents, len(reply.payload))
             await self._threads.run(self._write, name, place, given, extents, reply.payload)
             await self._install(name, place, given, epoch, replace)
         finally:
+            self._pulling.discard(place)
             self._store.files.drop_copy(name)
         self.pulled_count += 1
         self.pulled_bytes += len(reply.payload)

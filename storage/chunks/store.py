@@ -28,6 +28,7 @@ from storage.chunks.reads import Reads
 from storage.chunks.record import ChunkRecord, Extent, Type
 from storage.chunks.replay import Replay
 from storage.chunks.table import Table
+from storage.chunks.undisturbed import Undisturbed
 from storage.chunks.version import CHUNK_SIZE, ID_LIMIT, NEVER, NOTHING, Version
 from storage.disk import Buffer, Disk, RealDisk
 from storage.log.device import DeviceLog
@@ -98,6 +99,7 @@ class ChunkStore:
         )
         self.reads = Reads(self.disk, self.files, self.table, self.threads)
         self.read = self.reads.read
+        self.undisturbed = Undisturbed()
         self._behind: list[Entry] = []  # to be answered when they are in the files
         self._loop: asyncio.AbstractEventLoop
         self._checkpointing: asyncio.Task[None] | None = None
@@ -143,6 +145,7 @@ class ChunkStore:
         """Leave everything durable, and in its files."""
         await self._stop()
         try:
+            await self.undisturbed.settle()
             await self.settled()
             await self.checkpoint()
         except (LogRefusal, OSError) as error:
@@ -374,7 +377,13 @@ class ChunkStore:
     # ── the rest ────────────────────────────────────────────────────────────────
 
     async def drop(self, family: bytes, layer: int, numbers: Sequence[int] | None) -> None:
-        """Hold chunks of a layer no more; None: none of them, and none ever again. Durable. OSError, LogRefusal."""
+        """Hold chunks of a layer no more; None: none of them, and none ever again. Durable. OSError, LogRefusal.
+
+        Once begun it goes on, whoever waits for it.
+        """
+        await self.undisturbed.run(self._drop(family, layer, numbers))
+
+    async def _drop(self, family: bytes, layer: int, numbers: Sequence[int] | None) -> None:
         if numbers is None:
             if self.table.epoch_seen(family, layer) < NEVER:
                 await self.fence(family, layer, NEVER)

@@ -120,6 +120,9 @@ class ChunkUpkeep:
 
         They may come back: that is no deletion of a layer.
         """
+        return await self._store.undisturbed.run(self._forget(chunks))
+
+    async def _forget(self, chunks: Sequence[ChunkListed]) -> int:
         async with self._forgetting:
             by_layer: dict[tuple[bytes, int], list[int]] = {}
             leaving: list[Chunk] = []

@@ -1,16 +1,18 @@
 """Parts of S3 uploads that nothing names any more are found and deleted.
 
 A part is an object in a hidden container, in which only uploads and manifests look (proxy.objects.multipart). Whoever
-ends an upload or replaces its object deletes what is not needed, behind the answer; if he dies in between, the parts
-stay. So the hidden containers are walked, slowly: each account's by the first primary of the account's database that is
-up, a page of rows a step, over and over. What one replica lists, of containers too, is only where to look. A part goes
-if all hold:
+ends an upload deletes what is not needed, behind the answer, and whoever replaces its object lets it expire; if he dies
+in between, the parts stay. So the hidden containers are walked, slowly: each account's by the first primary of the
+account's database that is up, a page of rows a step, over and over. What one replica lists, of containers too, is only
+where to look. A part goes if all hold:
 
 1. Its upload has ended: a read quorum has the deletion of the upload's entry, or nothing of it. Ids are given once,
    so it stays ended. Or the container was deleted since: then its uploads went with it, and their entries go, too.
 2. The part is older than the grace time, and so is the end of the upload, which may have been its completion.
-3. The object's current version, which a read quorum has, is no manifest of this upload; or it is one, and its table
-   does not name this part (another try of the same part, or one that was left out).
+3. The object's current version, which a read quorum has, is no manifest of this upload, and older than the grace time:
+   who reads what it has replaced goes on. Or it is one, and its table does not name this part (another try of the same
+   part, or one that was left out).
+4. The part has no time at which it expires: proxies give it one when they replace an object.
 
 Why that is safe while uploads are completed: the manifest is written before the entry goes, so who reads that the entry
 is gone (1) and the object after that (3) sees the manifest, or what has replaced it. Whoever was about to write a
@@ -44,6 +46,7 @@ from storage.housekeeping.deletion import Deletion, Outcome
 from storage.housekeeping.hidden import PARTS, UPLOADS, Databases, Position, Walk, decode
 from storage.housekeeping.rows import RowSender, Undecided
 from storage.messages import BlobFlag, BlobGet, Operation, Row, Version, parse
+from storage.metadata import EXPIRING
 from storage.quorum import timestamp_of
 from storage.ranges.decision import Named
 from storage.ranges.listing import Unlistable
@@ -164,11 +167,12 @@ class Orphans:
 
     async def _judge(self, container: Named, upload: _Upload, parts: Sequence[Row]) -> None:
         """Delete the parts that nobody needs."""
-        old = [part for part in parts if self._is_old(part.timestamp)]
+        old = [part for part in parts if self._is_old(part.timestamp) and EXPIRING not in (part.extra or {})]
         try:
             if old and await self._has_ended(upload, old):
-                kept = await self._needed(upload)
-                await self._delete(container, [part for part in old if kept is None or part.name not in kept])
+                needed = await self._needed(upload)
+                if needed is not None:
+                    await self._delete(container, [part for part in old if part.name not in needed])
         except (Doubtful, Undecided, PeerUnavailable, RemoteError) as reason:
             self.doubtful_count += 1
             _log.info("parts_left", upload=upload.upload_id, container=upload.container, reason=str(reason))
@@ -184,14 +188,12 @@ class Orphans:
         return await self._sender.listed_since(upload.account, upload.container, newest) is None
 
     async def _needed(self, upload: _Upload) -> frozenset[str] | None:
-        """Return the parts that the object is made of; None: it is not made of this upload's."""
+        """Return the parts that the object is made of; None: downloads may read parts of what was there before."""
         name = (upload.account, upload.container, upload.object)
         current = await self._settled(name)
-        if current is None or current.deleted or not current.flags & BlobFlag.MANIFEST:
-            return None
-        if stored.unpack(current.metadata).system.get("upload_id") != upload.upload_id:
-            return None
-        return await self._table(name, current.timestamp)
+        if current is not None and _is_made_of(current, upload):
+            return await self._table(name, current.timestamp)
+        return frozenset() if current is None or self._is_old(current.timestamp) else None
 
     async def _look_at_uploads(self, container: Named, rows: Sequence[Row]) -> None:
         """Delete the entries of uploads to containers that were deleted since."""
@@ -255,6 +257,12 @@ class Orphans:
                 continue
             return frozenset(segment[2] for segment in msgpack.unpackb(table))  # proxy.objects.model.Segment
         raise Doubtful("nobody gives the manifest")
+
+
+def _is_made_of(version: Version, upload: _Upload) -> bool:
+    if version.deleted or not version.flags & BlobFlag.MANIFEST:
+        return False
+    return bool(stored.unpack(version.metadata).system.get("upload_id") == upload.upload_id)
 
 
 async def _read(body: Any) -> bytes:

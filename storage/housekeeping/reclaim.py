@@ -42,6 +42,7 @@ from typing import Protocol, TypeVar
 
 from cluster.clock import Timestamp, wall_us
 from storage.client import Placement
+from storage.copying import Budget
 from storage.housekeeping.everybody import FLOOR_STEPS, Everybody, NotNow, floor_at
 from storage.messages import RECLAIM_LIMIT, BlobReclaim, Holding, Operation
 from storage.rings.document import OBJECT
@@ -63,13 +64,6 @@ class Tombstones(Protocol):
 
     def tidy(self) -> bool:
         """Look at some of what older forgettings left behind; tell whether there is more to look at."""
-
-
-class Budget(Protocol):
-    """Makes room for clients."""
-
-    async def took(self, size: int) -> None:
-        """Wait until that is within it."""
 
 
 class Reclaim:

@@ -53,6 +53,7 @@ from cluster.clock import ZERO, Timestamp, pack, wall_us
 from cluster.wire import RemoteError
 from storage.asking import ask, replies_of
 from storage.client import Placement
+from storage.copying import Budget
 from storage.housekeeping.everybody import FLOOR_STEPS, Everybody, NotNow, floor_at
 from storage.indexes.catalog import NO_DELETION, Deletion
 from storage.indexes.header import Header
@@ -97,13 +98,6 @@ class Databases(Protocol):
 
     async def due(self, key: bytes, before: Timestamp, after: tuple[Timestamp, str], limit: int) -> Due | None:
         """Return what of a database was deleted before that."""
-
-
-class Budget(Protocol):
-    """Makes room for clients."""
-
-    async def took(self, size: int) -> None:
-        """Wait until that is within it."""
 
 
 class Sender(Protocol):

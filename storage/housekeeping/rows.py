@@ -3,7 +3,8 @@
 A proxy confirms each row once its container has it on a quorum. A version that was not confirmed in
 time is one whose proxy died in between (or whose confirmation was lost): its holders make the row from
 the object's own metadata and send it. Rows merge, so one too many does no harm. The holders take turns,
-in ring order, so that usually only the first has something to do.
+in ring order, so that usually only the first has something to do. How long a version has waited is what its timestamp
+says or, if that is more, since when it is known here to wait: the clock of its proxy may have been ahead.
 
 When the container was deleted after that version was written, or before and without its proxy knowing, no
 container will ever list it: an orphan. It is deleted, for else it would be found by name in a
@@ -42,6 +43,7 @@ from storage.ranges.sending import NotTaken, send_rows
 from storage.rings.document import OBJECT
 
 PATIENCE_S = 15.0  # in which a proxy must confirm; the second holder waits twice as long, and so on
+YOUNG_LIMIT = 10_000  # versions of which it is known since when they wait; others wait by their timestamps
 BATCH = 200
 INTERVAL_S = 5.0
 REPORT_INTERVAL_S = 1.0
@@ -82,10 +84,8 @@ def listed_since(
 class Unlisted(Protocol):
     """The objects of this device, and those of their versions whose rows nobody has confirmed."""
 
-    def unlisted(
-        self, older_than_s: float, start: bytes = b"", limit: int = 1000
-    ) -> tuple[list[tuple[bytes, Timestamp]], bytes]:
-        """Return (key, version) of those that were committed `older_than_s` ago, and where to go on, b"": done."""
+    def unlisted(self, start: bytes = b"", limit: int = 1000) -> tuple[list[tuple[bytes, Timestamp]], bytes]:
+        """Return (key, version) of those, and where to go on, b"": done."""
 
     def head(self, key: bytes) -> Version | Awaitable[Version | None] | None:
         """Return the newest version with its metadata."""
@@ -180,17 +180,30 @@ class AddRows:
         self._placement = placement
         self._device_id = device_id
         self._start = b""  # where the pass over all such versions goes on
+        self._young: dict[tuple[bytes, Timestamp], float] = {}  # version -> loop time, of the pass before
+        self._still_young: dict[tuple[bytes, Timestamp], float] = {}  # of this one
         self.added_count = 0
         self.orphan_count = 0  # objects that were deleted because no container will ever list them
 
     async def step(self) -> float:
         """Look at the next BATCH versions without a confirmed row."""
-        overdue, self._start = self._unlisted.unlisted(PATIENCE_S, self._start, BATCH)
-        for key, timestamp in overdue:
-            waited_s = (self._wall_us() - microseconds_of(timestamp)) / 1e6
-            if waited_s > PATIENCE_S * (1 + self._turn(key)):
+        unlisted, self._start = self._unlisted.unlisted(self._start, BATCH)
+        for key, timestamp in unlisted:
+            if self._waited_s(key, timestamp) > PATIENCE_S * (1 + self._turn(key)):
                 await self._add(key, timestamp)
-        return 0.1 if self._start else INTERVAL_S
+        if self._start:
+            return 0.1
+        self._young, self._still_young = self._still_young, {}
+        return INTERVAL_S
+
+    def _waited_s(self, key: bytes, timestamp: Timestamp) -> float:
+        """Return for how long a version has waited for its row."""
+        age_s = (self._wall_us() - microseconds_of(timestamp)) / 1e6
+        if age_s > PATIENCE_S or len(self._still_young) >= YOUNG_LIMIT:
+            return age_s
+        now = asyncio.get_running_loop().time()
+        since = self._still_young[key, timestamp] = self._young.get((key, timestamp), now)
+        return max(age_s, now - since)
 
     def _turn(self, key: bytes) -> int:
         holders = [device_id for device_id, _peer in self._placement.replicas(OBJECT, key).members]

@@ -33,9 +33,10 @@ replays every index record from it on.
 
 Sequences count changes of a database for peers that pull them, and must not be used twice. Rows lost in 3
 and replayed would get used ones, so replay leaves a gap (`database.SEQUENCE_GAP`) before it changes rows.
-Freezes are in memory only: a deletion that a restart interrupts finds its token gone and starts over.
+Freezes are in memory only (`freezes`): a deletion that a restart interrupts finds its token gone and starts over.
 
 Read first: `change` (what is merged, and how; pure), `record` and `schema` (formats;
 docs/index-format.md), `listing` (the query), `database` (one file), `shelf` (all of them: what the
-database thread does), `state` (what the loop knows of one), `store` (the shell, and the API).
+database thread does), `state` (what the loop knows of one), `pending` (between the log and the files), `admission`
+and `freezes` (what is taken), `store` (the shell, and the API).
 """

@@ -4,7 +4,6 @@ Every row is read by name and by sequence, so all pages of both trees are; each 
 columns as it says itself, and all together must add up to what the header says, unless rows were merged meanwhile.
 """
 
-import sqlite3
 from dataclasses import dataclass
 from typing import Any
 
@@ -101,8 +100,3 @@ def _check_small(database: Database) -> None:
         found = [line for (line,) in connection.execute("PRAGMA quick_check(1)") if line != "ok"]
         if found:
             raise Damaged(found[0])
-
-
-def forget_pages(connection: sqlite3.Connection) -> None:
-    """Have what is read next come from the file."""
-    connection.execute("PRAGMA shrink_memory")

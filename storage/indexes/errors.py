@@ -36,3 +36,9 @@ def translated() -> Iterator[None]:
         raise RemoteError(_REFUSALS.get(code, Refusal.DEVICE_FAILED), str(error)) from error
     except OSError as error:
         raise RemoteError(Refusal.DEVICE_FAILED, str(error)) from error
+
+
+def expect(condition: bool, refusal: Refusal) -> None:
+    """Raise `refusal` unless `condition` holds."""
+    if not condition:
+        raise RemoteError(refusal, refusal.name)

@@ -21,14 +21,17 @@ When the catalog is damaged, and everything is replayed that the log has, rows b
 databases are filled from others then.
 """
 
+import asyncio
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from cluster.clock import TIMESTAMP_SIZE, ZERO, Timestamp
+from cluster.clock import TIMESTAMP_SIZE, ZERO, Timestamp, microseconds_of
+from cluster.threads import Waiters
 from cluster.wire import RemoteError
 from storage.indexes.change import Change, join_rows, newest_of
+from storage.indexes.errors import translated
 from storage.indexes.header import Header
 from storage.messages import DatabaseKind, Holding, Refusal, Row
 from storage.ranges.pointers import RANGES
@@ -64,6 +67,34 @@ class FloorFile:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+class Floor:
+    """Below it nothing begins on this device. Whoever has raised it knows that it is durable."""
+
+    def __init__(self, directory: Path, thread: Waiters, wall: Callable[[], int]) -> None:
+        self._file = FloorFile(directory)
+        self._thread = thread
+        self._wall_us = wall
+        self._raising = asyncio.Lock()
+        self.value = ZERO
+        self._durable = ZERO
+
+    def read(self) -> None:
+        """Take up what is durable. Blocking."""
+        self.value = self._durable = self._file.read()
+
+    async def raise_to(self, floor: Timestamp) -> None:
+        """Let nothing begin below `floor`, from now on and for ever. Raise BUSY for one in the future."""
+        if microseconds_of(floor) > self._wall_us():
+            raise RemoteError(Refusal.BUSY, "a floor in the future: clocks differ")
+        self.value = max(self.value, floor)  # at once: what is let in from now on is not counted on
+        async with self._raising:
+            if self.value > self._durable:
+                wanted = self.value
+                with translated():
+                    await self._thread.run(self._file.write, wanted)
+                self._durable = wanted
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ from storage.ranges.state import (
 )
 
 _OF_SPLIT = (MOVED, ACCEPTED, RECLAIMED)
+_UNTIL_DECIDED = float("inf")
 
 
 @dataclass(slots=True, eq=False)
@@ -162,9 +163,18 @@ class State:
         """Whether a deletion or a split is being decided."""
         return self.freeze_token is not None and now < self.frozen_until
 
+    @property
+    def being_decided(self) -> bool:
+        """Whether something is on its way into the log that was decided under the freeze."""
+        return self.freeze_token is not None and self.frozen_until == _UNTIL_DECIDED
+
     def freeze(self, token: bytes, until: float) -> None:
         """Refuse rows until `until`, or until `thaw`."""
         self.freeze_token, self.frozen_until = token, until
+
+    def freeze_until_decided(self, token: bytes) -> None:
+        """Refuse rows until `thaw`, however long that takes."""
+        self.freeze(token, _UNTIL_DECIDED)
 
     def thaw(self, token: bytes) -> None:
         """Take rows again, if it was `token` that froze."""

@@ -121,11 +121,6 @@ class Decision:
         assert self._situation is not None, "frozen first"
         return self._situation
 
-    @property
-    def frozen_devices(self) -> frozenset[int]:
-        """Who is frozen."""
-        return frozenset(self._frozen)
-
     async def freeze(self) -> Situation:
         """Freeze a quorum; return what it knows. Raise Undecidable, Gone. Calling it again extends it."""
         await self._fill()

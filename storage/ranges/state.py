@@ -8,7 +8,7 @@
                   moved into it any more (storage.indexes.reclaim)
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from cluster.clock import ZERO, Timestamp, is_timestamp
@@ -137,10 +137,6 @@ def decided_by(refusals: Mapping[int, Refused], quorum: Quorum) -> list[Pointer]
     for device_id, refused in refusals.items():
         by_ballot.setdefault(refused.timestamp, []).append(device_id)
     for devices in by_ballot.values():
-        if quorum.reached(_as_set(devices)):
+        if quorum.reached(devices):
             return refusals[devices[0]].pointers
     return None
-
-
-def _as_set(devices: Collection[int]) -> frozenset[int]:
-    return frozenset(devices)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.cluster import Cluster, NetworkedCluster, running
+from tests.faults.sick import SickHardware
 from tests.network import network, reason_to_skip
 
 NODES = ("0", "1", "2", "3", "4", "5")  # of the network; the cluster begins with the first four
@@ -28,3 +29,8 @@ def networked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NetworkedClu
         finally:
             nodes.join()
             made.holdfast("down", check=False)
+
+
+@pytest.fixture(scope="module")
+def hardware(tmp_path_factory: pytest.TempPathFactory) -> SickHardware:
+    return SickHardware.prepare(tmp_path_factory.mktemp("sick"))

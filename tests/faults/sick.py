@@ -76,6 +76,17 @@ class SickHardware:
             os.close(control)
 
 
+def running_on(hardware: SickHardware, directory: Path) -> Iterator[Cluster]:
+    """Yield a started cluster whose processes go through the library, and stop it at the end."""
+    cluster = Cluster(directory)
+    with hardware.inherited():
+        cluster.up()
+    try:
+        yield cluster
+    finally:
+        cluster.holdfast("down", check=False)
+
+
 def directory_of(cluster: Cluster, device_id: int) -> Path:
     """Return where a device stores."""
     layout, config = _layout_and_config(cluster)

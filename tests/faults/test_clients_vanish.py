@@ -7,12 +7,16 @@ import time
 import urllib.parse
 from typing import Any
 
+import pytest
+
 from tests.cluster import Cluster
 
 CLIENTS, DEATHS_EACH = 12, 12
 SIZES = (4 << 10, 1 << 20, 3 << 20, 12 << 20)  # in packs, at their limit, in files
 PAUSE_LIMIT_S = 2.0
 _RESET = b"\1\0\0\0\0\0\0\0"  # struct linger: on, 0 s
+
+pytestmark = pytest.mark.alone  # it measures
 
 
 def _vanish(url: str, size: int, sent: int, how: str) -> None:

@@ -13,6 +13,8 @@ REFUSAL_LIMIT_S = 3.0  # some hundredths, unless the machine has other things to
 PAUSE_LIMIT_S = 4.0  # of a request in the middle of which nodes stop without a word
 NOTICE_S = 3.5  # in which they are found dead although nobody asks them
 
+pytestmark = pytest.mark.alone  # it measures
+
 
 def _refused_in(request: Any, **arguments: Any) -> float:
     """Make a request that must be answered 503; return how long that took."""

@@ -12,6 +12,8 @@ from tests.faults.load import Load
 LOAD_S = float(os.environ.get("HOLDFAST_TEST_LOAD_S", "4"))  # before, during and after the fault, each
 PAUSE_LIMIT_S = 2.0  # of any request, the SDK's own tries included; between pieces of a stream; on an idle machine
 
+pytestmark = pytest.mark.alone  # it measures
+
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stopped"])
 def test_a_node_fails_under_load_and_catches_up(cluster: Cluster, number: int) -> None:

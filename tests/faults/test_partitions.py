@@ -20,6 +20,8 @@ NOTICE_S = 3.5  # in which each side has found out
 ANSWER_LIMIT_S = 15.0  # of any request, the SDK's tries included: generous, for nobody may wait for the network
 SIDES = (("0", "1"), ("0",), ("0", "2"), ("3",))[: 4 if LONG else 2]  # of four nodes; proxies are on 0 and 3
 
+pytestmark = pytest.mark.alone  # it measures
+
 
 def test_reads_and_writes_stay_linearizable_on_both_sides_of_cuts(networked: NetworkedCluster) -> None:
     networked.s3().create_bucket(Bucket="cuts")

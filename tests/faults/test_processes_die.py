@@ -19,6 +19,8 @@ from tests.faults.load import ROW_PATIENCE_S, Load
 PROXY_DEATHS = 4
 DEATH_LIMIT_S = 5.0  # in which processes without a supervisor must be gone
 
+pytestmark = pytest.mark.alone  # it measures
+
 
 def _key_beside(cluster: Cluster, account: str, bucket: str) -> tuple[str, tuple[int, int]]:
     """Return a key, and two devices without which it has a quorum and its bucket has none."""

@@ -28,29 +28,22 @@ from tests.faults.sick import (
     condition,
     directory_of,
     explanation,
+    running_on,
 )
 
 PAUSE_LIMIT_S = 3.0  # of any request: a disk that hangs is found out within two
 FOUND_LIMIT_S = 8.0
 SICK_S = 1.5  # a fault lasts so long after it was found
 
-pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
-
-
-@pytest.fixture(scope="module")
-def hardware(tmp_path_factory: pytest.TempPathFactory) -> SickHardware:
-    return SickHardware.prepare(tmp_path_factory.mktemp("sick"))
+pytestmark = [
+    pytest.mark.alone,  # it measures
+    pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler"),
+]
 
 
 @pytest.fixture(scope="module")
 def cluster(hardware: SickHardware, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    started = Cluster(tmp_path_factory.mktemp("cluster") / "data")
-    with hardware.inherited():
-        started.up()
-    try:
-        yield started
-    finally:
-        started.holdfast("down", check=False)
+    yield from running_on(hardware, tmp_path_factory.mktemp("cluster") / "data")
 
 
 def _condition_named(label: str) -> Condition:
@@ -99,11 +92,17 @@ def test_a_disk_fails_and_comes_back_and_nobody_notices(cluster: Cluster, hardwa
 def test_a_disk_that_hangs_at_the_start_does_not_keep_the_others_from_starting(
     cluster: Cluster, hardware: SickHardware
 ) -> None:
-    cluster.holdfast("node", "stop", "2")
+    for node in ("1", "2"):
+        cluster.holdfast("node", "stop", node)
     with hardware.fault("hang", directory_of(cluster, 2)):
-        cluster.holdfast("node", "start", "2")
+        for node in ("2", "1"):
+            cluster.holdfast("node", "start", node)
         await_condition(cluster, 2, "hanging")
-    await_serving(cluster, 2)
+        await_condition(cluster, 1, "ok")
+        assert condition(cluster, 2) == "hanging"
+        cluster.s3().create_bucket(Bucket="meanwhile")
+    for device_id in (1, 2):
+        await_serving(cluster, device_id)
 
 
 class FileSystem:

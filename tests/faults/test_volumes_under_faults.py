@@ -19,7 +19,7 @@ from cluster.layout import Layout
 from storage.client import connected_placement
 from storage.rings.background import BackgroundStore
 from storage.rings.follower import RingFollower
-from tests.cluster import Cluster
+from tests.cluster import Cluster, running
 from tests.faults.volume_load import BLOCK, VolumeLoad, content
 from tests.nbd_disk import DiskError, NbdDisk
 
@@ -31,10 +31,7 @@ BLOCKS = 300  # that are written, over 11 chunks
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    cluster = Cluster(tmp_path_factory.mktemp("volumes") / "data")
-    cluster.up()
-    yield cluster
-    cluster.holdfast("down", check=False)
+    yield from running(tmp_path_factory.mktemp("volumes") / "data")
 
 
 def address(cluster: Cluster) -> tuple[str, int]:

@@ -11,29 +11,21 @@ import pytest
 
 from tests.cluster import Cluster
 from tests.faults.load import Load
-from tests.faults.sick import SickHardware, await_true, healthz
+from tests.faults.sick import SickHardware, await_true, healthz, running_on
 
 OFF_US = 300 * 1_000_000
 LOAD_S = 3.0
 TOLD_LIMIT_S = 15.0  # clocks are compared every five seconds
 
-pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
-
-
-@pytest.fixture(scope="module")
-def hardware(tmp_path_factory: pytest.TempPathFactory) -> SickHardware:
-    return SickHardware.prepare(tmp_path_factory.mktemp("sick"))
+pytestmark = [
+    pytest.mark.alone,  # it measures
+    pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler"),
+]
 
 
 @pytest.fixture(scope="module")
 def cluster(hardware: SickHardware, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    started = Cluster(tmp_path_factory.mktemp("cluster") / "data")
-    with hardware.inherited():
-        started.up()
-    try:
-        yield started
-    finally:
-        started.holdfast("down", check=False)
+    yield from running_on(hardware, tmp_path_factory.mktemp("cluster") / "data")
 
 
 def off_s(cluster: Cluster, device_id: int) -> float:

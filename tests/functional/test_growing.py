@@ -3,16 +3,15 @@
 import json
 import time
 from collections.abc import Iterator
-from hashlib import md5
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.cluster import Cluster, running
+from tests.cluster import Cluster
 from tests.faults.load import Load
+from tests.functional.seeded import check_seed, seeded
 
-SEED_COUNT = 240
 CHANGE_TIMEOUT_S = 200.0
 GRAVES_BYTES = 64 << 10  # what is left of versions that were forgotten, until their segment of the log goes
 
@@ -20,33 +19,7 @@ GRAVES_BYTES = 64 << 10  # what is left of versions that were forgotten, until t
 @pytest.fixture(scope="module")
 def grown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Four nodes with objects of many sizes in them; the tests change it one after the other."""
-    for cluster in running(tmp_path_factory.mktemp("growing") / "data"):
-        client = cluster.s3()
-        client.create_bucket(Bucket="seed")
-        for index in range(SEED_COUNT):
-            client.put_object(Bucket="seed", Key=key(index), Body=body(index))
-        yield cluster
-
-
-def key(index: int) -> str:
-    return f"folder {index % 7}/object {index:04}"
-
-
-def body(index: int) -> bytes:
-    size = 3 << 20 if index % 60 == 7 else index * 61
-    return b"%06d" % index * (size // 6 + 1)
-
-
-def check_seed(cluster: Cluster) -> None:
-    """Every object is there, whole, and listed once."""
-    client = cluster.s3(retries={"max_attempts": 1})
-    for index in range(SEED_COUNT):
-        found = client.get_object(Bucket="seed", Key=key(index))
-        assert found["Body"].read() == body(index)
-        assert found["ETag"] == f'"{md5(body(index)).hexdigest()}"'
-    pages = client.get_paginator("list_objects_v2").paginate(Bucket="seed", PaginationConfig={"PageSize": 100})
-    names = [item["Key"] for page in pages for item in page["Contents"]]
-    assert names == sorted(key(index) for index in range(SEED_COUNT))
+    yield from seeded(tmp_path_factory.mktemp("growing") / "data")
 
 
 def devices(cluster: Cluster) -> dict[int, dict[str, Any]]:

@@ -12,13 +12,15 @@ from pathlib import Path
 import pytest
 
 from cluster.config import load
-from tests.cluster import Cluster
+from tests.cluster import Cluster, running
 from tests.guest import Guest, longest_pause_s
 
 ROUNDS = int(os.environ.get("HOLDFAST_TEST_ROUNDS", "1"))  # of each incident
 PAUSE_S = 5.0  # the longest that a guest may wait for its disk
 FILE_BYTES = 16384
 SETTLE_S = 2.0  # of writing, before and after each incident
+
+pytestmark = pytest.mark.alone  # it measures
 
 # each file has its number over and over, and is said to be there when it is synced
 SCRIPT = f"""
@@ -41,10 +43,7 @@ dmesg | grep -i 'i/o error' && say errors
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    cluster = Cluster(tmp_path_factory.mktemp("guests") / "data")
-    cluster.up()
-    yield cluster
-    cluster.holdfast("down", check=False)
+    yield from running(tmp_path_factory.mktemp("guests") / "data")
 
 
 @pytest.fixture(scope="module")

@@ -218,11 +218,12 @@ for call, number in (
         assert error.errnum == number, (error.errnum, number)
 assert h.pread(5, 4196) == b"hello"
 h.shutdown()
+print("all was asked")
 """
 
 
 def test_nbdsh_calls_everything_there_is(served: Served) -> None:
-    run(*NBDSH, "--base-allocation", "-u", served.uri(), "-c", EVERYTHING)
+    assert run(*NBDSH, "--base-allocation", "-u", served.uri(), "-c", EVERYTHING) == "all was asked\n"
 
 
 def test_nbdsh_without_structured_replies(served: Served) -> None:
@@ -231,8 +232,9 @@ def test_nbdsh_without_structured_replies(served: Served) -> None:
         f"h.connect_uri('{served.uri()}')\n"
         "h.pwrite(b'x' * 70000, 5)\n"
         "assert h.pread(100000, 0) == bytes(5) + b'x' * 70000 + bytes(29995)\n"
+        "print(h.get_structured_replies_negotiated())\n"
     )
-    run(*NBDSH, "-c", script)
+    assert run(*NBDSH, "-c", script) == "False\n"
 
 
 # others

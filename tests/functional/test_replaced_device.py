@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.cluster import Cluster, running
+from tests.cluster import Cluster
 from tests.faults.load import Load
-from tests.functional.test_growing import SEED_COUNT, body, check_seed, key
+from tests.functional.seeded import check_seed, seeded
 
 REBUILD_TIMEOUT_S = 120.0
 
@@ -18,12 +18,7 @@ REBUILD_TIMEOUT_S = 120.0
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Four nodes with objects of many sizes in them; the tests change it one after the other."""
-    for cluster in running(tmp_path_factory.mktemp("replaced") / "data"):
-        client = cluster.s3()
-        client.create_bucket(Bucket="seed")
-        for index in range(SEED_COUNT):
-            client.put_object(Bucket="seed", Key=key(index), Body=body(index))
-        yield cluster
+    yield from seeded(tmp_path_factory.mktemp("replaced") / "data")
 
 
 def device(cluster: Cluster, device_id: int) -> dict[str, Any]:

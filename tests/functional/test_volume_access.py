@@ -1,19 +1,17 @@
 """A cluster with two gateways, TLS and rules: who may come, and volumes that move from gateway to gateway."""
 
 import dataclasses
-import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from cluster.layout import Layout
 from tests.cluster import Cluster
+from tests.functional.volumes import TIMEOUT_S, volume
 from tools import creation
 
-TIMEOUT_S = 120
 PORT = 10809
 # nbdsh, with the Python that its module is installed for, whichever python3 comes first
 NBDSH = ("/usr/bin/python3", "-m", "nbd")
@@ -63,11 +61,6 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, folder: Path) -> Iterator[
     cluster.up()
     yield cluster
     cluster.holdfast("down", check=False)
-
-
-def volume(cluster: Cluster, *arguments: str) -> dict[str, Any]:
-    told: dict[str, Any] = json.loads(cluster.holdfast("volume", *arguments, "--json", timeout_s=TIMEOUT_S))
-    return told
 
 
 def tried(*command: str) -> tuple[int, str]:

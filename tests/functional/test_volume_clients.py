@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster import Cluster
+from tests.cluster import Cluster, running
 from tests.nbd_disk import NbdDisk
 
 TIMEOUT_S = 180
@@ -24,10 +24,7 @@ MiB = 1 << 20
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    cluster = Cluster(tmp_path_factory.mktemp("clients") / "data")
-    cluster.up()
-    yield cluster
-    cluster.holdfast("down", check=False)
+    yield from running(tmp_path_factory.mktemp("clients") / "data")
 
 
 @pytest.fixture
@@ -175,6 +172,7 @@ def test_a_file_system_is_whole_after_use(cluster: Cluster, kind: str, tmp_path:
     assert found == content
 
 
+@pytest.mark.alone
 def test_a_snapshot_or_clone_of_a_tebibyte_takes_no_time(cluster: Cluster) -> None:
     """Asked for as `holdfast` asks, without the start of a Python process."""
     uri = volume(cluster, "large", "1T")

@@ -7,14 +7,13 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from blockgw.client import Volumes, VolumesError
-from tests.cluster import ROOT, Cluster
+from tests.cluster import ROOT, Cluster, running
+from tests.functional.volumes import TIMEOUT_S, qemu_io, refused, run, volume
 
-TIMEOUT_S = 120
 SPACE_S = 60.0  # until what is nobody's is gone
 MiB = 1 << 20
 CHUNK = 4 * MiB
@@ -22,34 +21,7 @@ CHUNK = 4 * MiB
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    cluster = Cluster(tmp_path_factory.mktemp("volume-commands") / "data", nodes=3)
-    cluster.up()
-    yield cluster
-    cluster.holdfast("down", check=False)
-
-
-def run(*command: str) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
-    assert done.returncode == 0, f"{command}: {done.stdout}\n{done.stderr}"
-    return done.stdout + done.stderr
-
-
-def qemu_io(cluster: Cluster, name: str, *commands: str) -> None:
-    options = [option for command in commands for option in ("-c", command)]
-    said = run("qemu-io", "-f", "raw", *options, cluster.nbd(name))
-    assert "failed" not in said, said
-
-
-def volume(cluster: Cluster, *arguments: str) -> dict[str, Any]:
-    told: dict[str, Any] = json.loads(cluster.holdfast("volume", *arguments, "--json", timeout_s=TIMEOUT_S))
-    return told
-
-
-def refused(cluster: Cluster, *arguments: str) -> str:
-    done = cluster._holdfast(("volume", *arguments), 60)
-    assert done.returncode == 1, done.stdout
-    assert "Traceback" not in done.stderr
-    return done.stderr
+    yield from running(tmp_path_factory.mktemp("volume-commands") / "data", nodes=3)
 
 
 def stored(cluster: Cluster, name: str) -> int:

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.cluster import Cluster
+from tests.cluster import Cluster, running
 from tests.nbd_disk import NbdDisk
 from tools.probe import memory_bytes
 
@@ -20,10 +20,7 @@ READS, WRITES = (4096, 64) if LONG else (96, 4)  # of each volume, each in anoth
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    cluster = Cluster(tmp_path_factory.mktemp("memory") / "data")
-    cluster.up()
-    yield cluster
-    cluster.holdfast("down", check=False)
+    yield from running(tmp_path_factory.mktemp("memory") / "data")
 
 
 def test_a_hundred_volumes_of_a_tebibyte_are_open_at_once(cluster: Cluster) -> None:

@@ -67,12 +67,20 @@ def check(cluster: Cluster, load: VolumeLoad) -> None:
     assert not load.violations, load.violations[:5]
     with NbdDisk(*address(cluster), "idle") as disk:
         assert disk.read(IDLE_OFFSETS, BLOCK) == {offset: content(offset, 1) for offset in IDLE_OFFSETS}
-    time.sleep(2.5)  # it is closed then, and whoever reads next looks at all replicas anew
+
+
+def await_closed(cluster: Cluster) -> None:
+    """Return once no volume is open: whoever reads next looks at all replicas anew."""
+    deadline = time.monotonic() + PATIENCE_S
+    while (gateway := cluster.status()["gateways"][0]["health"])["volumes_open"]:
+        assert time.monotonic() < deadline, gateway
+        time.sleep(0.1)
 
 
 def check_without_each(cluster: Cluster, load: VolumeLoad, nodes: tuple[str, ...]) -> None:
     """Every chunk has its replicas: it is read with each node away."""
     for node in nodes:
+        await_closed(cluster)
         cluster.holdfast("node", "stop", node)
         check(cluster, load)
         cluster.holdfast("node", "start", node)

@@ -41,16 +41,22 @@ class Nemesis:
 
     async def run(self, duration_s: float) -> None:
         """Break things for so long; return when nothing is under way any more."""
-        world, chance = self._world, self._chance
-        self._end = world.loop.time() + duration_s
+        self._end = self._world.loop.time() + duration_s
         if shape.changes_rings(self._seed):
             self._begin(self._change_rings())
             self._begin(self._stages.follow(self._is_over, self._trouble_change))
-        faults = self._faults()
-        due = sorted((world.loop.time() + chance.uniform(0.1, 0.9) * duration_s, chance.choice(kinds))
-                     for kinds in self._wanted())
-        while not self._is_over() or len(self.done) < FEWEST:
-            await asyncio.sleep(chance.uniform(0.1, 0.85))
+        await self._break(self._wanted(), 0.1 * duration_s, 0.85, FEWEST)
+
+    async def _break(
+        self, wanted: Sequence[tuple[str, ...]], earliest_s: float, longest_pause_s: float, fewest: int = 0
+    ) -> None:
+        """Break things until the end, of what is wanted one each, not before `earliest_s` have passed."""
+        world, chance, faults = self._world, self._chance, self._faults()
+        begin = world.loop.time()
+        latest_s = 0.9 * (self._end - begin)
+        due = sorted((begin + chance.uniform(earliest_s, latest_s), chance.choice(kinds)) for kinds in wanted)
+        while not self._is_over() or len(self.done) < fewest:
+            await asyncio.sleep(chance.uniform(0.1, longest_pause_s))
             name = chance.choices(list(faults), [weight for _, weight in faults.values()])[0]
             if due and due[0][0] <= world.loop.time():
                 name = due.pop(0)[1]

@@ -19,6 +19,7 @@ from cluster.clock import Timestamp
 from cluster.wire import PeerUnavailable, RemoteError, Reply
 from proxy.objects import register, rounds
 from proxy.objects.changes import Put, Restamp, Tombstone
+from proxy.objects.databases import Databases
 from proxy.objects.decision import Fate, Tries
 from proxy.objects.directory import Directory
 from proxy.objects.register import Register
@@ -32,7 +33,7 @@ from storage.housekeeping.join import Join
 from storage.housekeeping.replicate import Replicate
 from storage.housekeeping.retire import Retire
 from storage.housekeeping.rows import AddRows
-from storage.indexes.store import IndexStore
+from storage.indexes.freezes import Freezes
 from storage.log import record as log_records
 from storage.log.interface import Position, Record, RecordDamaged
 from storage.log.reader import RecordReader
@@ -333,15 +334,15 @@ def listing_from_one_replica() -> None:
         reply = await replicas.peer(full_id).call(*message(None), b"", 5.0, replicas.version)
         return None if reply.metadata is None else decode(reply.metadata)
 
-    replace(Directory, "_merge", merge)
+    replace(Databases, "_merge", merge)
 
 
 @mutant("a container is frozen, and found empty, before it is deleted")
 def delete_without_freeze() -> None:
-    async def thaw(_old: Any, _self: IndexStore, _state: Any, _token: bytes) -> None:
+    async def thaw(_old: Any, _self: Freezes, _state: Any, _token: bytes) -> None:
         return
 
-    replace(IndexStore, "_thaw_unless_empty", thaw)
+    replace(Freezes, "_thaw_unless_empty", thaw)
 
 
 @mutant("the row of an object whose proxy died is added by its devices")

@@ -5,11 +5,6 @@ after a power cut of everything; quiet; then the checkers look at the history an
 """
 
 import asyncio
-import gc
-import os
-import tempfile
-import time
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -18,37 +13,17 @@ from tests.sim.chance import Chance
 from tests.sim.convergence import Convergence
 from tests.sim.faults import Nemesis
 from tests.sim.history import History, Operation
-from tests.sim.loop import Deadlock, OutOfTime, SimulatedLoop
+from tests.sim.loop import SimulatedLoop
 from tests.sim.paces import hasten
 from tests.sim.sealing import seal
 from tests.sim.shape import shape_of
-from tests.sim.trace import Trace
+from tests.sim.simulation import Verdict, capture_logs, in_memory, report, run
 from tests.sim.workload import CONTENDED, STANDARD, Workload
 from tests.sim.world import EPOCH_US, World
 
 FAULTS_S = 13.0
 CLIENTS, CONTENDING = 5, 9
 QUIET_S = 600.0  # in which everything must find its place
-
-
-@dataclass(slots=True)
-class Verdict:
-    """What came of a seed."""
-
-    seed: int
-    violations: list[str] = field(default_factory=list)
-    report: str = ""  # for people, when something is wrong
-    digest: int = 0  # of all events
-    virtual_s: float = 0.0
-    cpu_s: float = 0.0
-    operation_count: int = 0
-    done_count: int = 0  # operations that were answered
-    faults: tuple[str, ...] = ()
-
-    @property
-    def passed(self) -> bool:
-        """Tell whether nothing is wrong."""
-        return not self.violations
 
 
 class Simulation:
@@ -61,20 +36,7 @@ class Simulation:
         self._world: World | None = None
         self._load: Workload | None = None
 
-    def run(self) -> Verdict:
-        """Run it to its end."""
-        began = time.process_time()
-        loop = SimulatedLoop()
-        asyncio.set_event_loop(loop)
-        try:
-            loop.run_until_complete(self._play(loop))
-        except (Deadlock, OutOfTime, TimeoutError) as error:
-            self.verdict.violations.append(f"{type(error).__name__}: {error}")
-        self._judge(loop)
-        self.verdict.cpu_s = time.process_time() - began
-        return self.verdict
-
-    async def _play(self, loop: SimulatedLoop) -> None:
+    async def play(self, loop: SimulatedLoop) -> None:
         chance = Chance(self.seed)
         seal(chance, loop.time, EPOCH_US)
         hasten()
@@ -112,7 +74,7 @@ class Simulation:
             await asyncio.sleep(0.5)
         await nemesis.heal()
 
-    def _judge(self, loop: SimulatedLoop) -> None:
+    def judge(self, loop: SimulatedLoop) -> None:
         verdict, load, world = self.verdict, self._load, self._world
         verdict.virtual_s = loop.time()
         if load is None or world is None:
@@ -139,13 +101,11 @@ class Simulation:
             verdict.report = self._report(world, load, suspects)
 
     def _report(self, world: World, load: Workload, suspects: list[tuple[str, str]]) -> str:
-        lines = [f"seed {self.seed}: {len(self.verdict.violations)} violations", *self.verdict.violations[:20], ""]
+        lines = []
         for container, name in suspects or load.history.names():
             lines.append(f"operations on {container}/{name}:")
             lines += [operation.render() for operation in load.history.of(container, name)]
-        lines += ["", "last events:", *world.trace.tail(300)]
-        lines += ["", f"replay: make sim SEED={self.seed}"]
-        return "\n".join(lines)
+        return report(self.verdict, world.trace, lines, "make sim")
 
 
 def _register(operations: list[Operation]) -> str:
@@ -156,22 +116,6 @@ def _register(operations: list[Operation]) -> str:
         return f"could not be shown to be linearizable: {error}"
 
 
-def capture_logs(trace: Trace) -> None:
-    """Have the daemons' logs go into the trace."""
-    from cluster.telemetry import log
-
-    log.configure("info", "logfmt")
-    log._process_sink.stream = trace  # type: ignore[assignment]
-
-
 def simulate(seed: int) -> Verdict:
     """Run one seed in this process, which is good for nothing else afterwards. See `tests.sim.runner`."""
-    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-    gc.disable()  # what is garbage is freed when the process ends
-    gc.freeze()  # and the product, which collects at times, need not look at its own modules
-    with tempfile.TemporaryDirectory(prefix="holdfast-sim-", dir=memory) as directory:
-        os.chdir(directory)  # so that paths are the same in every run
-        try:
-            return Simulation(seed, Path("cluster")).run()
-        finally:
-            os.chdir("/")
+    return in_memory(lambda directory: run(Simulation(seed, directory), SimulatedLoop()))

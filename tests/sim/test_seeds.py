@@ -1,28 +1,14 @@
 """A few seeds of the simulator: a change that breaks something obvious is found at once. `make sim` runs more."""
 
-import os
 import re
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
+from tests.sim.command import simulated
 from tests.sim.faults import CRASHES, PARTITIONS
 
 SEEDS = 6
-ROOT = Path(__file__).parents[2]
-
-
-def simulated(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", *arguments],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONHASHSEED": "0"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 @pytest.fixture(scope="module")

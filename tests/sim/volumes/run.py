@@ -7,17 +7,13 @@ equal the checker looks at all that was found.
 """
 
 import asyncio
-import gc
-import os
-import tempfile
-import time
 from pathlib import Path
 
 from blockgw.extents import CHUNK
 from tests.sim.chance import Chance
-from tests.sim.loop import Deadlock, OutOfTime, SimulatedLoop
-from tests.sim.run import Verdict, capture_logs
+from tests.sim.loop import SimulatedLoop
 from tests.sim.sealing import seal
+from tests.sim.simulation import Verdict, capture_logs, in_memory, report, run
 from tests.sim.volumes import disk_semantics
 from tests.sim.volumes.faults import VolumeNemesis
 from tests.sim.volumes.history import BLOCK
@@ -42,20 +38,7 @@ class Simulation:
         self._world: VolumeWorld | None = None
         self._load: Workload | None = None
 
-    def run(self) -> Verdict:
-        """Run it to its end."""
-        began = time.process_time()
-        loop = SimulatedLoop(TIME_LIMIT_S)
-        asyncio.set_event_loop(loop)
-        try:
-            loop.run_until_complete(self._play(loop))
-        except (Deadlock, OutOfTime, TimeoutError) as error:
-            self.verdict.violations.append(f"{type(error).__name__}: {error}")
-        self._judge(loop)
-        self.verdict.cpu_s = time.process_time() - began
-        return self.verdict
-
-    async def _play(self, loop: SimulatedLoop) -> None:
+    async def play(self, loop: SimulatedLoop) -> None:
         chance = Chance(self.seed)
         seal(chance, loop.time, EPOCH_US)
         shape = shape_of(chance.stream("shape"))
@@ -95,7 +78,7 @@ class Simulation:
             await asyncio.sleep(0.5)
         self.verdict.violations += [f"replicas: {text}" for text in wrong[:5]]
 
-    def _judge(self, loop: SimulatedLoop) -> None:
+    def judge(self, loop: SimulatedLoop) -> None:
         verdict, load, world = self.verdict, self._load, self._world
         verdict.virtual_s = loop.time()
         if load is None or world is None:
@@ -112,25 +95,16 @@ class Simulation:
             verdict.report = self._report(world, load, found)
 
     def _report(self, world: VolumeWorld, load: Workload, found: list[disk_semantics.Violation]) -> str:
-        lines = [f"seed {self.seed}: {len(self.verdict.violations)} violations", *self.verdict.violations[:20], ""]
+        lines = []
         concerned = dict.fromkeys((wrong.volume, wrong.offset) for wrong in found)
         for volume, offset in list(concerned)[:3]:
             disk = next(guest.disk for guest in load.guests if guest.disk.name == volume)
             lines += [f"{volume} block {offset:#x}:", *disk.render(offset), ""]
         opened = ", ".join(f"{name} {epoch} at {at:.3f}" for (name, epoch), at in world.opened.items())
         lines += [f"opened: {opened}", f"power lost at: {', '.join(f'{at:.3f}' for at in world.losses)}"]
-        lines += ["", "last events:", *world.trace.tail(300)]
-        lines += ["", f"replay: make sim-volumes SEED={self.seed}"]
-        return "\n".join(lines)
+        return report(self.verdict, world.trace, lines, "make sim-volumes")
 
 
 def simulate(seed: int) -> Verdict:
     """Run one seed in this process, which is good for nothing else afterwards. See `tests.sim.runner`."""
-    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-    gc.disable()  # what is garbage is freed when the process ends
-    with tempfile.TemporaryDirectory(prefix="holdfast-sim-", dir=memory) as directory:
-        os.chdir(directory)  # so that paths are the same in every run
-        try:
-            return Simulation(seed, Path("cluster")).run()
-        finally:
-            os.chdir("/")
+    return in_memory(lambda directory: run(Simulation(seed, directory), SimulatedLoop(TIME_LIMIT_S)))

@@ -1,34 +1,21 @@
 """A few seeds of the simulator of volumes; `make sim-volumes` runs more."""
 
-import os
 import re
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
+from tests.sim.command import simulated
 from tests.sim.faults import CRASHES, PARTITIONS
 from tests.sim.volumes.faults import TAKEOVERS
 
 SEEDS = 16
-ROOT = Path(__file__).parents[3]
-
-
-def simulated(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "tests.sim.volumes", *arguments],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONHASHSEED": "0"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+MODULE = "tests.sim.volumes"
 
 
 @pytest.fixture(scope="module")
 def seeds() -> subprocess.CompletedProcess[str]:
-    return simulated("--seeds", str(SEEDS), "--faults")
+    return simulated(MODULE, "--seeds", str(SEEDS), "--faults")
 
 
 def test_a_few_seeds_pass(seeds: subprocess.CompletedProcess[str]) -> None:
@@ -45,13 +32,13 @@ def test_each_seed_meets_a_crash_a_partition_and_the_end_of_a_gateway(seeds: sub
 
 
 def test_a_seed_replays_exactly() -> None:
-    digests = [re.findall(r"events ([0-9a-f]+)", simulated("--seed", "3").stdout) for _ in range(2)]
+    digests = [re.findall(r"events ([0-9a-f]+)", simulated(MODULE, "--seed", "3").stdout) for _ in range(2)]
     assert digests[0], "the digest of all events is printed"
     assert digests[0] == digests[1]
 
 
 def test_a_seed_that_fails_says_so_and_how_to_replay_it() -> None:
-    done = simulated("--seed", "1", "--mutant", "older_layers_forgotten")
+    done = simulated(MODULE, "--seed", "1", "--mutant", "older_layers_forgotten")
     assert done.returncode == 1, done.stdout[-5000:]
     assert "replay: make sim-volumes SEED=1" in done.stdout
     assert "NEMESIS" in done.stdout

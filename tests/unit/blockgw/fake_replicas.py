@@ -67,7 +67,9 @@ class Device:
         if write.version.epoch < self.fences.get(layer, 0):
             return Status.FENCED
         held = self.at(layer, write.chunk)
-        if held.version == write.version:
+        if held.version.epoch == write.version.epoch and write.version <= held.version:  # it is here already
+            if write.fua:
+                self.flush()
             return Status.DONE
         if held.version != write.previous:
             return Status.STALE
@@ -200,7 +202,9 @@ class Link:
     def stat(self, chunk: int, layers: Sequence[int]) -> "asyncio.Future[Stat]":
         device = self.device
         return self._call(  # type: ignore[return-value]
-            lambda: Stat(tuple(device.at(layer, chunk).version for layer in layers), device.run)
+            lambda: Stat(
+                tuple(device.at(layer, chunk).version for layer in layers), device.run, device.fences.get(layers[0], 0)
+            )
         )
 
     def write(self, layer: int, writes: Sequence[Write]) -> "asyncio.Future[Answered]":

@@ -19,14 +19,17 @@ on_three_devices = functools.partial(in_cluster, device_count=3)
 
 @asynccontextmanager
 async def gateways(
-    cluster: LoopbackCluster, count: int = 1, keys: Sequence[bytes] = ()
+    cluster: LoopbackCluster,
+    count: int = 1,
+    keys: Sequence[bytes] = (),
+    kind: type[EmbeddedCoordination] = EmbeddedCoordination,
 ) -> AsyncIterator[list[Gateway]]:
     """Yield gateways that share coordination; `keys` of the cluster as each of them knows it."""
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "coordination.db"
         made = []
         for number in range(count):
-            background = BackgroundStore(lambda: EmbeddedCoordination(path))
+            background = BackgroundStore(lambda: kind(path))
             name, key = f"gateway {number}", keys[number] if keys else b"k" * 32
             made.append(Gateway(cluster.placement(name), background, name, cluster_key=key))
         yield made

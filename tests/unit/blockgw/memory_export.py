@@ -18,7 +18,7 @@ from collections.abc import Iterable, Sequence
 import uvloop
 
 from blockgw.errors import UnknownExport, VolumeError
-from blockgw.interfaces import BlockSizes, Client, Export, Extent, Pieces
+from blockgw.interfaces import BlockSizes, Client, Description, Export, Extent, Pieces
 from blockgw.nbd import PLAIN, Certificates, Guarded, NbdServer, Rule, Security
 from blockgw.nbd.contexts import BASE_ALLOCATION, HOLE, ZERO
 
@@ -166,12 +166,23 @@ class MemoryExports:
     def list(self, client: Client) -> Iterable[str]:
         return self.exports
 
-    async def open(self, name: str, client: Client) -> Export:
+    async def describe(self, name: str, client: Client) -> Description:
+        export = await self._find(name)
+        return Description(
+            export.name, export.size, export.read_only, export.description, export.block_sizes, export.multi_conn,
+            tuple(export.contexts)
+        )
+
+    async def _find(self, name: str) -> MemoryExport:
         await asyncio.sleep(0)
         if self.refusal is not None:
             raise self.refusal
         if name not in self.exports:
             raise UnknownExport(f"there is no export {name}")
+        return self.exports[name]
+
+    async def open(self, name: str, client: Client) -> Export:
+        await self._find(name)
         self.clients.append(client)
         self.exports[name].opened += 1
         return self.exports[name]

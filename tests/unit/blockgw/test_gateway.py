@@ -1,48 +1,22 @@
 """blockgw.gateway: who may open what, and what operators may do meanwhile. On devices of a loopback cluster."""
 
 import asyncio
-import functools
-import tempfile
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from pathlib import Path
+from dataclasses import fields
 
 import pytest
 
+from blockgw import export as exporting
 from blockgw import openings as module
 from blockgw.catalog.errors import InvalidRequest, SnapshotInUse, VolumeInUse
 from blockgw.errors import NotPermitted, UnknownExport, VolumeError
 from blockgw.extents import CHUNK
-from blockgw.gateway import Gateway
-from blockgw.interfaces import Client, Export
-from cluster.coordination.embedded import EmbeddedCoordination
-from storage.rings.background import BackgroundStore
-from tests.loopback import LoopbackCluster, in_cluster
-
-CLIENT = Client("")
-MiB = 1 << 20
-on_three_devices = functools.partial(in_cluster, device_count=3)
-
-
-@asynccontextmanager
-async def gateways(cluster: LoopbackCluster, count: int = 1) -> AsyncIterator[list[Gateway]]:
-    """Yield gateways that share coordination."""
-    with tempfile.TemporaryDirectory() as directory:
-        path = Path(directory) / "coordination.db"
-        made = []
-        for number in range(count):
-            background = BackgroundStore(lambda: EmbeddedCoordination(path))
-            made.append(Gateway(cluster.placement(f"gateway {number}"), background, f"gateway {number}"))
-        yield made
-        for gateway in made:
-            await gateway.close()
-            await gateway._background.close()
-
-
-async def read(export: Export, offset: int, length: int) -> bytes:
-    pieces = export.read(offset, length)
-    assert not isinstance(pieces, list | tuple)
-    return b"".join([bytes(piece) for piece in await pieces])
+from blockgw.interfaces import Description
+from blockgw.maintenance.garbage import sweep
+from blockgw.maintenance.jobs import Job
+from blockgw.maintenance.merge import merge
+from blockgw.nbd.contexts import DIRTY, DIRTY_SINCE
+from tests.loopback import LoopbackCluster
+from tests.unit.blockgw.gateways import CLIENT, MiB, gateways, on_three_devices, read
 
 
 @on_three_devices
@@ -62,8 +36,9 @@ async def test_all_connections_share_one_open_volume(cluster: LoopbackCluster) -
 async def test_what_is_not_there_is_not_opened(cluster: LoopbackCluster) -> None:
     async with gateways(cluster) as (gateway,):
         for name in ("disk", "disk@monday", "", "@", "a/b"):
-            with pytest.raises(UnknownExport):
-                await gateway.open(name, CLIENT)
+            for asked in (gateway.open, gateway.describe):
+                with pytest.raises(UnknownExport):
+                    await asked(name, CLIENT)
         assert len(gateway._locks) == 0, "nothing is remembered of what strangers ask for"
 
 
@@ -75,6 +50,8 @@ async def test_two_gateways_do_not_have_a_volume_at_the_same_time(cluster: Loopb
         await export.write(0, memoryview(b"1" * 512), False)
         with pytest.raises(VolumeError, match="another gateway"):
             await second.open("disk", CLIENT)
+        assert (await second.describe("disk", CLIENT)).size == 8 * MiB
+        assert not first._open["disk"].volume.is_lost
         await first.close()
         taken = await second.open("disk", CLIENT)
         assert await read(taken, 0, 512) == b"1" * 512
@@ -149,6 +126,53 @@ async def test_snapshots_of_an_open_volume_are_exact_and_read_only(cluster: Loop
 
 
 @on_three_devices
+async def test_what_is_told_of_a_volume_is_what_is_found_when_it_is_opened(cluster: LoopbackCluster) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "LINGER_S", 0.05)
+        await descriptions_are_compared(cluster)
+
+
+async def descriptions_are_compared(cluster: LoopbackCluster) -> None:
+    async with gateways(cluster) as (gateway,):
+        await gateway.create("disk", 8 * MiB, "of a guest")
+        await gateway.create("secrets", 4 * MiB, encrypted=True)
+        await gateway.snapshot("disk", "monday")
+        await gateway.resize("disk", 16 * MiB, may_shrink=False)
+        await asyncio.sleep(0.3)
+        for name in ("disk", "secrets", "disk@monday"):
+            told = await gateway.describe(name, CLIENT)
+            assert gateway.open_count == 0, "to look at it takes no lease"
+            export = await gateway.open(name, CLIENT)
+            found = [getattr(export, field.name) for field in fields(Description)]
+            assert [getattr(told, field.name) for field in fields(Description)] == found
+            gateway.release(export)
+            await asyncio.sleep(0.3)
+        await gateway.trash("secrets")
+        with pytest.raises(UnknownExport):
+            await gateway.describe("secrets", CLIENT)
+
+
+@on_three_devices
+async def test_a_snapshot_that_is_deleted_while_it_is_read_is_an_error_not_zeros(cluster: LoopbackCluster) -> None:
+    async with gateways(cluster) as (gateway,):
+        await gateway.create("disk", 16 * MiB)
+        export = await gateway.open("disk", CLIENT)
+        for number in range(2):
+            await export.write(number * CHUNK, memoryview(b"1" * 512), False)
+        await gateway.snapshot("disk", "monday")
+        snapshot = await gateway.open("disk@monday", CLIENT)
+        assert await read(snapshot, 0, 512) == b"1" * 512
+        await gateway.delete_snapshot("disk", "monday")
+        await merge(gateway, "disk", Job("merge", "disk", 0))
+        assert await sweep(gateway) == 1
+        with pytest.raises(VolumeError):
+            await read(snapshot, CHUNK, 512)
+        with pytest.raises(VolumeError):
+            await read(snapshot, 0, 512)
+        assert await read(export, CHUNK, 512) == b"1" * 512
+
+
+@on_three_devices
 async def test_what_is_open_is_not_deleted_or_rolled_back_from_under_its_clients(cluster: LoopbackCluster) -> None:
     async with gateways(cluster) as (gateway,):
         await gateway.create("disk", 8 * MiB)
@@ -214,3 +238,23 @@ async def test_block_status_tells_data_from_holes(cluster: LoopbackCluster) -> N
         assert extents[0] == (CHUNK + 64 * 1024, 3)
         assert extents[1][1] == 0
         assert 65536 <= extents[1][0] <= 2 * 65536
+
+
+@on_three_devices
+async def test_block_status_looks_at_so_much_at_a_time_however_much_it_is_asked_for(cluster: LoopbackCluster) -> None:
+    async with gateways(cluster) as (gateway,):
+        await gateway.create("disk", 1 << 50)
+        export = await gateway.open("disk", CLIENT)
+        await gateway.snapshot("disk", "monday")
+        for number in range(0, 64, 2):
+            await export.write(number * 65536, memoryview(b"1" * 65536), False)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(exporting, "LOOK", 3 * CHUNK)
+            found = await export.block_status("base:allocation", 0, 1 << 50)
+            assert sum(size for size, _flags in found) == 3 * CHUNK
+            patch.setattr(exporting, "EXTENTS_LIMIT", 4)
+            found = await export.block_status("base:allocation", 0, 1 << 50)
+            assert sum(size for size, _flags in found) == CHUNK
+            await export.cache(0, 1 << 50)
+        (dirty, clean) = await export.block_status(DIRTY_SINCE + "monday", 0, 1 << 50)
+        assert (dirty, clean[1]) == ((CHUNK, DIRTY), 0)

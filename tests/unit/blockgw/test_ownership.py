@@ -1,26 +1,20 @@
 """blockgw.gateway: who has lost a volume without knowing changes nothing of it; what came of a change is looked up."""
 
-import functools
-import tempfile
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from pathlib import Path
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
+from blockgw.catalog import volume as volumes
 from blockgw.catalog.errors import CatalogError, InvalidRequest, Overtaken
-from blockgw.errors import VolumeError
+from blockgw.errors import UnknownExport, VolumeError
 from blockgw.gateway import Gateway
-from blockgw.interfaces import Client, Export
+from blockgw.interfaces import Export
 from cluster.coordination.embedded import EmbeddedCoordination
 from cluster.coordination.errors import Unavailable
-from storage.rings.background import BackgroundStore
-from tests.loopback import LoopbackCluster, in_cluster
-
-CLIENT = Client("")
-MiB = 1 << 20
-on_three_devices = functools.partial(in_cluster, device_count=3)
+from cluster.coordination.lease import Lease
+from tests.loopback import LoopbackCluster
+from tests.unit.blockgw.gateways import CLIENT, MiB, gateways, on_three_devices, read
 
 
 class Doubtful(EmbeddedCoordination):
@@ -35,30 +29,6 @@ class Doubtful(EmbeddedCoordination):
                 super().put(key, data, expect)
             raise Unavailable("no answer")
         return super().put(key, data, expect)
-
-
-@asynccontextmanager
-async def gateways(
-    cluster: LoopbackCluster, count: int = 1, kind: type[EmbeddedCoordination] = EmbeddedCoordination
-) -> AsyncIterator[list[Gateway]]:
-    """Yield gateways that share coordination."""
-    with tempfile.TemporaryDirectory() as directory:
-        path = Path(directory) / "coordination.db"
-        made = []
-        for number in range(count):
-            background = BackgroundStore(lambda: kind(path))
-            made.append(Gateway(cluster.placement(f"gateway {number}"), background, f"gateway {number}"))
-        yield made
-        for gateway in made:
-            await gateway.close()
-            await gateway._background.close()
-
-
-async def read(export: Export) -> bytes:
-    """Return the first byte."""
-    found: Any = export.read(0, 512)
-    pieces = await found
-    return b"".join([bytes(piece) for piece in pieces])[:1]
 
 
 async def overtaken(first: Gateway, second: Gateway) -> tuple[Export, Export]:
@@ -85,7 +55,7 @@ async def test_who_has_lost_a_volume_takes_no_snapshot_of_what_another_one_write
         await taken.write(0, memoryview(b"3" * 512), False)
         await second.snapshot("disk", "tuesday")
         await taken.write(0, memoryview(b"4" * 512), False)
-        assert await read(await first.open("disk@tuesday", CLIENT)) == b"3"
+        assert await read(await first.open("disk@tuesday", CLIENT), 0, 1) == b"3"
 
 
 @on_three_devices
@@ -98,7 +68,7 @@ async def test_who_has_lost_a_volume_does_not_cut_it_off_or_call_it_settled(clus
         await first.close()
         about = await second.catalog(lambda catalog: catalog.find("disk"))
         assert (about.size, about.settled) == (8 * MiB, False)
-        assert await read(taken) == b"1"
+        assert await read(taken, 0, 1) == b"1"
 
 
 @on_three_devices
@@ -126,7 +96,7 @@ async def snapshot_without_an_answer(gateway: Gateway, made: bool) -> Export:
     with pytest.raises(VolumeError):
         await export.write(0, memoryview(b"2" * 512), False)
     again = await gateway.open("disk", CLIENT)
-    assert await read(again) == b"1"
+    assert await read(again, 0, 1) == b"1"
     await again.write(0, memoryview(b"3" * 512), False)
     return again
 
@@ -135,7 +105,7 @@ async def snapshot_without_an_answer(gateway: Gateway, made: bool) -> Export:
 async def test_a_snapshot_that_was_taken_without_an_answer_is_there_and_exact(cluster: LoopbackCluster) -> None:
     async with gateways(cluster, kind=Doubtful) as (gateway,):
         await snapshot_without_an_answer(gateway, made=True)
-        assert await read(await gateway.open("disk@monday", CLIENT)) == b"1"
+        assert await read(await gateway.open("disk@monday", CLIENT), 0, 1) == b"1"
         with pytest.raises(InvalidRequest):
             await gateway.snapshot("disk", "monday")
 
@@ -145,4 +115,45 @@ async def test_a_snapshot_that_was_not_taken_without_an_answer_can_be_taken_agai
     async with gateways(cluster, kind=Doubtful) as (gateway,):
         await snapshot_without_an_answer(gateway, made=False)
         await gateway.snapshot("disk", "monday")
-        assert await read(await gateway.open("disk@monday", CLIENT)) == b"3"
+        assert await read(await gateway.open("disk@monday", CLIENT), 0, 1) == b"3"
+
+
+async def opened_while(first: Gateway, meanwhile: Callable[[], Awaitable[object]]) -> None:
+    """Have a gateway open a volume, and something be done between its lease and its note in the catalog."""
+    coordinate = first._coordinate
+
+    async def slow(work: Callable[[Any], Any]) -> Any:
+        found = await coordinate(work)
+        if isinstance(found, Lease):
+            first._coordinate = coordinate  # type: ignore[method-assign]
+            await meanwhile()
+        return found
+
+    first._coordinate = slow  # type: ignore[method-assign]
+    await first.open("disk", CLIENT)
+
+
+@on_three_devices
+async def test_what_goes_to_the_trash_while_it_is_being_opened_is_not_opened(cluster: LoopbackCluster) -> None:
+    async with gateways(cluster, 2) as (first, second):
+        await first.create("disk", 8 * MiB)
+        change: Callable[[Any], Any] = lambda catalog: catalog.change("disk", volumes.trashed)  # noqa: E731
+        with pytest.raises(UnknownExport, match="trashed"):
+            await opened_while(first, lambda: second.catalog(change))
+        await second.restore("disk")
+        await second.open("disk", CLIENT)
+
+
+@on_three_devices
+async def test_a_volume_is_not_opened_by_the_lease_of_one_that_had_its_name(cluster: LoopbackCluster) -> None:
+    """Its own lease may be somebody else's, with the same number."""
+    async with gateways(cluster, 2) as (first, second):
+        await first.create("disk", 8 * MiB)
+
+        async def replaced() -> None:
+            await second.catalog(lambda catalog: catalog.remove(catalog.find("disk")))
+            await second.create("disk", 4 * MiB)
+
+        with pytest.raises(UnknownExport, match="another volume"):
+            await opened_while(first, replaced)
+        assert (await second.catalog(lambda catalog: catalog.find("disk"))).epoch == 0

@@ -118,6 +118,20 @@ async def test_a_file_that_was_replaced_is_read_no_more(cluster: LoopbackCluster
 
 
 @on_three_devices
+async def test_a_file_that_a_device_makes_anew_is_read_no_more(cluster: LoopbackCluster) -> None:
+    """One that starts again begins with an empty file, and writes to it what its journal has, from the oldest on."""
+    volume = await opened(cluster, near_by=True)
+    await volume.write(0, memoryview(b"1" * 4096))
+    await asyncio.sleep(REST_S)
+    await volume.read(0, 4096)
+    assert volume.read_now(0, 4096) is not None
+    (path,) = (cluster.devices[0].directory / "chunks" / FAMILY.hex()).iterdir()
+    os.truncate(path, 0)
+    os.truncate(path, CHUNK)
+    assert volume.read_now(0, 4096) is None
+
+
+@on_three_devices
 async def test_no_more_files_are_open_than_may_be(cluster: LoopbackCluster) -> None:
     volume = await opened(cluster, near_by=True)
     for number in range(4):

@@ -195,6 +195,72 @@ def test_who_cannot_be_sure_of_his_lease_sends_nothing_until_he_is() -> None:
     simulated(scenario)
 
 
+def test_writes_that_are_held_back_for_long_are_an_error_and_made_later() -> None:
+    async def scenario() -> None:
+        volume = await opened(Cluster(random.Random(1), count=3).network(), 1)
+        await volume.write(0, memoryview(block(1)))
+        volume.renewed(Tenure(1, 0.0))
+        for number in (2, 3):
+            with pytest.raises(VolumeError):
+                await asyncio.wait_for(volume.write(0, memoryview(block(number))), 62)
+        volume.renewed(Tenure(1, FOREVER))
+        await volume.flush()
+        assert await content(volume, 0) in (block(1), block(3))
+        await volume.write(0, memoryview(block(4)))
+        assert await content(volume, 0) == block(4)
+
+    simulated(scenario)
+
+
+def test_who_cannot_be_sure_of_his_lease_reads_nothing_that_another_has_overwritten() -> None:
+    """One replica may not know of it: it was away when the other gateway opened the volume, and when it wrote."""
+
+    async def scenario() -> None:
+        cluster = Cluster(random.Random(1), count=3)
+        first = await opened(cluster.network(), 1)
+        await first.write(0, memoryview(block(1)))
+        assert await content(first, 0) == block(1)
+        cluster.devices[0].up = False
+        second = await opened(cluster.network(), 2)
+        await second.write(0, memoryview(block(2)))
+        cluster.devices[0].up = True
+        cluster.devices[0].fences[1] = 1
+        first.renewed(Tenure(1, 0.0))  # its time is over
+        first.chunk(0).current = dict(sorted(first.chunk(0).current.items()))  # the one that was away is read first
+        with pytest.raises(VolumeError):
+            await content(first, 0)
+        assert await content(second, 0) == block(2)
+
+    simulated(scenario)
+
+
+def test_who_is_sure_of_nothing_reads_all_the_same_when_nobody_else_has_come() -> None:
+    async def scenario() -> None:
+        volume = await opened(Cluster(random.Random(1), count=3).network(), 1)
+        await volume.write(0, memoryview(block(1)))
+        volume.renewed(Tenure(1, 0.0))
+        assert await asyncio.gather(*(content(volume, 0) for _ in range(5))) == [block(1)] * 5
+
+    simulated(scenario)
+
+
+def test_a_replica_that_a_read_finds_behind_is_brought_up() -> None:
+    async def scenario() -> None:
+        cluster = Cluster(random.Random(1), count=3)
+        volume = await opened(cluster.network(), 1)
+        await volume.write(0, memoryview(block(1)))
+        await volume.flush()
+        await volume.write(0, memoryview(block(2)))
+        await asyncio.sleep(0.1)
+        cluster.devices[volume.chunk(0).preferred].lose_power()
+        assert await content(volume, 0) == block(2)
+        await asyncio.sleep(3)
+        assert len(volume.chunk(0).current) == 3
+        assert [device.at(1, 0).blocks[0] for device in cluster.devices] == [block(2)] * 3
+
+    simulated(scenario)
+
+
 def test_a_snapshot_is_the_volume_as_it_was_and_costs_no_copy() -> None:
     async def scenario() -> None:
         cluster = Cluster(random.Random(1))

@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import Sequence
 
+from blockgw.errors import VolumeError
 from blockgw.extents import CHUNK
 from blockgw.lease import Tenure
 from blockgw.volumes.volume import OpenVolume
@@ -112,6 +113,47 @@ def test_a_switch_that_fails_leaves_the_volume_as_it_was() -> None:
         assert isinstance(outcome, ValueError)
         assert volume.chain == (1,)
         assert await content(volume, 0) == block(2)
+
+    simulated(scenario)
+
+
+def test_nobody_writes_to_the_old_layer_when_the_new_one_cannot_be_gone_on_in() -> None:
+    """The chain is changed, and a device that hangs keeps the volume from coming to rest: the layer is a snapshot's."""
+
+    async def scenario() -> None:
+        cluster = Cluster(random.Random(1), count=3)
+        network = cluster.network()
+        volume = await opened(network, 1)
+        await volume.write(0, memoryview(block(1)))
+        change = Change((2, 1))
+        switching = asyncio.ensure_future(volume.switch(change))
+        await change.begun.wait()
+        volume.chunk(0).opening = hanging = asyncio.ensure_future(asyncio.sleep(100))
+        writing = asyncio.ensure_future(volume.write(0, memoryview(block(2))))
+        change.may_end.set()
+        outcomes = await asyncio.gather(switching, writing, return_exceptions=True)
+        assert all(isinstance(outcome, VolumeError) for outcome in outcomes)
+        assert volume.is_lost
+        assert all(device.at(1, 0).blocks == {0: block(1)} for device in cluster.devices)
+        hanging.cancel()
+
+    simulated(scenario)
+
+
+def test_a_chunk_of_a_chain_that_is_no_more_is_not_brought_to_anybody() -> None:
+    async def scenario() -> None:
+        cluster = Cluster(random.Random(1), count=3)
+        volume = await opened(cluster.network(), 1)
+        await volume.write(0, memoryview(block(1)))
+        cluster.devices[2].up = False
+        await volume.write(0, memoryview(block(2)))
+        change = Change((3,))  # another branch
+        change.may_end.set()
+        await volume.switch(change)
+        cluster.devices[2].up = True
+        await asyncio.sleep(5)
+        assert cluster.devices[2].at(1, 0).blocks == {0: block(1)}
+        assert volume._opening._resyncing is None, "nobody lacks anything any more"
 
     simulated(scenario)
 

@@ -15,7 +15,10 @@ import pytest
 from cluster.wire import INTERNAL, Peer, PeerUnavailable, RemoteError, Reply, Request, Server
 from tests.unit.cluster.wire_cluster import KEY, RUNNERS, cluster, run, until
 
-pytestmark = pytest.mark.parametrize("runner", RUNNERS, ids=["asyncio", "uvloop"])
+pytestmark = [
+    pytest.mark.alone,  # it measures
+    pytest.mark.parametrize("runner", RUNNERS, ids=["asyncio", "uvloop"]),
+]
 Runner = Callable[[Any], None]
 
 
@@ -137,18 +140,20 @@ def test_a_request_knows_its_deadline(runner: Runner) -> None:
     run(runner, scenario())
 
 
+async def hang(ended: list[str]) -> Reply:
+    """Do not answer; say when that is cancelled."""
+    try:
+        await asyncio.sleep(30)
+    finally:
+        ended.append("cancelled")
+    return Reply()
+
+
 def test_a_call_that_is_not_answered_in_time_fails_and_is_taken_back(runner: Runner) -> None:
     ended: list[str] = []
 
-    async def hang() -> Reply:
-        try:
-            await asyncio.sleep(30)
-        finally:
-            ended.append("cancelled")
-        return Reply()
-
     async def scenario() -> None:
-        async with cluster(lambda request: hang() if request.operation == 1 else Reply(())) as c:
+        async with cluster(lambda request: hang(ended) if request.operation == 1 else Reply(())) as c:
             started = asyncio.get_running_loop().time()
             with pytest.raises(PeerUnavailable, match="no answer"):
                 await c.peer.call(1, (), timeout_s=0.1)
@@ -163,15 +168,8 @@ def test_a_call_that_is_not_answered_in_time_fails_and_is_taken_back(runner: Run
 def test_a_cancelled_call_is_taken_back(runner: Runner) -> None:
     ended: list[str] = []
 
-    async def hang() -> Reply:
-        try:
-            await asyncio.sleep(30)
-        finally:
-            ended.append("cancelled")
-        return Reply()
-
     async def scenario() -> None:
-        async with cluster(lambda request: hang()) as c:
+        async with cluster(lambda request: hang(ended)) as c:
             call = c.peer.call(1, ())
             await asyncio.sleep(0.02)
             call.cancel()

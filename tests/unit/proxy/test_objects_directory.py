@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from cluster.clock import wall_us
-from proxy.objects import directory
+from cluster.clock import pack, wall_us
+from proxy.objects import container_deletion
 from proxy.objects.errors import (
     ContainerNotEmpty,
     ContainerRemade,
@@ -16,8 +16,9 @@ from proxy.objects.errors import (
     Unavailable,
 )
 from proxy.objects.model import CommonPrefix, ListingQuery, ObjectInfo, ObjectName
+from proxy.objects.rounds import HEDGE_S
 from proxy.objects.service import ObjectService
-from storage.messages import Operation
+from storage.messages import Operation, Row
 from tests.loopback import (
     TEXT,
     Faults,
@@ -168,6 +169,7 @@ async def test_what_a_listing_showed_the_next_one_shows_too(cluster: LoopbackClu
     assert seen
 
 
+@pytest.mark.alone
 @in_cluster
 async def test_a_slow_replica_does_not_hold_up_listings(cluster: LoopbackCluster) -> None:
     proxy = cluster.proxy()
@@ -190,8 +192,8 @@ async def test_every_answer_to_a_listing_counts_when_all_are_slow(cluster: Loopb
     await put(proxy.service, name("o"), b"data")
     one, failing, other = cluster.holders(cluster.key(ACCOUNT, "c"))
     for device in (one, other):
-        proxy.peers[device.id].faults.delay_s = directory.HEDGE_S
-    proxy.peers[failing.id].faults = Faults(delay_s=2 * directory.HEDGE_S, loss=lambda _operation: Loss.REQUEST)
+        proxy.peers[device.id].faults.delay_s = HEDGE_S
+    proxy.peers[failing.id].faults = Faults(delay_s=2 * HEDGE_S, loss=lambda _operation: Loss.REQUEST)
     for _ in range(3):
         assert await names_in(proxy.service, ACCOUNT, "c") == ["o"]
 
@@ -418,18 +420,38 @@ async def test_a_refused_put_does_not_undo_what_another_has_written_since(cluste
 
 
 @in_cluster
+async def test_a_row_of_an_earlier_life_does_not_take_others_of_the_same_turn_along(cluster: LoopbackCluster) -> None:
+    service = cluster.proxy().service
+    await service.create_container(ACCOUNT, "c", {})
+    earlier = pack(wall_us(), 0, 1)
+    await service.delete_container(ACCOUNT, "c")
+    await service.create_container(ACCOUNT, "c", {})
+    since = (await service.container_info(ACCOUNT, "c")).put_timestamp
+    directory = service._directory
+    database = directory.container(ACCOUNT, "c")
+    outcomes = await asyncio.gather(
+        directory.add_row(database, since, Row("late", earlier, False, 1)),
+        directory.add_row(database, since, Row("new", pack(wall_us() + 1000, 0, 1), False, 1)),
+        return_exceptions=True,
+    )
+    assert isinstance(outcomes[0], NoSuchContainer)
+    assert outcomes[1] is None
+    assert await names_in(service, ACCOUNT, "c") == ["new"]
+
+
+@in_cluster
 async def test_a_freeze_of_a_proxy_that_died_ends_by_itself(cluster: LoopbackCluster) -> None:
     dying, other = cluster.proxy(), cluster.proxy()
     await dying.service.create_container(ACCOUNT, "c", {})
     database = dying.service._directory.container(ACCOUNT, "c")
     for peer in dying.peers.values():
         peer.faults.loss = lambda operation: Loss.REQUEST if operation == Operation.INDEX_DELETE else None
-    freeze_s, directory.FREEZE_S = directory.FREEZE_S, 0.2
+    freeze_s, container_deletion.FREEZE_S = container_deletion.FREEZE_S, 0.2
     try:
         with pytest.raises(Unavailable):
             await dying.service._directory.delete(database)
     finally:
-        directory.FREEZE_S = freeze_s
+        container_deletion.FREEZE_S = freeze_s
     await put(other.service, name("o"), b"waits for the end of the freeze")
     assert await names_in(other.service, ACCOUNT, "c") == ["o"]
 

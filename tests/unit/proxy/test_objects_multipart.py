@@ -214,7 +214,7 @@ async def test_a_try_of_a_part_that_ends_after_the_completion_takes_only_itself_
         with pytest.raises(NoSuchUpload):
             await service.put_part(NAME, upload_id, 1, Late([data]), TEXT)
         assert await get(service, NAME) == b"0123456789"
-        assert len(await hidden(service, PARTS)) == 1
+        assert len([name for name in await hidden(service, PARTS) if upload_id in name]) == 1
         upload_id = await service.create_upload(NAME, TEXT)
 
 
@@ -228,6 +228,69 @@ async def test_unused_and_replaced_parts_are_removed(cluster: LoopbackCluster) -
     await service.complete_upload(NAME, upload_id, chosen)
     assert [name.split("\0")[2] for name in await hidden(service, PARTS)] == ["00001", "00004"]
     assert await get(service, NAME) == b"0123456789end"
+
+
+async def after_downloads(cluster: LoopbackCluster, service: ObjectService) -> list[str]:
+    """Return what is left of parts when downloads that began before now are over."""
+    await service.close()
+    cluster.wall_offset_s += multipart.DOWNLOAD_S + 60
+    for device in cluster.devices:
+        await device.expire().step()
+    return await hidden(service, PARTS)
+
+
+@pytest.mark.parametrize("how", ["overwritten", "deleted"])
+def test_a_download_goes_on_when_its_object_is_no_more(how: str) -> None:
+    @in_cluster
+    async def scenario(cluster: LoopbackCluster) -> None:
+        service = cluster.proxy().service
+        await service.create_container(ACCOUNT, "c", {})
+        parts = {number: bytes([number]) * (MiB + 5) for number in range(1, 6)}
+        await make(service, parts)
+        reader = await service.get_object(NAME)
+        pieces = [bytes(await anext(reader.pieces))]
+        if how == "overwritten":
+            await put(service, NAME, b"plain")
+        else:
+            assert await service.delete_object(NAME)
+        await service.close()
+        pieces += [bytes(piece) async for piece in reader.pieces]
+        assert b"".join(pieces) == b"".join(parts.values())
+        assert await after_downloads(cluster, service) == []
+
+    scenario()
+
+
+@in_cluster
+async def test_an_upload_that_goes_on_keeps_its_parts_when_what_it_may_have_made_is_replaced(
+    cluster: LoopbackCluster,
+) -> None:
+    """Its client was told to try again."""
+    dying, other = cluster.proxy(), cluster.proxy()
+    await dying.service.create_container(ACCOUNT, "c", {})
+    upload_id = await dying.service.create_upload(NAME, TEXT)
+    chosen = await upload_parts(dying.service, upload_id, {1: b"0123456789", 2: b"end"})
+    for peer in dying.peers.values():
+        peer.faults.loss = lambda operation: Loss.REQUEST if operation == Operation.BLOB_DELETE else None
+    with pytest.raises(Unavailable):
+        await dying.service.complete_upload(NAME, upload_id, chosen)
+    await put(other.service, NAME, b"plain")
+    await other.service.close()
+    await other.service.complete_upload(NAME, upload_id, chosen)
+    assert len(await after_downloads(cluster, other.service)) == 2
+    assert await get(other.service, NAME) == b"0123456789end"
+
+
+@in_cluster
+async def test_a_container_that_is_deleted_takes_parts_along_that_wait_for_downloads(cluster: LoopbackCluster) -> None:
+    service = cluster.proxy().service
+    await service.create_container(ACCOUNT, "c", {})
+    await make(service, {1: b"0123456789", 2: b"end"})
+    await service.delete_object(NAME)
+    await service.delete_container(ACCOUNT, "c")
+    assert await hidden(service, PARTS) == await hidden(service, UPLOADS) == []
+    with pytest.raises(NoSuchContainer):
+        await service.container_info(ACCOUNT, PARTS)
 
 
 @pytest.mark.parametrize("how", ["overwritten", "made again", "deleted"])
@@ -244,7 +307,7 @@ def test_the_parts_of_an_object_that_is_no_more_are_removed(how: str) -> None:
             await make(service, {1: b"another"})
         else:
             assert await service.delete_object(NAME)
-        assert len(await hidden(service, PARTS)) == (how == "made again")
+        assert len(await after_downloads(cluster, service)) == (how == "made again")
         if how != "deleted":
             assert await get(service, NAME) == (b"plain" if how == "overwritten" else b"another")
 
@@ -261,7 +324,7 @@ async def test_a_metadata_change_keeps_the_parts(cluster: LoopbackCluster) -> No
     assert (await service.head_object(NAME)).metadata.user == {"k": "v"}
     assert await get(service, NAME) == b"0123456789end"
     await service.delete_object(NAME)
-    assert await hidden(service, PARTS) == []
+    assert await after_downloads(cluster, service) == []
 
 
 @in_cluster

@@ -145,3 +145,66 @@ async def test_a_write_is_not_refused_for_what_it_has_written_itself(cluster: Lo
     outcome = await asyncio.gather(writing, return_exceptions=True)
     found = await value(reader)
     assert found == (b"older" if isinstance(outcome[0], ConditionFailed) else b"mine"), outcome
+
+
+@on_three_devices
+async def test_a_condition_that_changes_its_mind_refuses_for_good(cluster: LoopbackCluster) -> None:
+    """Something expires meanwhile: a quorum has had it since before the try, which device 0 has taken."""
+    writer, reader = cluster.proxy(), register_of(cluster.proxy())
+    client = [LoopbackPeer(cluster, device_id, "test") for device_id in range(3)]
+    await put(reader, b"first")
+    await until(lambda: None not in [timestamp_at(cluster, device_id) for device_id in range(3)])
+    first = timestamp_at(cluster, 0)
+    has_expired = False
+
+    def there(_version: Version | None) -> None:
+        if has_expired:
+            raise ConditionFailed
+
+    def slow_down(operation: int) -> None:
+        if operation == Operation.BLOB_PUT:
+            writer.peers[1].faults.delay_s = writer.peers[2].faults.delay_s = LATE_S / 3
+
+    def lose_promises(operation: int) -> Loss | None:
+        return Loss.REQUEST if operation == Operation.BLOB_PROMISE and has_expired else None
+
+    writer.peers[0].faults.loss = lose_promises
+    writer.peers[1].faults.loss = writer.peers[2].faults.loss = slow_down
+    writing = asyncio.create_task(register_of(writer).put(KEY, 0, METADATA, b"mine", there))
+    await until(lambda: timestamp_at(cluster, 0) != first)
+    mine = timestamp_at(cluster, 0)
+    assert mine is not None
+    has_expired = True
+    far = pack(wall_us() + 1_000_000, 0, node_of(mine))
+    for peer in client[1:]:
+        await peer.call(Operation.BLOB_PROMISE, BlobPromise(KEY, far))
+    outcome = await asyncio.gather(writing, return_exceptions=True)
+    assert isinstance(outcome[0], ConditionFailed)
+    with cluster.without(cluster.devices[2]):
+        assert await value(reader) == b"first"
+
+
+@on_three_devices
+async def test_a_deletion_that_needed_a_second_look_tells_what_it_has_deleted(cluster: LoopbackCluster) -> None:
+    writer, reader = cluster.proxy(), register_of(cluster.proxy())
+    client = [LoopbackPeer(cluster, device_id, "test") for device_id in range(3)]
+    await put(reader, b"first")
+    await until(lambda: None not in [timestamp_at(cluster, device_id) for device_id in range(3)])
+    first = timestamp_at(cluster, 0)
+
+    def slow_down(operation: int) -> None:
+        if operation == Operation.BLOB_DELETE:
+            writer.peers[1].faults.delay_s = writer.peers[2].faults.delay_s = LATE_S / 3
+
+    writer.peers[1].faults.loss = writer.peers[2].faults.loss = slow_down
+    deleting = asyncio.create_task(register_of(writer).delete(KEY, 0, METADATA, lambda _version: None))
+    await until(lambda: timestamp_at(cluster, 0) != first)
+    mine = timestamp_at(cluster, 0)
+    assert mine is not None
+    far = pack(wall_us() + 1_000_000, 0, node_of(mine))
+    for peer in client[1:]:
+        await peer.call(Operation.BLOB_PROMISE, BlobPromise(KEY, far))
+    _timestamp, replaced = await deleting
+    assert replaced is not None
+    assert (replaced.timestamp, replaced.size) == (first, len(b"first"))
+    assert await value(reader) == b""

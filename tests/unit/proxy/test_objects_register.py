@@ -124,6 +124,7 @@ def test_a_write_succeeds_with_one_of_three_replicas_down(data: bytes) -> None:
     scenario()
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("data", [b"small", LARGE], ids=["small", "large"])
 def test_a_write_is_refused_at_once_with_two_of_three_replicas_down(data: bytes) -> None:
     @in_cluster
@@ -229,6 +230,7 @@ async def test_a_read_does_without_a_refused_write_that_cannot_be_copied_from_it
     assert [await get(reader.service, NAME) for _ in range(6)] == [b"old"] * 6
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("promises", [1, 2, 3])
 def test_a_promise_that_nobody_will_keep_holds_nobody_up(promises: int) -> None:
     """A replica that was halted may take a request out of its socket long after its sender has gone."""
@@ -363,6 +365,7 @@ async def test_a_plain_write_between_the_phases_of_a_conditional_one_is_not_lost
     assert await get(one.service, NAME) == b"plain"
 
 
+@pytest.mark.alone
 @in_cluster
 async def test_a_proxy_that_dies_between_the_phases_of_a_write_holds_nobody_up(cluster: LoopbackCluster) -> None:
     dying, other = cluster.proxy(), cluster.proxy()
@@ -487,6 +490,7 @@ async def test_a_cancelled_upload_leaves_nothing_behind(cluster: LoopbackCluster
     await until(lambda: nothing_is_left(cluster))
 
 
+@pytest.mark.alone
 def test_a_replica_that_lags_is_left_out_of_an_upload(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upload, "LAG_S", 0.05)
 
@@ -550,6 +554,7 @@ async def test_a_download_does_not_mix_versions(cluster: LoopbackCluster) -> Non
     assert data.startswith(b"".join(got))
 
 
+@pytest.mark.alone
 @in_cluster
 async def test_a_slow_replica_does_not_hold_up_reads(cluster: LoopbackCluster) -> None:
     proxy = cluster.proxy()

@@ -8,7 +8,7 @@ import pytest
 
 from cluster.clock import ZERO, HybridClock
 from cluster.wire import RemoteError
-from proxy.objects import directory
+from proxy.objects import container_deletion, databases
 from proxy.objects.errors import ContainerNotEmpty, NoSuchContainer, Unavailable
 from proxy.objects.model import CommonPrefix, ListingQuery, ObjectName
 from proxy.objects.service import ObjectService
@@ -137,7 +137,7 @@ async def test_rows_that_have_moved_are_dropped_where_they_were(cluster: Loopbac
     for device in cluster.holders(key):
         while await device.indexes.purge():
             pass
-        assert await device.indexes._query(key, lambda database: list(database.all_rows())) == []
+        assert await device.indexes._pending.query(key, lambda database: list(database.all_rows())) == []
     assert await names_in(service, ACCOUNT, "c") == sorted(NAMES)
 
 
@@ -271,7 +271,7 @@ def short_freezes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def accepted_by(cluster: LoopbackCluster) -> int:
     """Return how many replicas of the root have accepted a split and do not know whether it was decided."""
-    states = [device.indexes._states.get(cluster.key(ACCOUNT, "c")) for device in cluster.devices]
+    states = [device.indexes._states.known.get(cluster.key(ACCOUNT, "c")) for device in cluster.devices]
     return sum(1 for state in states if state is not None and state.accepted is not None)
 
 
@@ -431,13 +431,13 @@ async def test_who_wants_to_be_a_replica_waits_until_a_split_is_decided(cluster:
     holders = cluster.holders(key)
     await dying(splits, holders[0], Operation.INDEX_MOVE, 1).step()
     splits.leases.now_s += 100
-    [source] = [device for device in holders if device.indexes._states[key].accepted is not None]
+    [source] = [device for device in holders if device.indexes._states.known[key].accepted is not None]
     [joiner] = [device for device in cluster.devices if device not in holders]
     with pytest.raises(RemoteError, match="decided"):
         await joiner.indexes.synchronize(DatabaseKind.CONTAINER, key, ACCOUNT, "c", source.id)
     await splits.settle()
     await joiner.indexes.synchronize(DatabaseKind.CONTAINER, key, ACCOUNT, "c", source.id)
-    assert joiner.indexes._states[key].moved > ZERO
+    assert joiner.indexes._states.known[key].moved > ZERO
 
 
 @splitting
@@ -472,8 +472,9 @@ async def test_an_acceptance_outlives_a_crash(cluster: LoopbackCluster) -> None:
 def test_a_deletion_that_stops_half_way_leaves_a_container_or_none(
     operation: Operation, after: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(directory, "SPLIT_FREEZE_S", 0.4)
-    monkeypatch.setattr(directory, "FROZEN_WAIT_S", 1.0)
+    monkeypatch.setattr(container_deletion, "SPLIT_FREEZE_S", 0.4)
+    for module in (container_deletion, databases):
+        monkeypatch.setattr(module, "FROZEN_WAIT_S", 1.0)
 
     @splitting
     async def scenario(cluster: LoopbackCluster) -> None:

@@ -1,10 +1,7 @@
 """A loopback cluster whose devices have identities in coordination, for tests of devices that lose their data."""
 
-import asyncio
-import functools
 import os
 import shutil
-import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -20,9 +17,8 @@ from storage.membership.local import LocalFile
 from storage.membership.membership import Membership
 from storage.membership.votes import Votes
 from storage.rings.background import BackgroundStore
-from tests.loopback import LoopbackCluster, LoopbackDevice
+from tests.loopback import LoopbackCluster, LoopbackDevice, played_in
 
-_TIMEOUT_S = 30.0
 _STEPS_LIMIT = 2000
 
 
@@ -119,37 +115,14 @@ class LosingCluster(LoopbackCluster):
 
     def retire(self, device: LoopbackDevice) -> Retire:
         """Return the task of a device that drops what it should not have."""
-        placement = device.placement
-        assert device.service.chunks is not None
-        return Retire(
-            device.id,
-            lambda: placement.rings,
-            placement.peers,
-            device.blobs,
-            device.indexes,
-            UNLIMITED,
-            chunks=device.service.chunks.upkeep,
-            votes=self.members[device.id].roster.votes,
-        )
+        return device.retire(self.members[device.id].roster.votes)
 
 
 def losing(device_count: int) -> Callable[[Callable[[LosingCluster], Awaitable[None]]], Callable[[], None]]:
     """Run the decorated test in a cluster of its own, of so many devices and three replicas."""
 
     def decorate(scenario: Callable[[LosingCluster], Awaitable[None]]) -> Callable[[], None]:
-        async def play(directory: Path) -> None:
-            async with LosingCluster(directory, device_count) as cluster:
-                async with asyncio.timeout(_TIMEOUT_S):
-                    await scenario(cluster)
-
-        @functools.wraps(scenario)
-        def test() -> None:
-            memory = "/dev/shm"
-            with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as directory:
-                asyncio.run(play(Path(directory)))
-
-        del test.__wrapped__  # pytest would take the scenario's arguments for fixtures
-        return test
+        return played_in(lambda directory: LosingCluster(directory, device_count), scenario)
 
     return decorate
 

@@ -1,9 +1,6 @@
 """A loopback cluster whose rings change, for tests of what devices do then."""
 
 import asyncio
-import functools
-import os
-import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -18,11 +15,10 @@ from storage.housekeeping.retire import Retire
 from storage.housekeeping.throttle import Throttle
 from storage.rings.document import Stage
 from storage.rings.reports import Progress, UseReport, device_process
-from tests.loopback import PART_POWER, LoopbackCluster, LoopbackDevice, put, rings_of
+from tests.loopback import PART_POWER, LoopbackCluster, LoopbackDevice, played_in, put, rings_of
 
 ACCOUNT = "AUTH_a"
 LARGE = bytes(range(251)) * 12_000  # a file of its own
-_TIMEOUT_S = 30.0
 _STEPS_LIMIT = 2000
 
 
@@ -112,36 +108,13 @@ class MovingCluster(LoopbackCluster):
 
     def retire(self, device: LoopbackDevice) -> Retire:
         """Return the task of a device that drops what has moved away."""
-        placement = device.placement
-        assert device.service.chunks is not None
-        return Retire(
-            device.id,
-            lambda: placement.rings,
-            placement.peers,
-            device.blobs,
-            device.indexes,
-            Throttle(0),
-            chunks=device.service.chunks.upkeep,
-        )
+        return device.retire()
 
 
 
 def moving(scenario: Callable[[MovingCluster], Awaitable[None]]) -> Callable[[], None]:
     """Run the decorated test in a cluster of its own."""
-
-    async def play(directory: Path) -> None:
-        async with MovingCluster(directory) as cluster:
-            async with asyncio.timeout(_TIMEOUT_S):
-                await scenario(cluster)
-
-    @functools.wraps(scenario)
-    def test() -> None:
-        memory = "/dev/shm"
-        with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as directory:
-            asyncio.run(play(Path(directory)))
-
-    del test.__wrapped__  # pytest would take the scenario's arguments for fixtures
-    return test
+    return played_in(MovingCluster, scenario)
 
 
 async def to_the_end(task: Join | Retire) -> int:
@@ -167,7 +140,7 @@ async def fill(cluster: MovingCluster, service: ObjectService | None = None) -> 
         del stored[f"{container}/o5"]
     await cluster.quiet()
     for device in cluster.devices:  # all rows are there: their proxies said so
-        device.blobs.confirm_rows(device.blobs.unlisted(-10.0)[0])
+        device.blobs.confirm_rows(device.blobs.unlisted()[0])
     return stored
 
 

@@ -62,7 +62,7 @@ async def tombstones(device: LoopbackDevice, key: bytes) -> list[str]:
         there = [] if database.header.moved is not None else database.all_rows()
         return sorted(row.name for row in there if row.deleted)
 
-    return await device.indexes._query(key, names) or []
+    return await device.indexes._pending.query(key, names) or []
 
 
 async def all_tombstones(cluster: LoopbackCluster) -> int:

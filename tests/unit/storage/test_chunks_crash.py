@@ -5,6 +5,7 @@ with or without the machine's power, again and again; also in the midst of recov
 """
 
 import asyncio
+import inspect
 import random
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -213,10 +214,9 @@ async def one_life(storage: Storage, writer: Writer, chance: random.Random, life
     return False
 
 
-async def scenario(seed: int) -> None:
-    chance = random.Random(seed)
+async def scenario(writer: Writer) -> None:
+    chance = writer.chance
     storage = Storage(chance)
-    writer = Writer(chance)
     power_lost = False
     for life in range(LIVES):
         power_lost |= await one_life(storage, writer, chance, life, power_lost)
@@ -229,11 +229,14 @@ async def scenario(seed: int) -> None:
 
 
 def play(seed: int) -> None:
-    loop = SimulatedLoop()
+    loop, writer = SimulatedLoop(), Writer(random.Random(seed))
     try:
-        loop.run_until_complete(scenario(seed))
+        loop.run_until_complete(scenario(writer))
         assert not loop.errors, loop.errors
     finally:
+        for task in asyncio.all_tasks(loop):
+            if (coroutine := task.get_coro()) and inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
+                coroutine.close()  # its process died before it began: Python would warn of it
         loop.close()
 
 

@@ -1,6 +1,8 @@
 """storage.chunks.service: the chunk operations of a device, as a gateway gets them."""
 
+import asyncio
 import os
+import threading
 from typing import Any
 
 import pytest
@@ -245,3 +247,46 @@ async def test_what_makes_no_sense_is_a_bad_request(cluster: LoopbackCluster) ->
         (Operation.CHUNK_MAP, (FAMILY, 1), b""),
     ):
         assert (await refusal(peer, operation, message, payload))[0] == Refusal.BAD_REQUEST, (operation, message)
+
+
+@in_cluster
+async def test_a_copy_whose_asker_has_gone_is_put_in_its_place_and_known(cluster: LoopbackCluster) -> None:
+    """A thread is at it: were it not known, what comes next would be written to the file that was there before."""
+    one, device = client(cluster, 1), cluster.devices[2]
+    other = client(cluster, 2)
+    for peer in (one, other):
+        await peer.call(Operation.CHUNK_WRITE, write(1), BLOCK)
+    await one.call(Operation.CHUNK_WRITE, write(2, offset=4096), BLOCK)
+    files, begun, may_end = device.chunks.files, threading.Event(), threading.Event()
+    install = files.install_copy
+
+    def slow(*place: Any) -> None:
+        begun.set()
+        may_end.wait(5)
+        install(*place)
+
+    files.install_copy = slow  # type: ignore[assignment,method-assign]
+    assert device.service.chunks is not None
+    pulls = device.service.chunks.pulls
+    pulling = asyncio.ensure_future(pulls.copy(ChunkPull(FAMILY, 7, 1, (1, 2), 1)))
+    await asyncio.to_thread(begun.wait, 5)
+    pulling.cancel()
+    await asyncio.sleep(0.01)
+    may_end.set()
+    await device.chunks.undisturbed.settle()
+    assert (await other.call(Operation.CHUNK_STAT, (FAMILY, (1,), 7))).metadata == (1, ((1, (1, 2)),))
+    await other.call(Operation.CHUNK_WRITE, write(3, offset=8192, flags=ChunkFlag.FUA), BLOCK)
+    await device.stop()
+    device.start()
+    assert await read(other, ((1, (1, 3)),), 0, 12288) == (1, BLOCK * 3)
+
+
+@in_cluster
+async def test_what_is_being_dropped_goes_although_nobody_waits_for_it(cluster: LoopbackCluster) -> None:
+    peer, store = client(cluster), cluster.devices[0].chunks
+    await peer.call(Operation.CHUNK_WRITE, write(1), BLOCK)
+    dropping = asyncio.ensure_future(store.drop(FAMILY, 1, (7,)))
+    await asyncio.sleep(0)
+    dropping.cancel()
+    await store.undisturbed.settle()
+    assert (await peer.call(Operation.CHUNK_STAT, (FAMILY, (1,), 7))).metadata == (1, ())

@@ -36,6 +36,7 @@ def proxies_die(monkeypatch: pytest.MonkeyPatch) -> None:
     async def nothing(*_arguments: object) -> None: ...
 
     monkeypatch.setattr(Multipart, "_delete_all", nothing)
+    monkeypatch.setattr(Multipart, "_expire_all", nothing)
     monkeypatch.setattr(Multipart, "_empty", nothing)
 
 
@@ -123,6 +124,33 @@ def test_parts_of_what_was_replaced_or_deleted_go() -> None:
         assert await walk(cluster) == 0
 
     play()
+
+
+@pytest.mark.usefixtures("proxies_die")
+def test_parts_of_what_was_just_replaced_stay_for_those_who_read_it() -> None:
+    @in_cluster
+    async def play(cluster: LoopbackCluster) -> None:
+        await make(await a_service(cluster), 3)
+        cluster.wall_offset_s = GRACE_S + 60
+        service = cluster.proxy(cluster.time_us).service
+        await put(service, NAME, b"small")
+        await known(cluster, service)
+        assert await walk(cluster) == 0
+        cluster.wall_offset_s += GRACE_S + 60
+        assert await walk(cluster) == 3
+
+    play()
+
+
+@in_cluster
+async def test_parts_that_expire_are_left_to_that(cluster: LoopbackCluster) -> None:
+    service = await a_service(cluster)
+    await make(service, 3)
+    await put(service, NAME, b"small")
+    assert await an_hour_later(cluster, service) == 0
+    for device in cluster.devices:
+        await device.expire().step()
+    assert await hidden(service, PARTS) == []
 
 
 @pytest.mark.usefixtures("proxies_die")

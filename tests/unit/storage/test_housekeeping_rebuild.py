@@ -32,6 +32,7 @@ async def fill(cluster: LosingCluster, service: ObjectService | None = None) -> 
             stored[f"c{number}/o{index}"] = data
         await service.delete_object(ObjectName(ACCOUNT, f"c{number}", "o4"))
         del stored[f"c{number}/o4"]
+    await cluster.quiet()
     return stored
 
 

@@ -365,7 +365,7 @@ class History:
 
     async def reclaim(self) -> None:
         for device in self.cluster.devices:  # rows are of no interest here
-            unlisted, _start = device.blobs.unlisted(-1000.0)
+            unlisted, _start = device.blobs.unlisted()
             device.blobs.confirm_rows(unlisted)
         leader = self.cluster.holders(key_of(self.cluster, self.any()))[0]
         await leader.reclaim(0.0).step()

@@ -12,7 +12,7 @@ from cluster.wire import PeerUnavailable, RemoteError
 from proxy.objects import errors
 from storage.client import Placement
 from storage.housekeeping import rows
-from storage.indexes import store as index_store
+from storage.indexes import admission, reclaims
 from storage.messages import (
     DatabaseKind,
     Holding,
@@ -250,9 +250,9 @@ def _all_tombstones(_header: Any, _known: Any, names: Any, _floor: Timestamp) ->
 
 
 RULES: dict[str, tuple[Any, str, Any]] = {
-    "below the floor no name begins": (index_store, "is_old", lambda _row, _floor: False),
-    "what changes nothing is not recorded": (index_store, "without_repeated", lambda change, _known, _floor: change),
-    "who has something else keeps it": (index_store, "holdings_of_rows", _all_tombstones),
+    "below the floor no name begins": (admission, "is_old", lambda _row, _floor: False),
+    "what changes nothing is not recorded": (admission, "without_repeated", lambda change, _known, _floor: change),
+    "who has something else keeps it": (reclaims, "holdings_of_rows", _all_tombstones),
 }
 
 

@@ -80,7 +80,7 @@ async def test_what_went_is_gone_after_a_crash_too_and_what_stays_adds_up(cluste
         device.start()
     assert await all_tombstones(cluster) == 0
     for device in holders_of(cluster):
-        counts = await device.indexes._query(key_of(cluster), lambda database: _counted(database))
+        counts = await device.indexes._pending.query(key_of(cluster), lambda database: _counted(database))
         assert counts is not None
         assert counts[0] == counts[1]
 
@@ -187,10 +187,10 @@ async def test_a_row_that_only_repeats_what_is_known_is_not_recorded(cluster: Lo
     assert await send(cluster, second, Operation.INDEX_RECLAIM, message) == (b"\x01",)
     await second.indexes.checkpoint()
     await send(cluster, second, Operation.INDEX_ROWS, rows_message(cluster, made, a_row("a", old)))
-    await second.indexes._run(second.indexes._shelf.forget_tombstones, key_of(cluster), ["a"], message.floor)
+    await second.indexes._jobs.run(second.indexes._shelf.forget_tombstones, key_of(cluster), ["a"], message.floor)
     await second.crash()
     second.start()
-    assert await second.indexes._query(key_of(cluster), lambda database: list(database.all_rows())) == []
+    assert await second.indexes._pending.query(key_of(cluster), lambda database: list(database.all_rows())) == []
 
 
 @in_cluster
@@ -214,7 +214,7 @@ async def test_a_primary_behind_the_first_sees_to_what_is_left_with_it(cluster: 
     leader = holders_of(cluster)[0]
     await leader.indexes.checkpoint()
     floor = pack(cluster.time_us(), 0, 0)
-    await leader.indexes._run(leader.indexes._shelf.forget_tombstones, key_of(cluster), ["a"], floor)
+    await leader.indexes._jobs.run(leader.indexes._shelf.forget_tombstones, key_of(cluster), ["a"], floor)
     assert await give_up(cluster, 29 * DAY_S) == (0, 0)
     assert await give_up(cluster) == (1, 0)
     assert await all_tombstones(cluster) == 0
@@ -232,7 +232,7 @@ async def test_what_is_being_pulled_is_waited_for(cluster: LoopbackCluster) -> N
     cluster.wall_offset_s = 30 * DAY_S
     key = key_of(cluster)
     await taker.indexes.checkpoint()
-    await taker.indexes._run(taker.indexes._shelf.forget_tombstones, key, ["a"], pack(cluster.time_us(), 0, 0))
+    await taker.indexes._jobs.run(taker.indexes._shelf.forget_tombstones, key, ["a"], pack(cluster.time_us(), 0, 0))
     taker.peers[stale.id].faults.delay_s = 0.1
     pulling = asyncio.ensure_future(taker.indexes.synchronize(CONTAINER, key, ACCOUNT, "c", stale.id))
     await asyncio.sleep(0.02)
@@ -259,7 +259,7 @@ async def test_what_is_forgotten_is_not_needed_from_the_log(cluster: LoopbackClu
         await send(cluster, second, Operation.INDEX_RECLAIM, IndexReclaim(floor, (item_of(cluster, "a"),), step))
     await second.crash()
     second.start()
-    assert await second.indexes._query(key_of(cluster), lambda database: list(database.all_rows())) == []
+    assert await second.indexes._pending.query(key_of(cluster), lambda database: list(database.all_rows())) == []
 
 
 @in_cluster
@@ -275,7 +275,7 @@ async def test_what_was_copied_while_they_were_asked_is_noticed(cluster: Loopbac
     cluster.wall_offset_s = 30 * DAY_S
     key = key_of(cluster)
     await taker.indexes.checkpoint()
-    await taker.indexes._run(taker.indexes._shelf.forget_tombstones, key, ["a"], pack(cluster.time_us(), 0, 0))
+    await taker.indexes._jobs.run(taker.indexes._shelf.forget_tombstones, key, ["a"], pack(cluster.time_us(), 0, 0))
     leader.peers[stale.id].faults.delay_s = 0.2
     task = leader.reclaim_databases(AGE_S)
     giving_up = asyncio.ensure_future(task.step())

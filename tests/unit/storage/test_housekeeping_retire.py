@@ -83,7 +83,7 @@ async def test_a_primary_that_lacks_something_is_given_it_first(cluster: MovingC
     cluster.over()
     retiring = [device for device in cluster.devices[:4] if foreign(cluster, device)]
     for device in retiring:
-        device.blobs.confirm_rows(device.blobs.unlisted(-10.0)[0])
+        device.blobs.confirm_rows(device.blobs.unlisted()[0])
         await to_the_end(cluster.retire(device))
     newest: dict[bytes, set[bytes]] = {}
     for device in cluster.devices:

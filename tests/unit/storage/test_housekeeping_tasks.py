@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from cluster.clock import ZERO, Timestamp, pack
+from cluster.clock import ZERO, Timestamp, pack, wall_us
 from proxy.objects import errors
 from proxy.objects.model import ListingQuery, ObjectName
 from proxy.objects.service import ObjectService
@@ -280,6 +280,25 @@ def unlisted_at(device: LoopbackDevice) -> int:
     count = device.blobs.status()["unlisted"]
     assert isinstance(count, int)
     return count
+
+
+@in_cluster
+async def test_a_row_is_added_also_when_its_proxys_clock_was_ahead(cluster: LoopbackCluster) -> None:
+    dying = cluster.proxy(lambda: wall_us() + 300_000_000)
+    await dying.service.create_container(ACCOUNT, "c", {})
+    lose_rows(dying)
+    with pytest.raises(errors.Unavailable):
+        await put(dying.service, named("o"), b"data")
+    first = cluster.holders(cluster.key(*named("o")))[0]
+    rows.PATIENCE_S = 0.05
+    task = first.add_rows()
+    await task.step()
+    assert task.added_count == 0, "not at once"
+    await asyncio.sleep(0.1)
+    await task.step()
+    assert task.added_count == 1
+    await task.step()
+    assert not task._young, "nothing is remembered of what waits no more"
 
 
 @in_cluster

@@ -282,7 +282,7 @@ def test_with_a_damaged_catalog_nothing_of_long_ago_is_taken_from_the_log(tmp_pa
         edited(tmp_path / "catalog.db", "UPDATE journal SET position = zeroblob(12)")
         log.held = position_of(0, 0)
         again = opened(tmp_path, MemoryLog(log.records, log.end))
-        found = await again._query(KEY, lambda database: sorted(row.name for row in database.all_rows()))
+        found = await again._pending.query(KEY, lambda database: sorted(row.name for row in database.all_rows()))
         assert found == ["gone", "new"]
         assert dict(again.incomplete) == {KEY: DatabaseKind.CONTAINER}
         await again.close()

@@ -13,7 +13,8 @@ from cluster.wire import RemoteError
 from storage.indexes import record, shelf
 from storage.indexes.change import change_of_rows
 from storage.indexes.database import SEQUENCE_GAP
-from storage.indexes.store import IndexStore, Tuning
+from storage.indexes.store import IndexStore
+from storage.indexes.tuning import Tuning
 from storage.log.device import DeviceLog
 from storage.log.interface import Log
 from storage.messages import Changes, DatabaseKind, IndexChanges, IndexDelete, IndexFreeze, IndexInfo, Refusal

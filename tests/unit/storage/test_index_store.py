@@ -12,7 +12,8 @@ import pytest
 from cluster.clock import ZERO, Timestamp, pack, wall_us
 from cluster.wire import PeerUnavailable, RemoteError
 from storage.indexes.database import Database
-from storage.indexes.store import IndexStore, Tuning
+from storage.indexes.store import IndexStore
+from storage.indexes.tuning import Tuning
 from storage.messages import (
     Changes,
     DatabaseKind,
@@ -20,11 +21,14 @@ from storage.messages import (
     IndexDelete,
     IndexFreeze,
     IndexInfo,
+    IndexMove,
     IndexRows,
     Info,
     Refusal,
     Row,
 )
+from storage.ranges.pointers import Pointer, new_range_id
+from tests.loopback import until
 from tests.unit.storage.index_fixtures import (
     KEY,
     MemoryLog,
@@ -322,6 +326,68 @@ def test_a_container_with_rows_is_not_frozen(tmp_path: Path) -> None:
         assert await refused(freezing) == Refusal.NOT_EMPTY
         await future
         await store.rows(rows_message([row("x", 3)]))
+
+    run(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("how", ["cancelled", "thawed", "frozen again"])
+@pytest.mark.parametrize("what", ["deleted", "moved"])
+def test_no_row_comes_into_the_log_behind_what_is_decided_under_a_freeze(
+    tmp_path: Path, what: str, how: str
+) -> None:
+    """Its proxy dies, or gives up, while the decision is on its way: a row would be durable, and then be gone."""
+
+    async def scenario(store: IndexStore, log: MemoryLog) -> None:
+        await store.create(create_message())
+        await store.freeze(freeze()._replace(empty=what == "deleted"))
+        log.paused = True
+        move = IndexMove(1, KEY, "AUTH_a", "c", at(1), at(5), [Pointer("", new_range_id(at(4)))], {}, ZERO, b"t")
+        deciding = asyncio.ensure_future(store.delete(delete(at(5))) if what == "deleted" else store.move(move))
+        await until(lambda: bool(log._queue))
+        if how == "cancelled":
+            deciding.cancel()
+            await asyncio.wait([deciding])
+        elif how == "thawed":
+            await store.delete(delete(None))
+        else:
+            assert await refused(store.freeze(freeze(ttl_s=0.0)._replace(empty=False))) == Refusal.FROZEN
+        assert await refused(lambda: store.rows(rows_message([row("x", 6)]))) == Refusal.FROZEN
+        log.paused = False
+        log.flush()
+        await asyncio.wait([deciding])
+        code = Refusal.NOT_FOUND if what == "deleted" else Refusal.SPLIT
+        assert await refused(lambda: store.rows(rows_message([row("x", 6)]))) == code
+
+    run(tmp_path, scenario)
+
+
+def test_nobody_works_on_a_state_that_was_forgotten_as_soon_as_it_was_read(tmp_path: Path) -> None:
+    async def scenario(store: IndexStore, _log: MemoryLog) -> None:
+        states = store._states
+        asking = asyncio.ensure_future(states.of(KEY))
+        await asyncio.sleep(0)
+        states._loading[KEY].add_done_callback(lambda _task: states.forget(KEY))
+        assert await asking is states.known[KEY]
+
+    run(tmp_path, scenario)
+
+
+def test_a_freeze_waits_for_rows_whose_sender_has_gone(tmp_path: Path) -> None:
+    async def scenario(store: IndexStore, log: MemoryLog) -> None:
+        await store.create(create_message())
+        await store.info(INFO)
+        assert store._states.forget(KEY)
+        log.paused = True
+        sending = store.rows(rows_message([row("on its way", 2)]))
+        await until(lambda: bool(log._queue))
+        sending.cancel()
+        await asyncio.wait([sending])
+        freezing = asyncio.ensure_future(store.freeze(freeze()))
+        await asyncio.sleep(0.01)
+        assert not freezing.done()
+        log.paused = False
+        log.flush()
+        assert await refused(freezing) == Refusal.NOT_EMPTY
 
     run(tmp_path, scenario)
 

@@ -38,7 +38,7 @@ def test_a_devices_state_is_shown_as_it_is_now(tmp_path: Path) -> None:
             moving = {"rings_version": 7, "partitions_to_copy": 2, "moving_waits": "device 3 is down"}
             garbage = {"reclaim_waits": "", "unrecoverable": 0, "databases_damaged": 0}
             losing = {"rebuilding": True, "partitions_to_rebuild": 5, "partitions_stood_in": 0}
-            volumes = {"chunks": 9, "chunks_lacking": 1, "chunks_damaged": 0}
+            volumes = {"chunks": 9, "chunks_lacking": 1, "chunks_damaged": 0, "chunks_differ": 0}
             splits = {"split_containers": 1, "container_ranges": 2, "splitting_waits": ""}
             told = {**lacking, **moving, **losing, **volumes, **splits, **garbage}
             register_device(registry, lambda: {**told, **store.status()})

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from cluster.clock import Timestamp, pack
-from cluster.wire import RemoteError
+from cluster.wire import RemoteError, Request
 from storage import metadata
 from storage.messages import (
     BlobCopyMany,
@@ -151,6 +151,33 @@ async def test_a_version_that_comes_late_was_taken_if_what_is_here_was_decided_u
         await peer.call(Operation.BLOB_PUT, BlobPut(KEY, at(number), 0, METADATA), b"data")
     for number in (2, 7):
         assert await refusal_of(peer, Operation.BLOB_PUT, BlobPut(KEY, at(number), 0, METADATA)) == Refusal.SUPERSEDED
+
+
+@in_cluster
+async def test_a_version_that_comes_late_was_taken_if_it_is_just_being_replaced(cluster: LoopbackCluster) -> None:
+    """Readers see it until what replaces it is durable: to refuse it would say that it has never been here."""
+    peer = client(cluster)
+    await peer.call(Operation.BLOB_PUT, BlobPut(KEY, at(2), 0, METADATA), b"data")
+    newer = peer.call(Operation.BLOB_PUT, BlobPut(KEY, at(4), 0, METADATA), b"data")
+    reply = await peer.call(Operation.BLOB_PUT, BlobPut(KEY, at(2), 0, METADATA), b"data")
+    assert newer.done()
+    assert reply.metadata is None, "what is newer was not replaced by it"
+
+
+@in_cluster
+async def test_a_version_that_comes_late_was_taken_if_what_is_on_its_way_was_decided_upon_it(
+    cluster: LoopbackCluster,
+) -> None:
+    peer = client(cluster)
+    await peer.call(Operation.BLOB_PUT, BlobPut(KEY, at(5), 0, METADATA), b"data")
+    descended = metadata.pack(metadata.unpack(METADATA), Lineage((at(3), at(1)), origin=at(6)))
+    newer = peer.call(Operation.BLOB_PUT, BlobPut(KEY, at(8), 0, descended), b"data")
+    late = [peer.call(Operation.BLOB_PUT, BlobPut(KEY, at(number), 0, METADATA), b"data") for number in (1, 3, 4)]
+    await asyncio.wait([newer, *late])
+    refusals = [call.exception() for call in late]
+    assert refusals[:2] == [None, None]
+    assert isinstance(refusals[2], RemoteError)
+    assert refusals[2].code == Refusal.SUPERSEDED
 
 
 @in_cluster
@@ -407,6 +434,8 @@ ARGUMENTS = {
     Operation.CHUNK_DIGESTS: (4, (1,)),
     Operation.CHUNK_LIST: (4, 1, None, 1),
     Operation.CHUNK_FENCES: (b"", None, 1),
+    Operation.CHUNK_SUM: (KEY, 0, 1, (1, 1)),
+    Operation.CHUNK_MEND: ChunkPull(KEY, 0, 1, (1, 1), 1),
     Operation.STATUS: (),
     Operation.SCRUB: (),
 }
@@ -490,6 +519,26 @@ async def test_settling_waits_for_every_write_that_was_let_in(cluster: LoopbackC
         assert device.blobs.stat(key) is not None
     assert len(await device.indexes.inventory(DatabaseKind.CONTAINER, b"", None, 10)) == 1
     await asyncio.gather(*writes)
+
+
+@in_cluster
+async def test_a_write_whose_client_has_gone_is_not_taken_back_from_others_who_wait_for_it(
+    cluster: LoopbackCluster,
+) -> None:
+    device, peer = cluster.devices[0], client(cluster)
+    await peer.call(Operation.BLOB_PUT, BlobPut(KEY, at(1), BlobFlag.MANIFEST, METADATA), b"read before it is replaced")
+    message = Request(Operation.BLOB_PUT, BlobPut(KEY, at(2), 0, METADATA), b"data", None, 5.0, tag=1)
+    gone, waiting = device.service.handle(message), device.service.handle(message)
+    assert isinstance(gone, asyncio.Task)
+    assert isinstance(waiting, asyncio.Task)
+    for _turn in range(10):
+        if device.blobs.pending(KEY) is None:
+            await asyncio.sleep(0)
+    assert device.blobs.pending(KEY) is not None
+    gone.cancel()
+    await asyncio.wait([gone, waiting])
+    assert not waiting.cancelled()
+    assert parse(Version, (await peer.call(Operation.BLOB_STAT, (KEY,))).metadata).timestamp == at(2)
 
 
 @in_cluster

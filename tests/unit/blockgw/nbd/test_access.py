@@ -70,6 +70,7 @@ def test_rules_with_the_same_pattern_are_tried_one_after_the_other() -> None:
         assert not (await guarded.open("shared", ALICE)).read_only
         export = await guarded.open("shared", BOB)
         assert export.read_only
+        assert [(await guarded.describe("shared", who)).read_only for who in (ALICE, BOB)] == [False, True]
         with pytest.raises(NotPermitted):
             await export.write(0, memoryview(b"x"), False)
         with pytest.raises(NotPermitted):
@@ -80,8 +81,9 @@ def test_rules_with_the_same_pattern_are_tried_one_after_the_other() -> None:
         assert export.read(0, 3) == [3]
         await export.flush()
         guarded.release(export)
-        with pytest.raises(TlsRequired):
-            await guarded.open("shared", NEAR)
+        for refused in (guarded.open, guarded.describe):
+            with pytest.raises(TlsRequired):
+                await refused("shared", NEAR)
 
     asyncio.run(scenario())
 

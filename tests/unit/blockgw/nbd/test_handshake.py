@@ -12,7 +12,7 @@ from blockgw.errors import NotAllowed, ShuttingDown, TlsRequired, UnknownExport,
 from blockgw.interfaces import BlockSizes, Export
 from blockgw.nbd.dialect import Mode
 from blockgw.nbd.errors import ProtocolError
-from blockgw.nbd.handshake import Handshake, HangUp, List, Open, Policy, Send, StartTls, Step, Transmit
+from blockgw.nbd.handshake import Describe, Handshake, HangUp, List, Open, Policy, Send, StartTls, Step, Transmit
 from tests.unit.blockgw.nbd import client
 
 FIXED = b"\0\0\0\3"
@@ -42,7 +42,7 @@ class Conversation:
     def _complete(self, step: Step) -> Step:
         if isinstance(step, List):
             return self.handshake.listed(["v", "w"])
-        if isinstance(step, Open):
+        if isinstance(step, Describe | Open):
             if self.error or step.name not in ("v", "w"):
                 return self.handshake.not_opened(step.option, self.error or UnknownExport(step.name))
             self.volume.name = step.name
@@ -117,6 +117,19 @@ def test_info_tells_what_it_is_asked_for_and_goes_on() -> None:
     assert infos(step)[2] == b"tells of itself"
     assert kinds(step)[-1] == client.ACK
     assert isinstance(conversation.ask(client.GO, client.go_data("v")), Transmit)
+
+
+def test_only_go_and_the_name_of_an_export_open_it() -> None:
+    handshake = Conversation().handshake
+    handshake.answer(client.STRUCTURED_REPLY, b"")
+    for option, data in (
+        (client.INFO, client.go_data("v")),
+        (client.LIST_META_CONTEXT, client.contexts_data("v")),
+        (client.SET_META_CONTEXT, client.contexts_data("v", "base:allocation")),
+    ):
+        assert isinstance(handshake.answer(option, data), Describe)
+    assert isinstance(handshake.answer(client.GO, client.go_data("v")), Open)
+    assert isinstance(handshake.answer(client.EXPORT_NAME, b"v"), Open)
 
 
 def test_a_block_size_has_to_be_asked_for_where_it_matters() -> None:

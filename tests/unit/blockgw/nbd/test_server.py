@@ -11,7 +11,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from blockgw.errors import NotAllowed, NotSupported, OutOfSpace
+from blockgw.errors import NotAllowed, NotSupported, OutOfSpace, ShuttingDown
 from blockgw.interfaces import BlockSizes
 from blockgw.nbd import Limits, NbdServer, Security
 from blockgw.nbd.handshake import Policy
@@ -131,15 +131,35 @@ def test_a_volume_that_reads_too_little_does_not_confuse_the_client(runner: Runn
     serve(runner, scenario)
 
 
-def test_an_operation_that_is_cancelled_is_an_error(runner: Runner) -> None:
+@pytest.mark.parametrize("error", [None, ShuttingDown("another gateway has it")], ids=["cancelled", "lost"])
+def test_a_client_of_a_volume_that_is_lost_is_hung_up_on_without_an_answer(
+    runner: Runner, error: ShuttingDown | None
+) -> None:
+    """An error would be final to it; it connects again, and asks for it again."""
+
     async def scenario(serving: Serving) -> None:
         nbd = await NbdClient.use(serving.path, "volume")
+        other = await NbdClient.use(serving.path, "fixed")
         serving.volume.held = asyncio.get_running_loop().create_future()
-        nbd.send(client.request(client.WRITE, 0, 1) + b"x")
-        await serving.until(lambda: bool(serving.server._shared.budget.used))
-        serving.volume.held.cancel()
-        assert (await nbd.answer()).error == 108
-        await nbd.close()
+        for cookie in range(3):
+            nbd.send(client.request(client.WRITE, cookie, 1, cookie=cookie) + b"x")
+        await serving.until(lambda: serving.server._shared.budget.used > 3000)
+        if error is None:
+            serving.volume.held.cancel()
+        else:
+            serving.volume.held.set_exception(error)
+        assert await nbd.is_hung_up_on()
+        await serving.until(lambda: serving.volume.opened == 0 and serving.server.connection_count == 1)
+        serving.volume.held, serving.volume.failure = None, error or ShuttingDown("still")
+        at_once = await NbdClient.use(serving.path, "volume")
+        at_once.send(client.request(client.READ, 0, 1))
+        assert await at_once.is_hung_up_on()
+        serving.volume.failure = None
+        again = await NbdClient.use(serving.path, "volume")
+        assert (await again.do(client.WRITE, 0, payload=b"x")).error == 0
+        assert (await other.do(client.READ, 0, 4)).error == 0
+        for connection in (nbd, other, at_once, again):
+            await connection.close()
 
     serve(runner, scenario)
 
@@ -376,17 +396,19 @@ def test_an_export_is_opened_once_for_all_that_a_client_asks_about_it(runner: Ru
     serve(runner, scenario)
 
 
-def test_who_only_looks_leaves_nothing_open(runner: Runner) -> None:
+def test_who_only_looks_opens_nothing(runner: Runner) -> None:
     async def scenario(serving: Serving) -> None:
         nbd = await NbdClient.connect(serving.path)
         names = [data[4:] for kind, data in await nbd.ask(client.LIST) if kind == client.SERVER]
         assert names == [b"volume", b"fixed"]
         for name in names:
             await nbd.ask(client.INFO, client.go_data(name.decode()))
-        assert [export.opened for export in serving.exports.exports.values()] == [0, 1]
+        await nbd.ask(client.STRUCTURED_REPLY)
+        await nbd.ask(client.LIST_META_CONTEXT, client.contexts_data("fixed"))
+        await nbd.ask(client.SET_META_CONTEXT, client.contexts_data("fixed", "base:allocation"))
+        assert serving.exports.clients == []
         await nbd.ask(client.ABORT)
         assert await nbd.is_hung_up_on()
-        await serving.until(lambda: serving.exports.exports["fixed"].opened == 0)
         await nbd.close()
 
     serve(runner, scenario)

@@ -48,6 +48,8 @@ OTHERS = [
     (Operation.CHUNK_DIGESTS, (8, (1,))),
     (Operation.CHUNK_LIST, (8, 1, None, 10)),
     (Operation.CHUNK_FENCES, (b"", None, 10)),
+    (Operation.CHUNK_SUM, (KEY, 0, 1, (1, 1))),
+    (Operation.CHUNK_MEND, (KEY, 0, 1, (1, 1), 1)),
     (Operation.STATUS, ()),
 ]
 
