@@ -195,6 +195,14 @@ class ProxyConfig:
         Meaning("Size of one upload or part; larger objects are made of parts. S3 says 5 GiB."),
         Limits(MiB),
     ] = 5 * GiB
+    multipart_grace_s: Annotated[
+        float,
+        Meaning(
+            "Time for which parts of a multipart object that was overwritten or deleted can still be read, by "
+            "downloads that began before. Small: these break off; large: its space comes back later."
+        ),
+        Limits(0, 7 * DAY_S),
+    ] = 3600.0
     header_timeout_s: Annotated[
         float,
         Meaning("Time for a request's headers to arrive whole; then the connection is closed."),

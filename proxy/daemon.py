@@ -64,7 +64,8 @@ class ProxyDaemon:
         follower.start(self._placement.update, self._placement.oldest_version_in_use)
         users = Directory(self._coordination)
         users.start()
-        service = ObjectService(self._placement, HybridClock(int.from_bytes(os.urandom(4), "big")))
+        clock = HybridClock(int.from_bytes(os.urandom(4), "big"))
+        service = ObjectService(self._placement, clock, config.proxy.multipart_grace_s)
         self._make_servers(service, users)
         admin = AdminServer(self._registry, self._health)
         ports = config.ports

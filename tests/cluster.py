@@ -58,6 +58,7 @@ class Cluster:
         self.offset = free_port_offset()
         self.env: dict[str, str] = {}
         self.storage_settings: dict[str, Any] = {}  # of [storage], for a cluster that is made
+        self.proxy_settings: dict[str, Any] = {}  # of [proxy]
         self.gateways = 1  # of volumes, likewise
 
     def holdfast(self, *arguments: str, check: bool = True, timeout_s: float = 60) -> str:
@@ -72,25 +73,34 @@ class Cluster:
 
     def up(self) -> None:
         """Start the cluster and wait until it is ready."""
-        if self.gateways != 1 and not (self.directory / "cluster.toml").exists():
-            self._create_with_gateways()
+        if self._is_special and not (self.directory / "cluster.toml").exists():
+            self._create()
         self.holdfast("up", "--detach", *self._up_options(), timeout_s=90)
         lines = self.holdfast("env").splitlines()
         pairs = (line.removeprefix("export ").partition("=") for line in lines if "=" in line)
         self.env = {name: value.strip("'\"") for name, _equals, value in pairs}
 
-    def _create_with_gateways(self) -> None:
+    @property
+    def _is_special(self) -> bool:
+        return self.gateways != 1 or bool(self.storage_settings or self.proxy_settings)
+
+    def _create(self) -> None:
         made = creation.plan(creation.Wishes(node_count=self.nodes, port_offset=self.offset))
         self.directory.mkdir(parents=True, mode=0o700)
-        block = dataclasses.replace(made.block, gateways=self.gateways)
-        creation.create(Layout(self.directory), dataclasses.replace(made, block=block))
+        config = dataclasses.replace(
+            made,
+            block=dataclasses.replace(made.block, gateways=self.gateways),
+            storage=dataclasses.replace(made.storage, **self.storage_settings),
+            proxy=dataclasses.replace(made.proxy, **self.proxy_settings),
+        )
+        creation.create(Layout(self.directory), config)
 
     def nbd(self, name: str) -> str:
         """Return the URI of a volume."""
         return f"nbd://127.0.0.1:{10809 + self.offset}/{name}"
 
     def _up_options(self) -> tuple[str, ...]:
-        if self.gateways != 1:
+        if self._is_special:
             return ()
         return ("--nodes", str(self.nodes), "--port-offset", str(self.offset))
 
@@ -287,9 +297,10 @@ def _is_running(pid: int) -> bool:
         return False
 
 
-def running(directory: Path, nodes: int = 4) -> Iterator[Cluster]:
+def running(directory: Path, nodes: int = 4, **proxy_settings: Any) -> Iterator[Cluster]:
     """Yield a started cluster, and stop it at the end."""
     cluster = Cluster(directory, nodes)
+    cluster.proxy_settings = proxy_settings
     cluster.up()
     try:
         yield cluster

@@ -17,6 +17,7 @@ it died are found there, too (storage.housekeeping.orphans).
 """
 
 import asyncio
+import math
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
@@ -60,7 +61,7 @@ MINIMUM_PART_SIZE = 5 << 20  # bytes, of all parts but the last: S3's
 PART_LIMIT = 10_000  # parts of one upload: S3's
 PAGE = 1000
 CLEANING_WIDTH = 4  # deletions at a time behind an answer
-DOWNLOAD_S = 3600  # parts of what is no more can be read on for so long: longer, and they take space for longer
+GRACE_S = 3600.0  # parts of what is no more can be read on for so long: longer, and they take space for longer
 _LAST = "\U0010ffff"  # sorts behind every name
 
 
@@ -124,8 +125,10 @@ class Multipart:
         directory: Directory,
         background: Background,
         clock: HybridClock,
+        grace_s: float = GRACE_S,
     ) -> None:
         self._clock = clock
+        self._grace_s = grace_s
         self._objects = objects
         self._manifests = manifests
         self._directory = directory
@@ -276,7 +279,7 @@ class Multipart:
         await _for_each(names, self._objects.delete)
 
     async def _expire_all(self, names: Sequence[ObjectName]) -> None:
-        due_s = microseconds_of(self._clock.now()) // 1_000_000 + DOWNLOAD_S
+        due_s = microseconds_of(self._clock.now()) // 1_000_000 + math.ceil(self._grace_s)
 
         def expiring(metadata: ObjectMetadata) -> ObjectMetadata:
             return metadata._replace(

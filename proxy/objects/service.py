@@ -31,7 +31,7 @@ from proxy.objects.model import (
     Segment,
     UploadListing,
 )
-from proxy.objects.multipart import Multipart
+from proxy.objects.multipart import GRACE_S, Multipart
 from proxy.objects.objects import Objects, Written
 from proxy.objects.ranges import Range
 from proxy.objects.register import Register
@@ -42,7 +42,8 @@ from storage.metadata import ObjectMetadata
 class ObjectService:
     """Accounts, containers and objects of the cluster behind `placement`."""
 
-    def __init__(self, placement: Placement, clock: HybridClock) -> None:
+    def __init__(self, placement: Placement, clock: HybridClock, multipart_grace_s: float = GRACE_S) -> None:
+        """`multipart_grace_s`: how long parts of objects that were replaced or deleted can be read on."""
         register = Register(placement, clock)
         self._directory = Directory(placement, clock)
         self._confirmations = Confirmations(placement)
@@ -50,7 +51,9 @@ class ObjectService:
         self._objects = Objects(placement.names, register, self._directory, self._confirmations)
         self._buckets = Buckets(self._objects)
         self._manifests = Manifests(self._objects, self._directory)
-        self._multipart = Multipart(self._objects, self._manifests, self._directory, self._background, clock)
+        self._multipart = Multipart(
+            self._objects, self._manifests, self._directory, self._background, clock, multipart_grace_s
+        )
 
     async def close(self) -> None:
         """Finish what runs behind answers already given."""

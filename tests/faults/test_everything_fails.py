@@ -2,14 +2,23 @@
 
 import os
 import time
+from collections.abc import Iterator
 from typing import Any
 
-from tests.cluster import Cluster
+import pytest
+
+from tests.cluster import Cluster, running
 from tests.faults.load import Load
 
 ROUNDS = int(os.environ.get("HOLDFAST_TEST_ROUNDS", "4"))  # 50 take ten minutes: pytest -o timeout=1500
 LOAD_S = 1.5
 START_LIMIT_S = 30.0  # of a cluster that was not stopped cleanly: 3 s, unless the machine has other things to do
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Return a cluster that gives up replaced parts early."""
+    yield from running(tmp_path_factory.mktemp("cluster") / "data", multipart_grace_s=1.0)
 
 
 def test_what_was_acknowledged_survives_the_death_of_everything(cluster: Cluster) -> None:

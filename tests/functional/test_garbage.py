@@ -1,7 +1,6 @@
 """What is garbage goes from a running cluster: expired objects, parts that nothing names, old tombstones."""
 
 import asyncio
-import dataclasses
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -21,7 +20,6 @@ from storage.rings.store import RingStore
 from tests.cluster import Cluster
 from tests.functional.swift import Account
 from tests.loopback import body_of
-from tools import creation
 
 AGE_S = 60.0  # the least that may be configured, for both
 PATIENCE_S = 4 * AGE_S
@@ -35,10 +33,8 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]  # the least reclaim a
 def clearing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Return a cluster that gives things up early."""
     cluster = Cluster(tmp_path_factory.mktemp("clearing") / "data")
-    made = creation.plan(creation.Wishes(port_offset=cluster.offset))
-    storage = dataclasses.replace(made.storage, reclaim_age_s=AGE_S, orphan_grace_s=AGE_S)
-    cluster.directory.mkdir(parents=True, mode=0o700)
-    creation.create(Layout(cluster.directory), dataclasses.replace(made, storage=storage))
+    cluster.storage_settings = {"reclaim_age_s": AGE_S, "orphan_grace_s": AGE_S}
+    cluster.proxy_settings = {"multipart_grace_s": AGE_S}
     cluster.up()
     yield cluster
     cluster.holdfast("down", check=False)

@@ -233,7 +233,7 @@ async def test_unused_and_replaced_parts_are_removed(cluster: LoopbackCluster) -
 async def after_downloads(cluster: LoopbackCluster, service: ObjectService) -> list[str]:
     """Return what is left of parts when downloads that began before now are over."""
     await service.close()
-    cluster.wall_offset_s += multipart.DOWNLOAD_S + 60
+    cluster.wall_offset_s += multipart.GRACE_S + 60
     for device in cluster.devices:
         await device.expire().step()
     return await hidden(service, PARTS)

@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -256,10 +257,11 @@ def test_ctrl_c_leaves_the_change_going(holdfast: Holdfast, rings: Rings) -> Non
     adding = subprocess.Popen(
         holdfast.command("node", "add", "--yes"),
         env=holdfast.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background job ignores it
     )
     while rings.document().stage is Stage.STABLE:
         time.sleep(0.05)
-    adding.send_signal(2)
+    adding.send_signal(signal.SIGINT)
     _output, error = adding.communicate(timeout=30)
     assert adding.returncode == cli.EXIT_INTERRUPTED
     assert "the change goes on by itself: `holdfast ring --watch" in error
