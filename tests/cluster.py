@@ -28,12 +28,19 @@ from tools.status import survey
 
 COMMAND = [sys.executable, "-m", "tools.cli"]
 ROOT = Path(__file__).parent.parent
-PORTS = (9000, 8080, *range(6000, 6006), 6100, 6101, 6150, *range(6200, 6206), 10809)
+PORTS = (9000, 8080, *range(6000, 6006), 6100, 6101, 6150, *range(6200, 6206), 10809, 10810)
+WORKER_STEP = 43  # no two ports are so far apart, nor a few times as far, give or take thousands
 
 
 def free_port_offset() -> int:
-    """Return an offset at which every port of a small cluster is free."""
-    for offset in range(11_000 + os.getpid() % 500 * 20, 50_000, 1_000):
+    """Return an offset at which every port of a small cluster is free.
+
+    Tests that run beside these (pytest-xdist) start clusters at the same time, and what is free for both is not taken
+    yet: so each worker has offsets of its own.
+    """
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+    run = os.getppid() if worker else os.getpid()
+    for offset in range(11_000 + run % 10 * 4 + int(worker[2:] or 0) * WORKER_STEP, 50_000, 1_000):
         if all(_is_free(port + offset) for port in PORTS):
             return offset
     raise AssertionError("no free ports")
