@@ -55,7 +55,8 @@ from storage.housekeeping.rows import AddRows, Report, RowSender
 from storage.housekeeping.settle import Settle
 from storage.housekeeping.synchronize import Synchronize
 from storage.housekeeping.throttle import Throttle
-from storage.indexes.store import IndexStore, Tuning
+from storage.indexes.store import IndexStore
+from storage.indexes.tuning import Tuning
 from storage.log.device import DeviceLog
 from storage.membership.votes import Votes
 from storage.messages import DatabaseKind

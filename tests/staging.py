@@ -23,6 +23,7 @@ from tests.loopback import PART_POWER, LoopbackCluster, LoopbackDevice, rings_of
 GRACE_S = 0.4  # how long those who still use an older version are waited for
 PAGE = 10_000
 RETRY_S = 0.005
+CRASH_LOOK_S = 0.1  # between looks whether a device has crashed that we wait for
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +164,14 @@ class Staging:
 
     async def _tell(self, device: LoopbackDevice, rings: Rings) -> None:
         device.placement.update(rings)
-        await device.service.settle()
+        settled = False
+        while not settled:
+            service = device.service
+            settling = asyncio.ensure_future(service.settle())
+            while not settling.done() and device.service is service:  # in one that has crashed nothing comes to an end
+                await asyncio.wait({settling}, timeout=CRASH_LOOK_S)
+            settled = settling.done()
+            settling.cancel()
         self._refusing.add(device.id)
 
     async def _wait_for_users(self, version: int) -> None:

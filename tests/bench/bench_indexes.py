@@ -18,7 +18,8 @@ import uvloop
 
 from cluster.clock import HybridClock
 from storage.daemon import SWITCH_INTERVAL_S
-from storage.indexes.store import IndexStore, Tuning
+from storage.indexes.store import IndexStore
+from storage.indexes.tuning import Tuning
 from storage.log.device import DeviceLog
 from storage.log.interface import Appended, Position
 from storage.messages import Changes, DatabaseKind, IndexChanges, IndexList, IndexRows, Row

@@ -44,6 +44,8 @@ from tests.unit.proxy.test_objects_linearizability import (
     two_proxies,
 )
 
+pytestmark = pytest.mark.alone  # no client may be kept waiting for longer than its patience lasts
+
 DEVICES = range(7)
 SEEDS = range(2)
 MUTANT_SEEDS = 20  # in which the absence of a rule must have shown; nearly always it does in the first
