@@ -8,14 +8,14 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 INSTALLED_TEST := $(VENV)/.installed-test
 TEST_PACKAGES := rclone s3cmd restic gcc openssl qemu-utils libnbd-bin python3-libnbd nbdkit nbd-client fio \
-	qemu-system-x86 busybox-static e2fsprogs xfsprogs fuse3
+	qemu-system-x86 busybox-static e2fsprogs xfsprogs fuse3 postgresql
 
 # make up DATA=/srv/holdfast NODES=4 PORT_OFFSET=100 DETACH=1
 data_option := $(if $(DATA),--data "$(DATA)")
 up_options := $(data_option) $(if $(NODES),--nodes $(NODES)) $(if $(PORT_OFFSET),--port-offset $(PORT_OFFSET)) \
 	$(if $(DETACH),--detach)
 
-.PHONY: help venv up down status test lint unit functional faults sim sim-mutants sim-volumes sim-volumes-mutants ring-histories bench bench-ring bench-listing bench-repair bench-volumes clean
+.PHONY: help venv up down status test lint unit functional faults sim sim-mutants sim-volumes sim-volumes-mutants ring-histories bench bench-ring bench-listing bench-repair bench-volumes test-postgres tempest clean
 
 help:
 	@echo 'make up      start a cluster and stay with it; DETACH=1: behind; DATA= NODES= PORT_OFFSET='
@@ -25,6 +25,8 @@ help:
 	@echo 'make lint    ruff and mypy'
 	@echo 'make unit functional    one kind of test each'
 	@echo 'make faults  tests that kill, stop, cut and spoil, in their long form; ROUNDS= TEST='
+	@echo 'make test-postgres   tests of the control plane on a PostgreSQL of their own; TEST='
+	@echo 'make tempest   tests of OpenStack for its APIs, and docs/openstack.md from them; TEMPEST="--only REGEX"'
 	@echo 'make sim     simulated clusters under faults: SEEDS=2000 many, SEED=7 one again; make sim-mutants: is it any good?'
 	@echo 'make sim-volumes  the same for volumes; make sim-volumes-mutants'
 	@echo 'make ring-histories   the tests of tests/ring on many more random histories; HISTORIES='
@@ -85,6 +87,16 @@ ROUNDS ?=
 faults: $(INSTALLED_TEST)
 	HOLDFAST_TEST_LONG=1 HOLDFAST_TEST_ROUNDS=$(or $(ROUNDS),20) HOLDFAST_TEST_LOAD_S=15 \
 		$(BIN)/pytest --timeout 3600 $(or $(TEST),tests/faults tests/functional)
+
+# make test-postgres TEST=tests/unit/identity: `make test` runs a few of them there, and all on SQLite
+CONTROL_PLANE := tests/unit/cluster/controlplane $(wildcard tests/unit/identity/keystone tests/unit/compute)
+test-postgres: $(INSTALLED_TEST)
+	@tools/install-packages $(PYTHON) postgresql
+	$(BIN)/python -m tests.postgres $(BIN)/pytest --numprocesses logical --dist loadfile $(or $(TEST),$(CONTROL_PLANE))
+
+# make tempest TEMPEST="--only tempest.api.identity": without docs then
+tempest: $(INSTALLED_TEST)
+	@$(BIN)/python -m tests.tempest $(or $(TEMPEST),--docs)
 
 # make sim SEEDS=2000 JOBS=2; make sim SEED=7: one of them again, with its trace (docs/simulator.md)
 SEEDS ?= 200

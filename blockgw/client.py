@@ -21,6 +21,7 @@ from cluster.supervision.control import ControlError, NotRunning, ask
 ANSWER_S = 120.0  # the gateway itself waits half a minute for devices
 POLL_S = 0.5
 _REQUEST = 8 * MiB  # bytes of a read or write; the gateway takes 32
+_ZEROED = 1 << 30  # bytes that are zeroed by a request; it has room for 32 bits
 
 
 class VolumesError(Exception):
@@ -75,7 +76,13 @@ class Volumes:
 
     def list(self) -> tuple[VolumeInfo, ...]:
         """Return all volumes, those in the trash too, by name."""
-        return tuple(_volume(each) for each in self._ask("list")["volumes"])
+        found: list[VolumeInfo] = []
+        first: str | None = ""
+        while first is not None:
+            answer = self._ask("list", first=first)
+            found += map(_volume, answer["volumes"])
+            first = answer["next"]
+        return tuple(found)
 
     def show(self, name: str) -> VolumeInfo:
         """Return one volume."""
@@ -169,7 +176,11 @@ class Volumes:
 
 
 class VolumeFile(io.RawIOBase):
-    """A volume as a file of bytes: its size is fixed; `flush` makes durable what was written, and so does `close`."""
+    """A volume as a file of bytes: its size is fixed; `flush` makes durable what was written, and so does `close`.
+
+    Of an encrypted volume whole sectors are read and written, so a write of a part of one reads it first: nobody else
+    may write to it meanwhile.
+    """
 
     def __init__(self, volume: NbdVolume, may_write: bool) -> None:
         super().__init__()
@@ -206,8 +217,7 @@ class VolumeFile(io.RawIOBase):
         view = memoryview(buffer).cast("B")
         length = max(0, min(len(view), self.size - self._position, _REQUEST))
         if length:
-            with _translated():
-                view[:length] = self._volume.read(self._position, length)
+            view[:length] = self._read(self._position, length)
         self._position += length
         return length
 
@@ -219,8 +229,7 @@ class VolumeFile(io.RawIOBase):
         if length <= 0 < len(view):
             raise OSError("this is the end of the volume")
         if length:
-            with _translated():
-                self._volume.write(self._position, bytes(view[:length]))
+            self._write(self._position, view[:length])
         self._position += max(0, length)
         return max(0, length)
 
@@ -229,8 +238,16 @@ class VolumeFile(io.RawIOBase):
         self._check_writable()
         if not 0 <= offset <= offset + length <= self.size:
             raise ValueError(f"{length} bytes at {offset} are not within {self.size}")
-        with _translated():
-            self._volume.zero(offset, length)
+        block = self._volume.block
+        begin, end = -(-offset // block) * block, (offset + length) // block * block  # of whole blocks
+        if begin >= end:
+            self._write(offset, memoryview(bytes(length)))
+            return
+        self._write(offset, memoryview(bytes(begin - offset)))
+        for start in range(begin, end, _ZEROED):
+            with _translated():
+                self._volume.zero(start, min(_ZEROED, end - start))
+        self._write(end, memoryview(bytes(offset + length - end)))
 
     def flush(self) -> None:
         """Make durable what was written. Raise OSError when it is not known to be."""
@@ -246,6 +263,30 @@ class VolumeFile(io.RawIOBase):
             super().close()
         finally:
             self._volume.close()
+
+    def _whole_blocks(self, offset: int, length: int) -> tuple[int, int]:
+        """Return where the blocks that have a range begin and end."""
+        block = self._volume.block
+        return offset // block * block, -(-(offset + length) // block) * block
+
+    def _read(self, offset: int, length: int) -> bytes:
+        begin, end = self._whole_blocks(offset, length)
+        with _translated():
+            found = self._volume.read(begin, end - begin)
+        return found[offset - begin : offset - begin + length]
+
+    def _write(self, offset: int, data: memoryview) -> None:
+        if not data:
+            return
+        begin, end = self._whole_blocks(offset, len(data))
+        if (begin, end) == (offset, offset + len(data)):
+            written = bytes(data)
+        else:
+            whole = bytearray(self._read(begin, end - begin))
+            whole[offset - begin : offset - begin + len(data)] = data
+            written = bytes(whole)
+        with _translated():
+            self._volume.write(begin, written)
 
     def _check_writable(self) -> None:
         if not self._may_write:

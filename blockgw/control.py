@@ -1,10 +1,11 @@
 """What operators ask of a gateway: one request and one answer per connection, each a line of JSON, on a unix socket.
 
     {"do": "create", "name": "disk", "size": 1073741824}  -> {"volume": {"name": "disk", …}}
-    {"do": "list"}                                        -> {"volumes": [{…}, …]}
+    {"do": "list"}                                        -> {"volumes": [{…}, …], "next": null}
 
-An answer with "error" says why nothing was done. The form is that of the supervisor (cluster.supervision.control), and
-so is who may ask: the socket is in a directory of its owner's alone.
+What may be long is answered by pages: "next" is what "first" has to be for the one after it. An answer with "error"
+says why nothing was done. The form is that of the supervisor (cluster.supervision.control), and so is who may ask: the
+socket is in a directory of its owner's alone.
 """
 
 import asyncio
@@ -26,7 +27,8 @@ from cluster.telemetry.log import get_logger
 
 REQUEST_S = 10.0  # for a request to come
 OTHER_S = 60.0  # for another gateway to answer
-PAGE_CHUNKS = 10_000  # numbers or ranges in an answer, or somewhat more
+PAGE_BYTES = 256 << 10  # of volumes in an answer, or somewhat more
+PAGE_CHUNKS = 10_000  # numbers in an answer; ranges, or somewhat more
 PAGE_COMPARED = 64  # chunks that are compared for an answer
 _log = get_logger("blockgw")
 Request = dict[str, Any]
@@ -103,8 +105,18 @@ class Control:
         except (KeyError, ValueError, TypeError) as error:
             return {"error": f"not a request: {error!r}"}
 
-    async def _list(self, _asked: Request) -> Request:
-        return {"volumes": [described(each) for each in await self._gateway.catalog(lambda catalog: catalog.all())]}
+    async def _list(self, asked: Request) -> Request:
+        """{"first"?} -> {"volumes": […], "next": the name with which the next page begins, or null}."""
+        first, size = str(asked.get("first") or ""), 0
+        found: list[Request] = []
+        for each in await self._gateway.catalog(lambda catalog: catalog.all()):
+            if each.name < first:
+                continue
+            if size >= PAGE_BYTES:
+                return {"volumes": found, "next": each.name}
+            found.append(described(each))
+            size += len(encode(found[-1]))
+        return {"volumes": found, "next": None}
 
     async def _show(self, asked: Request) -> Request:
         return await self._changed(self._gateway.catalog(lambda catalog: catalog.find(asked["name"])))
@@ -118,6 +130,7 @@ class Control:
         async for page in pages:
             found += page
             if len(found) >= PAGE_CHUNKS:
+                del found[PAGE_CHUNKS:]  # a page of many layers may be long
                 return {"chunks": found, "next": found[-1] + 1}
         return {"chunks": found, "next": None}
 

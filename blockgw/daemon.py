@@ -19,7 +19,8 @@ from typing import Any
 from blockgw.control import Control
 from blockgw.front import rules_of, security_of
 from blockgw.gateway import Gateway
-from blockgw.nbd import Guarded, NbdServer
+from blockgw.nbd.access import Guarded
+from blockgw.nbd.server import NbdServer
 from cluster.allocator import calm_collector
 from cluster.config import Config
 from cluster.coordination.embedded import EmbeddedCoordination

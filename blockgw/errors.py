@@ -74,7 +74,7 @@ class HeldElsewhere(VolumeError):
 
     def __init__(self, name: str, holder: str) -> None:
         super().__init__(f"{name} is open at another gateway: {holder}")
-        self.holder = holder
+        self.name, self.holder = name, holder
 
 
 class UnknownExport(VolumeError):

@@ -13,8 +13,9 @@ import ipaddress
 from collections.abc import Iterable
 from pathlib import Path
 
-from blockgw.nbd import PLAIN, Certificates, PreSharedKeys, Rule, Security, Tls, TlsError, parse_keys
-from blockgw.nbd.access import Network
+from blockgw.nbd.access import Network, Rule
+from blockgw.nbd.server import PLAIN, Security
+from blockgw.nbd.tls import Certificates, PreSharedKeys, Tls, TlsError, parse_keys
 from cluster.config import BlockConfig
 from cluster.errors import ConfigError
 

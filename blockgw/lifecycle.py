@@ -8,9 +8,8 @@ from blockgw.catalog.store import Catalog
 from blockgw.catalog.volume import State, Volume
 from blockgw.holding import Holder, Opened
 from blockgw.maintenance.garbage import sweep
+from blockgw.wide import WideZero
 from cluster.clock import wall_us
-
-_STEP = 1 << 28  # bytes that are cut off at a time
 
 
 async def resize(gateway: Holder, name: str, size: int, may_shrink: bool) -> Volume:
@@ -20,7 +19,7 @@ async def resize(gateway: Holder, name: str, size: int, may_shrink: bool) -> Vol
         volumes.resized(before, size, may_shrink)
         opened = await gateway.hold(name, unused=size < before.size)
         if size < before.size:
-            await _cut_off(opened, size)
+            await _cut_off(gateway, opened, size)
         opened.about = await gateway.catalog(
             lambda catalog: catalog.owned(opened.lease.epoch).change(
                 name, lambda each: volumes.resized(each, size, may_shrink)
@@ -31,10 +30,10 @@ async def resize(gateway: Holder, name: str, size: int, may_shrink: bool) -> Vol
     return opened.about
 
 
-async def _cut_off(opened: Opened, start: int) -> None:
+async def _cut_off(gateway: Holder, opened: Opened, start: int) -> None:
     """Give back what is beyond a new end, so that it is zeros when the volume grows again."""
-    for offset in range(start, opened.about.size, _STEP):
-        await opened.volume.zero(offset, min(_STEP, opened.about.size - offset), trim=True)
+    wide = WideZero(gateway.placement, opened.about.family, opened.volume)
+    await wide.zero(start, opened.about.size - start, fua=False, trim=True)
     await opened.volume.flush()
 
 
@@ -80,9 +79,15 @@ async def purge(gateway: Holder, name: str) -> Volume:
 
 
 def _without_snapshots(catalog: Catalog, name: str) -> None:
-    """Have a volume be deleted from now on, and its snapshots first; nobody takes it out of the trash any more."""
+    """Have a volume be deleted from now on, and its snapshots first; nobody takes it out of the trash any more.
+
+    When clones read through one of them, all stay: the volume may be taken out of the trash yet.
+    """
     about = catalog.change(name, _purged)
     try:
+        if clones := catalog.clones(about):
+            names = ", ".join(clone.name for clone in clones[:5])
+            raise SnapshotInUse(f"{name} has clones: {names}; flatten or delete them first")
         for snapshot in about.snapshots:
             catalog.delete_snapshot(name, snapshot.name)
     except SnapshotInUse:

@@ -51,6 +51,7 @@ LINGER_S = 2.0  # that a volume stays open without connections: clients come bac
 HANDOVER_S = LINGER_S + 2.0  # for another gateway to close a volume that nobody uses there
 HANDOVER_RETRY_S = 0.2
 TAKEN_S = 30.0  # that a volume stays where it was taken to, for its clients to come
+GIVEN_S = 2.0  # that a volume that was given away is left to who takes it, when clients come back at once
 CLOSE_S = 5.0  # for the requests under way when clients are sent away
 _log = get_logger("blockgw")
 ResultT = TypeVar("ResultT")
@@ -79,6 +80,7 @@ class Openings:
         self._cache = ReadCache(READ_CACHE_BYTES)
         self._room = Room()
         self._open: dict[str, Opened] = {}  # by name
+        self._given: dict[str, float] = {}  # by name: until when a volume is left to the gateway that takes it
         self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
         self._names: tuple[str, ...] = ()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -188,6 +190,7 @@ class Openings:
 
     async def _open_patiently(self, name: str) -> Opened:
         """Open a volume, also if another gateway has it that nobody uses it at any more."""
+        await asyncio.sleep(self._given.pop(name, 0.0) - asyncio.get_running_loop().time())
         deadline = asyncio.get_running_loop().time() + HANDOVER_S
         while True:
             try:
@@ -387,6 +390,7 @@ class Openings:
             if opened is not None:
                 await self.hang_up(name)
                 await self.close_volume(opened)
+                self._given[name] = asyncio.get_running_loop().time() + GIVEN_S
 
 
 def _lease_of(about: Volume) -> str:

@@ -34,10 +34,11 @@ async def take(gateway: Holder, names: Sequence[str], snapshot: str) -> list[Vol
     volumes that were done keep theirs.
     """
     volumes.check_name(snapshot)
-    if not 0 < len(frozenset(names)) <= GROUP_LIMIT:
+    names = tuple(dict.fromkeys(names))  # one that is given twice would wait for itself
+    if not 0 < len(names) <= GROUP_LIMIT:
         raise InvalidRequest(f"{len(names)} volumes: from 1 to {GROUP_LIMIT} can be kept at the same moment")
     async with AsyncExitStack() as locks:
-        for name in sorted(frozenset(names)):
+        for name in sorted(names):
             await locks.enter_async_context(gateway.lock(name))
         held = [await gateway.hold(name) for name in names]
         for opened in held:

@@ -33,6 +33,41 @@ class Layout:
         return self.directory / "cluster.env"
 
     @property
+    def clouds(self) -> Path:
+        """What OpenStack's clients find the identity service by; holds secrets."""
+        return self.directory / "clouds.yaml"
+
+    @property
+    def openrc(self) -> Path:
+        """The same for a shell to source."""
+        return self.directory / "openrc"
+
+    @property
+    def admin_password(self) -> Path:
+        """The password that the administrator of the identity service was made with."""
+        return self.directory / "admin.password"
+
+    @property
+    def identity_database(self) -> Path:
+        """The database of the identity service, unless the configuration names another."""
+        return self.directory / "identity.db"
+
+    @property
+    def images_database(self) -> Path:
+        """The database of the image service, unless the configuration names another."""
+        return self.directory / "images.db"
+
+    @property
+    def images_scratch(self) -> Path:
+        """Where the image service keeps images while they become volumes; worthless when it does not run."""
+        return self.directory / "images-scratch"
+
+    @property
+    def volumes_database(self) -> Path:
+        """The database of the volume service, unless the configuration names another."""
+        return self.directory / "volumes.db"
+
+    @property
     def version(self) -> Path:
         """Holds the number of the data layout."""
         return self.directory / "VERSION"

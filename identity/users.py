@@ -2,7 +2,7 @@
 
 A name is USER or ACCOUNT:USER; the storage account is AUTH_ACCOUNT, or AUTH_USER without ACCOUNT. So
 `photos:ann` and `photos:bob` share what they store. Kept in coordination under `user/NAME` as JSON;
-a reader passes over fields that it does not know.
+a reader passes over fields that it does not know. An account belongs to its users, and administrators may do anything.
 """
 
 import dataclasses
@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from cluster.coordination.errors import Conflict
 from cluster.coordination.interface import ABSENT, Coordination
+from identity.actions import Action
 from identity.errors import InvalidName, NoSuchUser, UserExists
 
 USER_PREFIX = "user/"  # of keys in coordination
@@ -40,6 +41,20 @@ class User:
     access_key: str
     secret_key: str = field(repr=False)
     admin: bool = False  # may do anything in any account
+
+    def may(self, account: str, action: Action) -> bool:
+        """See `interfaces.Principal`."""
+        return account == self.account or (self.admin and account.startswith(ACCOUNT_PREFIX))
+
+    def listed_as(self, account: str) -> set[str]:
+        """See `interfaces.Principal`: `account`, `account:user`, `*:user`, `account:*`, whatever the account."""
+        owner, colon, own_name = self.name.partition(":")
+        if not colon:
+            own_name = owner
+        names = {owner, self.account, "*:*", f"*:{own_name}"}
+        for each in (owner, self.account):
+            names |= {f"{each}:{own_name}", f"{each}:*"}
+        return names
 
 
 def new_user(name: str, admin: bool = False) -> User:

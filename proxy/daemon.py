@@ -22,8 +22,7 @@ from cluster.telemetry.http import AdminServer
 from cluster.telemetry.log import get_logger
 from cluster.telemetry.metrics import Registry, register_process
 from cluster.version import VERSION
-from identity.directory import Directory
-from identity.tokens import Tokens
+from identity.tiers import Identity
 from proxy.http.limits import Limits
 from proxy.http.server import HttpServer
 from proxy.metrics import Measured
@@ -62,11 +61,11 @@ class ProxyDaemon:
         self._placement = connected_placement(config, self._layout, follower.load(), follower.refresh)
         self._placement.start()
         follower.start(self._placement.update, self._placement.oldest_version_in_use)
-        users = Directory(self._coordination)
-        users.start()
+        identity = Identity(self._coordination, config)
+        identity.start()
         clock = HybridClock(int.from_bytes(os.urandom(4), "big"))
         service = ObjectService(self._placement, clock, config.proxy.multipart_grace_s)
-        self._make_servers(service, users)
+        self._make_servers(service, identity)
         admin = AdminServer(self._registry, self._health)
         ports = config.ports
         await admin.start(config.proxy_admin_listen(self._worker), ports.proxy_admin_port(self._worker))
@@ -85,10 +84,10 @@ class ProxyDaemon:
         await background.close()
         await self._placement.close()
         await admin.close()
-        users.close()
+        identity.close()
         self._coordination.close()
 
-    def _make_servers(self, service: ObjectService, users: Directory) -> None:
+    def _make_servers(self, service: ObjectService, identity: Identity) -> None:
         proxy = self._config.proxy
         limits = Limits(
             head_bytes=proxy.max_header_bytes,
@@ -100,9 +99,8 @@ class ProxyDaemon:
             connections=proxy.max_connections,
         )
         s3_config = S3Config(proxy.region, proxy.host_domains, int(proxy.clock_skew_s), proxy.max_put_bytes)
-        s3 = S3Application(service, users, s3_config)
-        tokens = Tokens(self._config.cluster.key_bytes, users, proxy.token_ttl_s)
-        swift = SwiftApplication(service, users, tokens, SwiftConfig())
+        s3 = S3Application(service, identity.users, s3_config)
+        swift = SwiftApplication(service, identity.users, identity.tokens, SwiftConfig())
         measured = Measured(self._registry)
         self._servers = [
             HttpServer(application, limits=limits, on_error=on_error, on_failure=on_failure, log=_log)

@@ -9,7 +9,7 @@ message each way costs several times what the object itself does. Larger ones co
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -22,6 +22,7 @@ from storage.client import Placement
 from storage.messages import COPY_ALONE, NEWER, BlobCopyMany, BlobGet, Operation, Refusal, Version, parse
 
 FETCH_TIMEOUT_S = 30.0
+GIVE_S = FETCH_TIMEOUT_S / 3  # within which small copies are given: who asks for them counts what is late as failed
 LISTED_AFTER_S = 120.0  # a version that is fetched: by then those that took its write have seen to its row
 KEYS = 32  # asked for at a time; more: the loop stands still for longer while they are read, and while they are stored
 BYTES = 1 << 20  # of their data
@@ -289,7 +290,9 @@ async def answer_many(blobs: Blobs, message: BlobCopyMany, budget: Budget = UNLI
     for key in message.keys[: _fitting(blobs, message)]:
         answer = _status_and_data(blobs, key)
         found.append(answer if isinstance(answer, tuple) else await answer)
-    await budget.took(sum([VERSION_COST + len(data) for _status, _version, data in found]))
+    with suppress(TimeoutError):  # what is large, and was copied here, may keep the budget waiting for minutes
+        async with asyncio.timeout(GIVE_S):
+            await budget.took(sum([VERSION_COST + len(data) for _status, _version, data in found]))
     return Reply(
         tuple([(status, version) for status, version, _data in found]),
         b"".join([data for _status, _version, data in found]),

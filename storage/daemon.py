@@ -7,6 +7,9 @@ runs. SIGTERM: finish what is under way, sync, close cleanly.
 
 A device whose disk cannot be used does not end its process: that explains itself, and exits with START_AGAIN as soon as
 the disk is well, so that the supervisor starts one that recovers (storage.health).
+
+A lock sees to it that a device has one process. Recovery cuts off what another one is writing just now; and one that
+was killed is there until its last call of the disk has come back.
 """
 
 import asyncio
@@ -18,6 +21,7 @@ from cluster.config import Config
 from cluster.coordination.embedded import EmbeddedCoordination
 from cluster.layout import Layout
 from cluster.supervision import daemon
+from cluster.supervision import lock as lock_file
 from cluster.supervision.child import START_AGAIN
 from cluster.telemetry.http import AdminServer
 from cluster.telemetry.http import Health as AdminHealth
@@ -135,6 +139,7 @@ async def _first(stop: asyncio.Event, other: "asyncio.Future[None]") -> bool:
 
 async def _serve(config: Config, layout: Layout, device_id: int, stop: asyncio.Event) -> int:
     config.device(device_id)
+    lock_file.acquire(layout.lock(device_process(device_id)))  # given back by the kernel, once this process is gone
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     status = await run(config, layout, device_id, stop)
     sys.stderr.flush()
@@ -143,7 +148,7 @@ async def _serve(config: Config, layout: Layout, device_id: int, stop: asyncio.E
 
 def main() -> int:
     """Run a device's daemon until it is told to stop; return the exit status."""
-    return daemon.run("storage", "device", _serve, RingsError)
+    return daemon.run("storage", "device", _serve, RingsError, lock_file.Held)
 
 
 if __name__ == "__main__":

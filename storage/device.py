@@ -24,7 +24,7 @@ from storage.blobs.record import DATA_ID_SIZE
 from storage.blobs.store import BlobStore
 from storage.chunks.store import ChunkStore
 from storage.client import Rings, connected_placement
-from storage.disk import Disk, RealDisk
+from storage.disk import Disk, RealDisk, drop_unfinished
 from storage.health.condition import Health, Service
 from storage.health.disk import ObservedDisk
 from storage.health.door import Door
@@ -187,6 +187,7 @@ class StorageDevice:
         """Recover what is on disk."""
         storage, environment, directory = self._config.storage, self._environment, self._directory
         self._disk.make_directories(str(directory))
+        drop_unfinished(self._disk, str(directory))
         self._log = DeviceLog(
             str(directory / "log"),
             disk=self._disk,
@@ -460,13 +461,18 @@ class StorageDevice:
             self._config.storage.handoff_after_s,
             self._config.storage.replication_interval_s,
             votes,
-            self._hand_back,
+            self._look_for_misplaced,
             wall,
             self.takes_copies,
             chunks,
         )
+        self._join.on_overtaken = self._look_for_misplaced
+        self._replicate.on_overtaken = self._replicate_chunks.on_overtaken = self._look_for_misplaced
+        for synchronize in self._synchronize:
+            synchronize.on_overtaken = self._look_for_misplaced
         self._retire.kept = lambda: self._stand_in.kept
         self._retire.paused = lambda: self._membership.rebuilding
+        self._retire.settled = service.settle
         self._conductor = Conductor(self._background, self._name, wall)
         position = TellPosition(self._membership, lambda: self._log.end)
         gauge = Gauge(
@@ -484,13 +490,15 @@ class StorageDevice:
             self._retire,
         )
 
-    def _hand_back(self) -> None:
-        """Look again at what is here and should not be: it is other partitions that this device stands in for."""
+    def _look_for_misplaced(self) -> None:
+        """Look again at what is here and should not be: what this device stands in for, or just copied, has changed."""
         self._retire.look_again()
         self._schedule.wake(self._retire.name)
 
     def _on_membership(self) -> None:
         """Go on, now that this device or another one has lost data or is whole again."""
+        if not self._membership.rebuilding:
+            self._blobs.made_whole()
         for name in (self._rebuild.name, self._join.name, self._retire.name, self._stand_in.name):
             self._schedule.wake(name)
         self._compare_now()

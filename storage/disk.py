@@ -24,6 +24,7 @@ _FALLOC_FL_KEEP_SIZE, _FALLOC_FL_PUNCH_HOLE, _FALLOC_FL_ZERO_RANGE = 1, 2, 16  #
 _FICLONE = 0x40049409  # linux/fs.h
 _CANNOT_SHARE = (errno.EOPNOTSUPP, errno.ENOTTY, errno.EINVAL, errno.EXDEV, errno.ENOSYS, errno.EPERM)
 _STAT_BLOCK = 512  # bytes of a unit of st_blocks, whatever the file system's
+_UNFINISHED = ".new"  # ends the name of a small file that is to replace another
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -311,10 +312,17 @@ def read_small_file(disk: Disk, path: str) -> bytes | None:
         disk.close(fd)
 
 
+def drop_unfinished(disk: Disk, directory: str) -> None:
+    """Remove what a crash has left of replacements of small files in a directory."""
+    for name in disk.list(directory):
+        if name.endswith(_UNFINISHED):
+            disk.unlink(os.path.join(directory, name))
+
+
 def replace_small_file(disk: Disk, path: str, content: bytes) -> None:
     """Make `path` hold `content`, durably; a crash leaves the old content or the new."""
     directory = os.path.dirname(path)
-    fresh = path + ".new"
+    fresh = path + _UNFINISHED
     if os.path.basename(fresh) in disk.list(directory):
         disk.unlink(fresh)
     fd = disk.create(fresh)

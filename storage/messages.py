@@ -45,7 +45,7 @@ class Operation(IntEnum):
     INDEX_ROWS = 34  # IndexRows -> ()
     INDEX_LIST = 35  # IndexList -> Listing | None
     INDEX_FREEZE = 36  # IndexFreeze -> Frozen. First half of a deletion, or of a split: rows are refused for a moment
-    INDEX_DELETE = 37  # IndexDelete -> ()
+    INDEX_THAW = 37  # IndexThaw -> ()
     INDEX_INVENTORY = 38  # (kind, start key, end key | None, limit) -> ((key, digest), …), ordered
     INDEX_CHANGES = 39  # IndexChanges -> Changes | None
     INDEX_MOVE = 40  # IndexMove -> (). Its rows are elsewhere from now on (storage.ranges)
@@ -332,7 +332,7 @@ class Listing(NamedTuple):
 
 
 class IndexFreeze(NamedTuple):
-    """Refuse rows for `ttl_s` unless INDEX_DELETE or INDEX_MOVE decides first. NOT_EMPTY, NOT_FOUND, SPLIT."""
+    """Refuse rows for `ttl_s` unless INDEX_MOVE decides first, or INDEX_THAW. NOT_EMPTY, NOT_FOUND, SPLIT."""
 
     kind: int
     key: bytes
@@ -351,17 +351,18 @@ class Frozen(NamedTuple):
     accepted: Any | None  # storage.ranges.state.Accepted
 
 
-class IndexDelete(NamedTuple):
-    """NOT_EMPTY, NOT_FOUND, NOT_HELD when the freeze of `token` is gone. `timestamp` None: only thaw."""
+class IndexThaw(NamedTuple):
+    """Take rows again, if it is `token` that keeps them out. With `abandoned`: NOT_HELD when it is not."""
 
     kind: int
     key: bytes
     token: bytes
-    timestamp: Timestamp | None
+    abandoned: Timestamp | None = None  # what was accepted below it, a deletion, is not going to be (storage.ranges)
 
 
 class IndexMove(NamedTuple):
-    """Say where rows are. With a token: accept that, under `timestamp`; NOT_HELD when the freeze is gone.
+    """Say where rows are. With a token: accept that, under `timestamp`; NOT_HELD when the freeze is gone; without
+    pointers, if rows are here: NOT_EMPTY.
 
     Without a token: it is decided. Without pointers and token: only `counts`.
     """

@@ -46,13 +46,13 @@ from storage.messages import (
     Holding,
     IndexChanges,
     IndexCreate,
-    IndexDelete,
     IndexFreeze,
     IndexInfo,
     IndexList,
     IndexMove,
     IndexReclaim,
     IndexRows,
+    IndexThaw,
     Operation,
     ReclaimedDatabase,
     Refusal,
@@ -142,7 +142,7 @@ class DeviceService:
             Operation.INDEX_ROWS: self._index_rows,
             Operation.INDEX_LIST: self._index_list,
             Operation.INDEX_FREEZE: self._index_freeze,
-            Operation.INDEX_DELETE: self._index_delete,
+            Operation.INDEX_THAW: self._index_thaw,
             Operation.INDEX_INVENTORY: self._index_inventory,
             Operation.INDEX_CHANGES: self._index_changes,
             Operation.INDEX_MOVE: self._index_move,
@@ -422,12 +422,12 @@ class DeviceService:
             raise ValueError("too many tombstones at a time")
         return self._settling(_replied(self._indexes.reclaim, message._replace(databases=tuple(items))))
 
-    def _index_delete(self, request: Request) -> Answer:
-        return self._settling(_done(self._indexes.delete, parse(IndexDelete, request.metadata)))
+    def _index_thaw(self, request: Request) -> Answer:
+        return self._settling(_done(self._indexes.thaw, parse(IndexThaw, request.metadata)))
 
     def _index_inventory(self, request: Request) -> Answer:
         kind, start, end, limit = request.metadata
-        return _replied(self._indexes.inventory, kind, start, end, limit)
+        return _replied(self._indexes.inventory_for_peers, kind, start, end, limit)
 
     def _index_changes(self, request: Request) -> Answer:
         return _replied(self._indexes.changes, parse(IndexChanges, request.metadata))

@@ -28,8 +28,11 @@ from tools.status import survey
 
 COMMAND = [sys.executable, "-m", "tools.cli"]
 ROOT = Path(__file__).parent.parent
-PORTS = (9000, 8080, *range(6000, 6006), 6100, 6101, 6150, *range(6200, 6206), 10809, 10810)
-WORKER_STEP = 43  # no two ports are so far apart, nor a few times as far, give or take thousands
+PORTS = (
+    9000, 8080, 5000, 8776, 9292, *range(6000, 6006), 6100, 6101, 6150, *range(6170, 6173), *range(6200, 6206),
+    10809, 10810
+)
+WORKER_STEP = 47  # no two ports are so far apart, nor a few times as far, give or take thousands
 
 
 def free_port_offset() -> int:
@@ -59,14 +62,23 @@ def _is_free(port: int) -> bool:
 class Cluster:
     """One cluster under `directory`. Its clients are given `endpoints` in turn."""
 
-    def __init__(self, directory: Path, nodes: int = 4) -> None:
+    def __init__(self, directory: Path, nodes: int = 4, with_identity: bool = False) -> None:
         self.directory = directory
         self.nodes = nodes
+        self.with_identity = with_identity  # the identity service, which takes a while to start
         self.offset = free_port_offset()
         self.env: dict[str, str] = {}
         self.storage_settings: dict[str, Any] = {}  # of [storage], for a cluster that is made
         self.proxy_settings: dict[str, Any] = {}  # of [proxy]
+        self.identity_settings: dict[str, Any] = {}  # of [identity]
+        self.images_settings: dict[str, Any] = {}  # of [images]
+        self.volumes_settings: dict[str, Any] = {}  # of [volumes]
         self.gateways = 1  # of volumes, likewise
+
+    def without_compute(self) -> "Cluster":
+        """Have the cluster made with the identity service alone; return it."""
+        self.images_settings = self.volumes_settings = {"enabled": False}
+        return self
 
     def holdfast(self, *arguments: str, check: bool = True, timeout_s: float = 60) -> str:
         """Run `holdfast` on this cluster; return what it printed."""
@@ -82,23 +94,36 @@ class Cluster:
         """Start the cluster and wait until it is ready."""
         if self._is_special and not (self.directory / "cluster.toml").exists():
             self._create()
-        self.holdfast("up", "--detach", *self._up_options(), timeout_s=90)
+        waiting = ("--wait-for-services",) if self.with_identity else ()
+        self.holdfast("up", "--detach", *waiting, *self._up_options(), timeout_s=90)
         lines = self.holdfast("env").splitlines()
         pairs = (line.removeprefix("export ").partition("=") for line in lines if "=" in line)
         self.env = {name: value.strip("'\"") for name, _equals, value in pairs}
 
     @property
     def _is_special(self) -> bool:
-        return self.gateways != 1 or bool(self.storage_settings or self.proxy_settings)
+        return self.gateways != 1 or any(
+            (
+                self.storage_settings,
+                self.proxy_settings,
+                self.identity_settings,
+                self.images_settings,
+                self.volumes_settings,
+            )
+        )
 
     def _create(self) -> None:
-        made = creation.plan(creation.Wishes(node_count=self.nodes, port_offset=self.offset))
+        wishes = creation.Wishes(self.nodes, port_offset=self.offset, has_identity=self.with_identity)
+        made = creation.plan(wishes)
         self.directory.mkdir(parents=True, mode=0o700)
         config = dataclasses.replace(
             made,
             block=dataclasses.replace(made.block, gateways=self.gateways),
             storage=dataclasses.replace(made.storage, **self.storage_settings),
             proxy=dataclasses.replace(made.proxy, **self.proxy_settings),
+            identity=dataclasses.replace(made.identity, **self.identity_settings),
+            images=dataclasses.replace(made.images, **self.images_settings),
+            volumes=dataclasses.replace(made.volumes, **self.volumes_settings),
         )
         creation.create(Layout(self.directory), config)
 
@@ -109,7 +134,8 @@ class Cluster:
     def _up_options(self) -> tuple[str, ...]:
         if self._is_special:
             return ()
-        return ("--nodes", str(self.nodes), "--port-offset", str(self.offset))
+        without = () if self.with_identity else ("--without-identity",)
+        return ("--nodes", str(self.nodes), "--port-offset", str(self.offset), *without)
 
     def down(self) -> None:
         """Stop the cluster; the data stay."""
@@ -262,7 +288,7 @@ class NetworkedCluster(Cluster):
         return ()
 
     def _create(self) -> None:
-        made = creation.plan(creation.Wishes(node_count=self.nodes))
+        made = creation.plan(creation.Wishes(node_count=self.nodes, has_identity=False))
         config = dataclasses.replace(
             made,
             cluster=dataclasses.replace(made.cluster, transport="tcp"),

@@ -5,13 +5,23 @@ hypothesis is made and tried says something about the machine only.
 """
 
 import os
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests import databases
+
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")
 LONG = os.environ.get("HOLDFAST_TEST_LONG", "") not in ("", "0")
+
+
+@pytest.fixture(autouse=databases.ON_POSTGRESQL)
+def _connections() -> Iterator[None]:
+    """Leave no connections to PostgreSQL behind."""
+    yield
+    databases.forget_connections()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

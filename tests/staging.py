@@ -1,4 +1,4 @@
-"""Walks a cluster of tests/loopback.py through a change of its rings, version by version, while it is used.
+"""Walks a cluster of `tests.loopback` through a change of its rings, version by version, while it is used.
 
 What the conductor and the joining devices do, in its plainest form, and with every order and delay drawn at
 random: who hears of a version when, who is slow to. Each of `Rules` can be left out, to show what it is for.

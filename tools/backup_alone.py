@@ -22,31 +22,14 @@ from blockgw.backup.file_sink import FileSink
 from blockgw.backup.manifest import Kind
 from blockgw.backup.repository import Opened, Repository, find, repositories
 from blockgw.backup.restoring import Restored, damaged, missing, restore
-from tools.backup_places import Bar, Refused, add_place_arguments, described, place_of, secret_of, shown
+from tools.backup_options import add_delete_arguments, add_list_arguments, add_place_arguments, add_verify_arguments
+from tools.backup_places import Bar, Refused, described, place_of, secret_of, shown
 from tools.errors import OperatorError
 
 # those of `holdfast volume` that take no cluster
 OTHER_NAMES = {"backups": "list", "verify-backup": "verify", "delete-backup": "delete"}
 
 Row = dict[str, Any]
-
-
-def add_list_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of `list`."""
-    add_place_arguments(parser)
-
-
-def add_verify_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of `verify`."""
-    add_place_arguments(parser)
-    parser.add_argument("backup", metavar="BACKUP", nargs="*", help="as the list calls them (default: all)")
-    parser.add_argument("--fast", action="store_true", help="look only whether all is there, with the right size")
-
-
-def add_delete_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of `delete`."""
-    add_place_arguments(parser)
-    parser.add_argument("backup", metavar="BACKUP", help="as the list calls it")
 
 
 def list_backups(arguments: argparse.Namespace) -> int:

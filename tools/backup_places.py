@@ -4,7 +4,6 @@ import argparse
 import getpass
 import os
 import sys
-from pathlib import Path
 from typing import Any
 
 from blockgw.backup.errors import BackupError
@@ -13,24 +12,11 @@ from blockgw.backup.manifest import Manifest
 from blockgw.backup.opening import open_target
 from blockgw.backup.progress import Progress
 from blockgw.backup.target import Address, Target
-from blockgw.backup.workers import WORKERS
+from tools.backup_options import PASSPHRASE
 from tools.errors import OperatorError
 from tools.progress import Progress as Line
 
-PASSPHRASE = "HOLDFAST_BACKUP_PASSPHRASE"  # noqa: S105
 _BAR_WIDTH = 30
-
-
-def add_place_arguments(parser: argparse.ArgumentParser, sealing: str = "their passphrase") -> None:
-    """Let a command take TARGET and what it takes to use it. `sealing`: what --encrypt is for."""
-    parser.add_argument("target", metavar="TARGET", help="s3://BUCKET/PREFIX or swift://CONTAINER/PREFIX")
-    parser.add_argument("--endpoint", metavar="URL", help="of S3; of Swift: of the service that gives tokens")
-    key = parser.add_mutually_exclusive_group()
-    key.add_argument(
-        "--encrypt", action="store_true", help=f"{sealing} is in {PASSPHRASE}; if that is not set, it is asked for"
-    )
-    key.add_argument("--key-file", metavar="FILE", type=Path, help="in place of a passphrase: 32 random bytes or more")
-    parser.add_argument("--jobs", type=int, default=WORKERS, metavar="N", help=f"pieces at a time (default: {WORKERS})")
 
 
 def place_of(arguments: argparse.Namespace) -> Target:

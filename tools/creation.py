@@ -1,4 +1,4 @@
-"""Making a cluster: its configuration with fresh secrets, its rings and their builders, its first user.
+"""Making a cluster: its configuration with fresh secrets, its rings and their builders, its first users.
 
 VERSION is written last: a directory without it holds no data, and an interrupted start begins anew.
 """
@@ -7,7 +7,17 @@ import time
 from dataclasses import dataclass
 
 from cluster.clock import wall_us
-from cluster.config import Config, DeviceConfig, PortsConfig, ProxyConfig, RingConfig, check, fresh_cluster, render
+from cluster.config import (
+    Config,
+    DeviceConfig,
+    IdentityConfig,
+    PortsConfig,
+    ProxyConfig,
+    RingConfig,
+    check,
+    fresh_cluster,
+    render,
+)
 from cluster.coordination.embedded import EmbeddedCoordination
 from cluster.layout import Layout
 from cluster.version import DATA_LAYOUT
@@ -15,6 +25,7 @@ from identity.users import UserStore, new_user
 from ring.builder import RingBuilder
 from storage.rings.document import ACCOUNT, CONTAINER, OBJECT
 from storage.rings.store import RingStore
+from tools.clouds import ensure_password
 from tools.private_file import write_private
 from tools.rings.builders import Builders, BuilderStore
 from tools.rings.machines import node_host, ring_device
@@ -36,6 +47,7 @@ class Wishes:
     devices_per_node: int = 1
     proxy_count: int = 0  # 0: as the configuration's default
     port_offset: int = 0
+    has_identity: bool = True  # the identity service
 
 
 def plan(wishes: Wishes) -> Config:
@@ -55,6 +67,7 @@ def plan(wishes: Wishes) -> Config:
         cluster=fresh_cluster(),
         ports=PortsConfig(offset=wishes.port_offset),
         proxy=ProxyConfig(workers=wishes.proxy_count),
+        identity=IdentityConfig(enabled=wishes.has_identity),
         ring=RingConfig(replicas=min(RingConfig().replicas, len(devices))),
         devices=devices,
     )
@@ -64,7 +77,8 @@ def plan(wishes: Wishes) -> Config:
 
 def create(layout: Layout, config: Config) -> None:
     """Make the cluster of `config` in a data directory that holds none."""
-    for left in (layout.config, layout.coordination, layout.environment):
+    secrets = (layout.environment, layout.clouds, layout.openrc, layout.admin_password)
+    for left in (layout.config, layout.coordination, *secrets):
         for suffix in ("", "-wal", "-shm"):
             left.with_name(left.name + suffix).unlink(missing_ok=True)
     write_private(layout.config, render(config))
@@ -75,6 +89,8 @@ def create(layout: Layout, config: Config) -> None:
         UserStore(coordination).add(new_user(ADMIN, admin=True))
     finally:
         coordination.close()
+    if config.identity.enabled:
+        ensure_password(layout)
     for device in config.devices:
         layout.device(device).mkdir(parents=True, exist_ok=True, mode=0o700)
     write_private(layout.version, f"{DATA_LAYOUT}\n")

@@ -16,7 +16,18 @@ from tools.errors import OperatorError
 _DEFAULT = Path("~/.local/share/holdfast")
 # what a first start makes before it writes VERSION; only these may be there without it
 _MADE_FIRST = frozenset(
-    ("cluster.toml", "cluster.env", "coordination.db", "coordination.db-wal", "coordination.db-shm", "run", "log")
+    (
+        "cluster.toml",
+        "cluster.env",
+        "clouds.yaml",
+        "openrc",
+        "admin.password",
+        "coordination.db",
+        "coordination.db-wal",
+        "coordination.db-shm",
+        "run",
+        "log",
+    )
 )
 
 

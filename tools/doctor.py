@@ -1,26 +1,32 @@
 """`holdfast doctor`: what is wrong, one after the other, with what is done about it and what one can do.
 
-It knows no more than `holdfast status`, and exits as that does: 0 healthy, 1 degraded, 2 down.
+It knows what `holdfast status` does, and compares what the volume service has noted with what there is. It exits as
+`status` does: 0 healthy, 1 degraded, 2 down.
 """
 
 import argparse
+import dataclasses
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tools.data_directory import add_data_argument, open_cluster
 from tools.status import EXIT_CODES, survey
+from tools.volume_audit import differences
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     add_data_argument(parser)
+    parser.add_argument("--fix", action="store_true", help="mend what the volume service has noted wrongly")
     parser.add_argument("--json", action="store_true", help="for programs")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print what is wrong."""
-    report = survey(open_cluster(arguments))
+    cluster = open_cluster(arguments)
+    report = survey(cluster)
+    report["problems"] += [dataclasses.asdict(each) for each in differences(cluster, arguments.fix)]
     if arguments.json:
         print(json.dumps({"state": report["state"], "problems": report["problems"]}, indent=2))
     else:

@@ -2,16 +2,17 @@
 
 import argparse
 import shlex
+from collections.abc import Mapping
 
-from cluster.config import Config
+from cluster.config import Config, urls
 from cluster.coordination.embedded import EmbeddedCoordination
 from cluster.layout import Layout
 from identity.errors import NoSuchUser
 from identity.users import User, UserStore
+from tools import clouds
 from tools.data_directory import add_data_argument, open_cluster
 from tools.errors import OperatorError
 from tools.private_file import write_private
-from tools.probe import reachable_host
 
 ADMIN = "admin"  # whose keys they are
 
@@ -32,7 +33,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def refresh(layout: Layout, config: Config) -> None:
-    """Write DIR/cluster.env anew: ports or keys may have changed."""
+    """Write DIR/cluster.env, and what OpenStack's clients read, anew: ports or keys may have changed."""
+    openstack = clouds.refresh(layout, config)
     coordination = EmbeddedCoordination(layout.coordination)
     try:
         user = UserStore(coordination).get(ADMIN)
@@ -40,35 +42,26 @@ def refresh(layout: Layout, config: Config) -> None:
         return
     finally:
         coordination.close()
-    write_private(layout.environment, render(config, user))
+    write_private(layout.environment, render(config, user, openstack))
 
 
 def s3_url(config: Config) -> str:
     """Return where S3 clients go."""
-    return f"http://{_host(config)}:{config.ports.s3_port}"
+    return urls.s3_url(config)
 
 
 def swift_auth_url(config: Config) -> str:
     """Return where Swift clients log in."""
-    return f"http://{_host(config)}:{config.ports.swift_port}/auth/v1.0"
+    return f"{urls.swift_url(config)}/auth/v1.0"
 
 
 def nbd_url(config: Config, gateway: int = 0) -> str:
     """Return where NBD clients find the volumes of a gateway; the name of one goes behind the slash."""
-    return f"nbd://{_bracketed(config.gateway_listen(gateway))}:{config.ports.gateway_nbd_port(gateway)}/"
+    return f"nbd://{urls.bracketed(config.gateway_listen(gateway))}:{config.ports.gateway_nbd_port(gateway)}/"
 
 
-def _host(config: Config) -> str:
-    return _bracketed(config.proxy_listen(0))
-
-
-def _bracketed(listen: str) -> str:
-    host = reachable_host(listen)
-    return f"[{host}]" if ":" in host else host
-
-
-def render(config: Config, user: User) -> str:
-    """Return the lines for `user`: the AWS SDKs and tools, swift, and two remotes for rclone."""
+def render(config: Config, user: User, openstack: Mapping[str, str]) -> str:
+    """Return the lines for `user`: the AWS SDKs and tools, swift, two remotes for rclone; and OpenStack's variables."""
     region = config.proxy.region
     values = {
         "AWS_ENDPOINT_URL": s3_url(config),
@@ -91,5 +84,6 @@ def render(config: Config, user: User) -> str:
         "RCLONE_CONFIG_SWIFT_AUTH_VERSION": "1",
         "RCLONE_CONFIG_SWIFT_USER": user.name,
         "RCLONE_CONFIG_SWIFT_KEY": user.secret_key,
+        **openstack,
     }
     return "".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items())

@@ -6,6 +6,8 @@ import socket
 from dataclasses import dataclass
 from typing import Any
 
+from cluster.config.urls import reachable_host
+
 TIMEOUT_S = 1.0
 _ANSWER_LIMIT = 1 << 20  # bytes
 
@@ -16,11 +18,6 @@ class Health:
 
     serves: bool
     details: dict[str, Any]
-
-
-def reachable_host(listen: str) -> str:
-    """Return where a client on this host finds what listens on `listen`."""
-    return {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(listen, listen)  # noqa: S104
 
 
 def health(listen: str, port: int, timeout_s: float = TIMEOUT_S) -> Health | None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cluster.config import Config, DeviceConfig
+from cluster.config.services import running
 from cluster.layout import Layout
 from cluster.supervision.program import Program
 
@@ -55,7 +56,10 @@ def programs(config: Config, layout: Layout) -> list[Program]:
                  config.gateway_node(number).namespace)
         for number in range(config.block.gateways)
     ]
-    return storage + proxies + gateways
+    services = [
+        _program(layout, service.name, service.module, (), _PROXY_STOP_ORDER, grace_s) for service in running(config)
+    ]
+    return storage + proxies + gateways + services
 
 
 def _program(
@@ -88,6 +92,9 @@ def ports(config: Config) -> Iterator[Port]:
     for worker in _workers_here(config):
         name, host = proxy_name(worker), config.proxy_admin_listen(worker)
         yield Port(f"the metrics of {name}", host, listen.proxy_admin_port(worker))
+    for service in running(config):
+        yield Port(service.title, listen.listen, service.port(listen))
+        yield Port(f"the metrics of {service.title}", listen.admin_listen, service.admin_port(listen))
     for number in range(config.block.gateways):
         if config.gateway_node(number).namespace:
             continue

@@ -1,12 +1,14 @@
 """Waiting until a cluster serves: every process says so, every proxy reaches a quorum, the ports take clients.
 
-Or until some of its processes have started, stopped or gone.
+The services of the control plane are waited for only where somebody asks for them: data are served without them. Or
+until some of its processes have started, stopped or gone.
 """
 
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from cluster.config.services import SERVICES
 from cluster.supervision import control
 from tools.data_directory import Cluster, data_option, program
 from tools.errors import OperatorError
@@ -18,10 +20,13 @@ TIMEOUT_S = 60.0  # for a cluster
 _PROCESSES_TIMEOUT_S = 30.0  # for some of it
 _PAUSE_S = 0.03
 _DEATHS_LIMIT = 3  # of one process before it is ready: it will not start
+_SERVICES = frozenset(service.name for service in SERVICES)
 
 
-def await_ready(cluster: Cluster, supervisor_is_alive: Callable[[], bool], progress: Progress) -> None:
-    """Return when a PUT would work. Raise OperatorError when that will not be, and say why."""
+def await_ready(
+    cluster: Cluster, supervisor_is_alive: Callable[[], bool], progress: Progress, with_services: bool = False
+) -> None:
+    """Return when a PUT would work, and somebody could log in. Raise OperatorError when that will not be, and why."""
     deadline = time.monotonic() + TIMEOUT_S
     missing = "the supervisor"
     while time.monotonic() < deadline:
@@ -29,6 +34,7 @@ def await_ready(cluster: Cluster, supervisor_is_alive: Callable[[], bool], progr
         if processes is None and not supervisor_is_alive():
             raise OperatorError(_with_last_line(cluster, "supervisor", "the supervisor ended"))
         if processes is not None:
+            processes = [each for each in processes if with_services or each["name"] not in _SERVICES]
             _refuse_dead(cluster, processes)
             missing = _missing(cluster, processes, progress)
             if not missing:

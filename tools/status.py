@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cluster.config import Config, DeviceConfig
+from cluster.config.services import SERVICES, running
 from cluster.supervision import control
 from tools import environment
 from tools.ailments import Ailment, is_grave, of_clocks, of_disks, of_replicas
@@ -25,6 +26,7 @@ from tools.scrub import troubles
 
 HEALTHY, DEGRADED, DOWN = "healthy", "degraded", "down"
 EXIT_CODES = {HEALTHY: 0, DEGRADED: 1, DOWN: 2}
+_SERVICES = frozenset(service.name for service in SERVICES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +66,11 @@ class Processes:
     storage: Sequence[Process]
     proxies: Sequence[Process]
     gateways: Sequence[Process] = ()
+    services: Sequence[Process] = ()  # of the control plane
 
     def __iter__(self) -> Iterator[Process]:
         """Yield them in the order in which they are told of."""
-        yield from (*self.storage, *self.proxies, *self.gateways)
+        yield from (*self.storage, *self.proxies, *self.gateways, *self.services)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -113,6 +116,7 @@ def survey(cluster: Cluster) -> dict[str, Any]:
         "nodes": _nodes(cluster, devices, capacities, rings),
         "proxies": [dataclasses.asdict(process) for process in processes.proxies],
         "gateways": [dataclasses.asdict(process) for process in processes.gateways],
+        "services": [dataclasses.asdict(process) for process in processes.services],
     }
 
 
@@ -120,7 +124,7 @@ def _endpoints(config: Config) -> dict[str, str]:
     found = {"s3": environment.s3_url(config), "swift": environment.swift_auth_url(config)}
     if config.block.gateways:
         found["nbd"] = environment.nbd_url(config)
-    return found
+    return found | {service.name: service.api_url(config) for service in running(config)}
 
 
 def _ask_supervisor(cluster: Cluster) -> dict[str, Any] | None:
@@ -145,6 +149,7 @@ def _ask_processes(cluster: Cluster, known: Sequence[dict[str, Any]]) -> Process
         gateway_name(number): (config.gateway_admin_listen(number), ports.gateway_admin_port(number))
         for number in range(config.block.gateways)
     }
+    services = {service.name: (ports.admin_listen, service.admin_port(ports)) for service in running(config)}
     facts = {process["name"]: process for process in known}
 
     def ask(name: str, address: tuple[str, int]) -> Process:
@@ -153,9 +158,10 @@ def _ask_processes(cluster: Cluster, known: Sequence[dict[str, Any]]) -> Process
         return assess(name, process, cluster.layout.ready(name).exists(), answer)
 
     with ThreadPoolExecutor(max_workers=16) as pool:
-        asked = {name: pool.submit(ask, name, address) for name, address in (storage | proxies | gateways).items()}
+        everything = storage | proxies | gateways | services
+        asked = {name: pool.submit(ask, name, address) for name, address in everything.items()}
         found = {name: future.result() for name, future in asked.items()}
-    return Processes(*([found[name] for name in names] for names in (storage, proxies, gateways)))
+    return Processes(*([found[name] for name in names] for names in (storage, proxies, gateways, services)))
 
 
 def assess(name: str, known: dict[str, Any], is_ready: bool, answer: Health | None) -> Process:
@@ -184,8 +190,14 @@ def judge(processes: Processes) -> str:
     """Return healthy, degraded, or down: no proxy serves (one says so when it reaches no quorum)."""
     if not any(process.state == "up" for process in processes.proxies):
         return DOWN
-    whole = all(process.state == "up" and not is_grave(process.health) for process in processes)
+    whole = all(_is_whole(process) and not is_grave(process.health) for process in processes)
     return HEALTHY if whole else DEGRADED
+
+
+def _is_whole(process: Process) -> bool:
+    """Tell whether a process serves. Services may take a while to start: data are served meanwhile."""
+    starts = process.name in _SERVICES and process.state == "starting" and not process.deaths
+    return process.state == "up" or starts
 
 
 def describe(state: str, processes: Processes, cluster: Cluster) -> str:
@@ -197,7 +209,8 @@ def describe(state: str, processes: Processes, cluster: Cluster) -> str:
         kinds = [f"{len(processes.storage)} devices", f"{len(processes.proxies)} proxies"]
         if processes.gateways:
             kinds.append(f"{len(processes.gateways)} block gateway{'s' if len(processes.gateways) > 1 else ''}")
-        return f"The cluster is healthy: all {', '.join(kinds[:-1])} and {kinds[-1]} serve."
+        starting = [f"The {each.name} service is starting." for each in processes.services if each.state != "up"]
+        return " ".join([f"The cluster is healthy: all {', '.join(kinds[:-1])} and {kinds[-1]} serve.", *starting])
     troubles = [_trouble(process) for process in processes if process.state != "up"]
     advice = _advice(processes.storage, cluster)
     summary = "down: no proxy reaches a quorum" if state == DOWN else "degraded, and serves"
@@ -218,7 +231,7 @@ def _ailments(config: Config, processes: Processes) -> list[Ailment]:
 def _dead(processes: Processes) -> Iterator[Ailment]:
     """Yield the processes that do not serve, and do not say themselves why."""
     for process in processes:
-        if process.state != "up" and not process.health.get("failure"):
+        if not _is_whole(process) and not process.health.get("failure"):
             yield Ailment(_trouble(process).rstrip("."), advice="look at its log")
 
 
@@ -309,7 +322,7 @@ def _lines(report: dict[str, Any]) -> Iterator[str]:
     for node in report["nodes"]:
         for device in node["devices"]:
             yield _line(f"node {node['node']} d{device['id']}", device, device["capacity"], device["ring"]["share"])
-    for process in [*report["proxies"], *report["gateways"]]:
+    for process in [*report["proxies"], *report["gateways"], *report["services"]]:
         yield _line(process["name"], process, None, "")
     if report["supervisor"]:
         pid, memory = report["supervisor"]["pid"], report["supervisor"]["rss_bytes"]
@@ -319,6 +332,9 @@ def _lines(report: dict[str, Any]) -> Iterator[str]:
         yield f"Swift  {report['endpoints']['swift']}"
         if "nbd" in report["endpoints"]:
             yield f"NBD    {report['endpoints']['nbd']}"
+        for service in SERVICES:
+            if service.name in report["endpoints"]:
+                yield f"{service.api}  {report['endpoints'][service.name]}"
 
 
 def _line(name: str, process: dict[str, Any], capacity: dict[str, Any] | None, share: str) -> str:

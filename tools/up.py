@@ -19,9 +19,11 @@ from pathlib import Path
 from typing import NoReturn
 
 from cluster.config import Config, load, parse
+from cluster.config.services import running
 from cluster.layout import Layout
 from cluster.supervision import control, lock
 from tools import environment, supervisor
+from tools.clouds import CLOUD
 from tools.data_directory import (
     Cluster,
     Contents,
@@ -57,6 +59,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--port-offset", type=int, metavar="P", help="is added to every port, now and at later starts (default: 0)"
     )
+    parser.add_argument(
+        "--without-identity", action="store_true", help="of a new cluster: no identity service (OpenStack's Keystone)"
+    )
+    parser.add_argument(
+        "--wait-for-services", action="store_true", help="ready means that OpenStack's APIs answer, too"
+    )
     parser.add_argument("--detach", action="store_true", help="run behind; return when it is ready")
 
 
@@ -85,8 +93,8 @@ def run(arguments: argparse.Namespace) -> int:
     command = supervisor.command(layout, lock_descriptor)
     sys.stdout.flush()
     if not arguments.detach:
-        _become_supervisor(cluster, command, lock_descriptor)
-    return _start_behind(cluster, command, lock_descriptor)
+        _become_supervisor(cluster, command, lock_descriptor, arguments.wait_for_services)
+    return _start_behind(cluster, command, lock_descriptor, arguments.wait_for_services)
 
 
 def _refuse_other(layout: Layout) -> None:
@@ -142,6 +150,7 @@ def _make_or_load(layout: Layout, arguments: argparse.Namespace) -> Config:
         "devices_per_node": arguments.devices_per_node,
         "proxy_count": arguments.proxies,
         "port_offset": arguments.port_offset,
+        "has_identity": False if arguments.without_identity else None,
     }
     wishes = Wishes(**{name: value for name, value in asked.items() if value is not None})
     config = plan(wishes)
@@ -156,6 +165,7 @@ def _load(layout: Layout, arguments: argparse.Namespace) -> Config:
     config = load(layout.config)
     _refuse_nodes(layout, arguments.nodes, len({device.node for device in config.devices}))
     _refuse_proxies(layout, arguments.proxies, config.worker_count())
+    _refuse_identity(layout, arguments.without_identity, config)
     offset = arguments.port_offset
     if offset is None or offset == config.ports.offset:
         return config
@@ -184,6 +194,14 @@ def _refuse_proxies(layout: Layout, wanted: int | None, count: int) -> None:
         )
 
 
+def _refuse_identity(layout: Layout, unwanted: bool, config: Config) -> None:
+    if unwanted and config.identity.enabled:
+        raise OperatorError(
+            "this cluster has an identity service: --without-identity is for a first start; "
+            f"later, enabled under [identity] in {layout.config} says whether it runs"
+        )
+
+
 def _check_ports(config: Config) -> None:
     """Raise OperatorError when another program has one of our ports."""
     deadline = time.monotonic() + _PORT_PATIENCE_S
@@ -197,15 +215,17 @@ def _check_ports(config: Config) -> None:
             time.sleep(0.05)
 
 
-def _become_supervisor(cluster: Cluster, command: tuple[str, ...], lock_descriptor: int) -> NoReturn:
+def _become_supervisor(
+    cluster: Cluster, command: tuple[str, ...], lock_descriptor: int, with_services: bool
+) -> NoReturn:
     """Go on as the supervisor, with a child that watches until the cluster is ready."""
     if os.fork() == 0:
         os.close(lock_descriptor)  # or the cluster would seem to run for as long as it watches
-        os._exit(_watch_in_front(cluster))
+        os._exit(_watch_in_front(cluster, with_services))
     os.execv(command[0], command)  # noqa: S606  no shell is wanted
 
 
-def _start_behind(cluster: Cluster, command: tuple[str, ...], lock_descriptor: int) -> int:
+def _start_behind(cluster: Cluster, command: tuple[str, ...], lock_descriptor: int, with_services: bool) -> int:
     log = cluster.layout.log("supervisor")
     with open(log, "ab") as output:
         process = subprocess.Popen(  # noqa: S603
@@ -220,7 +240,7 @@ def _start_behind(cluster: Cluster, command: tuple[str, ...], lock_descriptor: i
     os.close(lock_descriptor)
     with Progress() as progress:
         try:
-            await_ready(cluster, lambda: process.poll() is None, progress)
+            await_ready(cluster, lambda: process.poll() is None, progress, with_services)
         except BaseException:  # Ctrl-C too: nothing half-started stays behind
             process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -231,13 +251,13 @@ def _start_behind(cluster: Cluster, command: tuple[str, ...], lock_descriptor: i
     return 0
 
 
-def _watch_in_front(cluster: Cluster) -> int:
+def _watch_in_front(cluster: Cluster, with_services: bool) -> int:
     """Tell when the cluster is ready, beside the supervisor; stop it when it does not become so."""
     supervisor_pid = os.getppid()
     is_alive: Callable[[], bool] = lambda: os.getppid() == supervisor_pid  # noqa: E731
     try:
         with Progress() as progress:
-            await_ready(cluster, is_alive, progress)
+            await_ready(cluster, is_alive, progress, with_services)
         print(f"{_welcome(cluster)}\nCtrl-C stops it.", flush=True)
     except OperatorError as error:
         print(f"holdfast: {error}.", file=sys.stderr, flush=True)
@@ -260,18 +280,23 @@ def _give_up(cluster: Cluster, supervisor_pid: int) -> None:
 def _welcome(cluster: Cluster) -> str:
     option = data_option(cluster.layout)
     called = program()
-    volumes = cluster.config.block.gateways
+    config, layout = cluster.config, cluster.layout
+    volumes = config.block.gateways
+    identity = config.identity.enabled
     return "\n".join(
         [
             "ready",
-            f"  S3     {environment.s3_url(cluster.config)}",
-            f"  Swift  {environment.swift_auth_url(cluster.config)}",
-            *([f"  NBD    {environment.nbd_url(cluster.config)}NAME"] if volumes else []),
+            f"  S3     {environment.s3_url(config)}",
+            f"  Swift  {environment.swift_auth_url(config)}",
+            *([f"  NBD    {environment.nbd_url(config)}NAME"] if volumes else []),
+            *(f"  {service.api}  {service.api_url(config)}" for service in running(config)),
             "To use it, in a shell:",
             f'  set -a; eval "$({called} env{option})"; set +a',
             "  aws s3 mb s3://photos",
             "  aws s3 cp picture.jpg s3://photos/",
             *([f"  {called} volume create disk 20G{option}"] if volumes else []),
+            *(["  openstack project create photos"] if identity else []),
+            *([f"OpenStack's clients also read {layout.openrc} or {layout.clouds} ({CLOUD})."] if identity else []),
             f"`{called} status{option}` tells how it is, `{called} down{option}` stops it.",
         ]
     )

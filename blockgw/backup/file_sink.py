@@ -1,9 +1,11 @@
 """A file that a backup is restored to.
 
 It is FILE.part until it is whole, then FILE: so what has that name is what the volume was. What was interrupted leaves
-FILE.part, and the next restore of the same backup goes on with it. Zeros are holes.
+FILE.part, and the next restore of the same backup goes on with it. Zeros are holes. Who restores to it has it locked:
+another one would go on writing to it under its new name.
 """
 
+import fcntl
 import os
 from pathlib import Path
 from types import TracebackType
@@ -24,7 +26,21 @@ class FileSink:
         self._path, self._part = path, path.with_name(path.name + SUFFIX)
         self.is_begun = self._part.exists()
         self._file = os.open(self._part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        os.ftruncate(self._file, size)
+        try:
+            self._lock()
+            os.ftruncate(self._file, size)
+        except BaseException:
+            os.close(self._file)
+            raise
+
+    def _lock(self) -> None:
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(self._file), os.stat(self._part)):
+                return
+        except (BlockingIOError, FileNotFoundError):
+            pass  # or he has just been through with it
+        raise BackupError(f"somebody else restores to {self._path} just now")
 
     def __enter__(self) -> Self:
         return self

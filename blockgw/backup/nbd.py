@@ -2,7 +2,8 @@
 
 Source: NetworkBlockDevice/nbd, doc/proto.md: fixed newstyle handshake, NBD_OPT_GO, simple replies. Each thread that
 reads or writes has a connection of its own, with one request at a time; that is sound where the server says that all
-its connections see the same data (NBD_FLAG_CAN_MULTI_CONN), and it is required to.
+its connections see the same data (NBD_FLAG_CAN_MULTI_CONN), and it is required to. What the server takes no parts of
+(NBD_INFO_BLOCK_SIZE, the least) is asked for, and requests are to be of whole ones: those of backups are.
 
 A connection that breaks is made anew, and the request is asked again: reads, and writes of the same bytes to the same
 place, may be repeated. A flush is not: what was written before might be lost by then.
@@ -29,10 +30,12 @@ _OPTION_REPLY = struct.Struct(">QIII")
 _REQUEST = struct.Struct(">IHHQQI")
 _REPLY = struct.Struct(">IIQ")
 _INFO_EXPORT = struct.Struct(">HQH")
+_INFO_BLOCK_SIZES = struct.Struct(">HIII")
 _MAGIC, _HAVE_OPTION = b"NBDMAGIC", b"IHAVEOPT"
 _OPTION_REPLY_MAGIC, _REQUEST_MAGIC, _REPLY_MAGIC = 0x3E889045565A9, 0x25609513, 0x67446698
 _FIXED_NEWSTYLE, _NO_ZEROES = 1, 2
 _OPT_GO, _REP_ACK, _REP_INFO, _ERROR = 7, 1, 3, 1 << 31
+_EXPORT, _BLOCK_SIZE = 0, 3  # kinds of information
 _TEXT_LIMIT = 1 << 16  # bytes of a reply to an option
 
 
@@ -51,6 +54,7 @@ class Connection:
         """Connect to the unix socket `path`. Raise NbdFailed when the export is refused, OSError, _Broken."""
         self._socket = socket.socket(socket.AF_UNIX)
         self._cookie = 0
+        self.block = 1  # bytes: offsets and lengths of requests are multiples of it
         try:
             self._socket.settimeout(TIMEOUT_S)
             self._socket.connect(path)
@@ -81,7 +85,7 @@ class Connection:
         if magic != _MAGIC or option_magic != _HAVE_OPTION or not flags & _FIXED_NEWSTYLE:
             raise _Broken("it is no server of NBD")
         name = export.encode()
-        wanted = struct.pack(">I", len(name)) + name + struct.pack(">H", 0)
+        wanted = struct.pack(">I", len(name)) + name + struct.pack(">HH", 1, _BLOCK_SIZE)
         answered = flags & (_FIXED_NEWSTYLE | _NO_ZEROES)
         self._socket.sendall(struct.pack(">I", answered) + _OPTION.pack(_HAVE_OPTION, _OPT_GO, len(wanted)) + wanted)
         found: tuple[int, int] | None = None
@@ -92,9 +96,11 @@ class Connection:
             text = self._receive(length)
             if kind & _ERROR:
                 raise NbdFailed(f"{export} cannot be opened: {text.decode(errors='replace') or hex(kind)}")
-            if kind == _REP_INFO and len(text) == _INFO_EXPORT.size and text[:2] == bytes(2):
+            if kind == _REP_INFO and _is(text, _EXPORT, _INFO_EXPORT):
                 _information, size, transmission = _INFO_EXPORT.unpack(text)
                 found = size, transmission
+            if kind == _REP_INFO and _is(text, _BLOCK_SIZE, _INFO_BLOCK_SIZES):
+                self.block = _INFO_BLOCK_SIZES.unpack(text)[1]
             if kind == _REP_ACK:
                 if found is None:
                     raise _Broken("it does not tell its size")
@@ -111,15 +117,22 @@ class Connection:
         return bytes(buffer)
 
 
+def _is(text: bytes, information: int, form: struct.Struct) -> bool:
+    return len(text) == form.size and int.from_bytes(text[:2], "big") == information
+
+
 class NbdVolume:
-    """An export, for several threads; a Source and a Sink. Used in a `with` block."""
+    """An export, for several threads; a Source and a Sink. Used in a `with` block.
+
+    Offsets and lengths are multiples of `block` bytes.
+    """
 
     def __init__(self, path: str, export: str, connect: Callable[[str, str], Connection] = Connection) -> None:
         """`path`: of the gateway's unix socket. Raise NbdFailed."""
         self._path, self._export, self._connect = path, export, connect
         self._idle: queue.LifoQueue[Connection] = queue.LifoQueue()
         first = self._reach()
-        self.size = first.size
+        self.size, self.block = first.size, first.block
         self._is_shared = bool(first.flags & TransmissionFlag.CAN_MULTI_CONN)
         self._idle.put(first)
         if not self._is_shared:

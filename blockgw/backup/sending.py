@@ -1,4 +1,7 @@
-"""Reading pieces of a volume and sending those that the target lacks, several at a time."""
+"""Reading pieces of a volume and sending those that the target lacks, several at a time.
+
+A listing may show what was deleted a while ago. So of a piece that is there by the listing alone it is asked once.
+"""
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -42,7 +45,7 @@ class Sending:
     def __init__(self, repository: Repository, cipher: Cipher, known: Mapping[bytes, int]) -> None:
         self._repository, self._cipher, self._known = repository, cipher, known
         self._mutex = threading.Lock()
-        self._mine: dict[bytes, Future[Stored]] = {}  # pieces that this backup sends or has sent
+        self._mine: dict[bytes, Future[Stored]] = {}  # pieces that this backup has asked for, or sends or has sent
 
     def run(self, source: Source, size: int, positions: Sequence[int], workers: int) -> Iterator[Sent]:
         """Yield what became of each position, in the order in which they are done; `size` is the volume's."""
@@ -61,8 +64,6 @@ class Sending:
     def _save(self, content: bytes) -> tuple[Stored, bool]:
         """Have the target have a piece; tell whether it was sent for that."""
         piece_id = self._cipher.piece_id(content)
-        if piece_id in self._known:
-            return Stored(piece_id, self._known[piece_id]), False
         with self._mutex:
             other = self._mine.get(piece_id)
             mine: Future[Stored] = Future()
@@ -71,11 +72,17 @@ class Sending:
         if other is not None:
             return other.result(), False  # whoever sends it does so now, in a thread of its own
         try:
-            stored = self._repository.put_piece(piece_id, content, self._cipher)
+            found = self._found(piece_id)
+            stored = found or self._repository.put_piece(piece_id, content, self._cipher)
         except BaseException as error:
             mine.set_exception(error)
             raise
         mine.set_result(stored)
-        return stored, True
+        return stored, found is None
 
-
+    def _found(self, piece_id: bytes) -> Stored | None:
+        """Return the piece that the target has."""
+        if piece_id not in self._known:
+            return None
+        stored = Stored(piece_id, self._known[piece_id])
+        return stored if self._repository.is_there(stored) else None

@@ -48,25 +48,26 @@ async def claim_all(
     async for rows in inventory.pages(layers):
         for start in range(0, len(rows), WIDTH):
             numbers = [row.number for row in rows[start : start + WIDTH]]
-            await _claim(target, numbers, layers)
+            seen |= await _claim(target, numbers, layers)
             job.done += len(numbers)
-            seen.add(target.layer)
     after = await _flush(gateway, family, target.layer)
     if not is_enough(gateway.placement, {device for device, run in before.items() if after.get(device) == run}):
         raise VolumeError("devices have started again meanwhile; it is done once more")
     return seen
 
 
-async def _claim(target: OpenVolume, numbers: Collection[int], layers: Collection[int]) -> None:
+async def _claim(target: OpenVolume, numbers: Collection[int], layers: Collection[int]) -> set[int]:
+    """Have some chunks in the newest layer; return which that was, for each of them."""
     loop = asyncio.get_running_loop()
     began_s = loop.time()
     claims = [loop.create_task(target.claim(number, layers)) for number in numbers]
     try:
-        await asyncio.gather(*claims)
+        newest = await asyncio.gather(*claims)
     finally:
         for claim in claims:
             claim.cancel()
     await asyncio.sleep(REST * (loop.time() - began_s))
+    return set(newest)
 
 
 async def _flush(gateway: Holder, family: str, layer: int) -> dict[int, int]:

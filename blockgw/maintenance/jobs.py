@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from blockgw.catalog.errors import CatalogError
-from blockgw.errors import VolumeError
+from blockgw.errors import HeldElsewhere, VolumeError
 from cluster.clock import wall_us
 from cluster.telemetry.log import get_logger
 
@@ -20,6 +20,7 @@ class JobState(Enum):
     RUNNING = "running"
     DONE = "done"
     FAILED = "failed"  # it is tried again, if what it is for is still wanted
+    ELSEWHERE = "elsewhere"  # the gateway that has the volume does it
 
 
 @dataclass(slots=True, eq=False)
@@ -46,8 +47,8 @@ class Jobs:
         self._jobs: dict[tuple[str, str], Job] = {}
 
     def all(self) -> list[Job]:
-        """Return them, in the order in which they were begun."""
-        return list(self._jobs.values())
+        """Return them, in the order in which they were begun, but for those that another gateway does."""
+        return [job for job in self._jobs.values() if job.state is not JobState.ELSEWHERE]
 
     def find(self, kind: str, volume: str) -> Job | None:
         """Return the last job of a kind for a volume."""
@@ -87,6 +88,9 @@ async def _run(job: Job, work: Work) -> None:
         job.state, job.error = JobState.FAILED, "it was broken off"
         raise
     except (VolumeError, CatalogError) as error:
+        if isinstance(error, HeldElsewhere) and error.name == job.volume:
+            job.state = JobState.ELSEWHERE
+            return
         job.state, job.error = JobState.FAILED, str(error)
         _log.info("job_failed", kind=job.kind, volume=job.volume, error=str(error))
     except Exception as error:

@@ -11,25 +11,6 @@ What it promises:
 It does not know what a volume is: see `blockgw.interfaces`.
 
 Read first: docs/nbd.md; protocol (requests, and which of them are refused); simple, structured, extended (three
-dialects of one kind); options and handshake; then the sockets: negotiation, transmission, server.
+dialects of one kind); options and handshake; then the sockets: negotiation, transmission, server. Nothing is imported
+here: clients of NBD take the codecs, and not the server with them.
 """
-
-from blockgw.nbd.access import Guarded, Rule
-from blockgw.nbd.limits import Limits
-from blockgw.nbd.server import PLAIN, PORT, NbdServer, Security
-from blockgw.nbd.tls import Certificates, PreSharedKeys, Tls, TlsError, parse_keys
-
-__all__ = [
-    "PLAIN",
-    "PORT",
-    "Certificates",
-    "Guarded",
-    "Limits",
-    "NbdServer",
-    "PreSharedKeys",
-    "Rule",
-    "Security",
-    "Tls",
-    "TlsError",
-    "parse_keys",
-]

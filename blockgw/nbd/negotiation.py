@@ -60,12 +60,12 @@ class Negotiation(asyncio.Protocol):
     # what the transport calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin, unless there are too many connections."""
+        """Begin, unless there are too many connections, or the client has reset it before it was taken."""
         self._transport = cast(asyncio.Transport, transport)
-        if not self._shared.connections.admit(self):
+        address = transport.get_extra_info("peername")  # None: it is no connection any more, and nobody knows whose
+        if address is None or not self._shared.connections.admit(self):
             self._transport.abort()
             return
-        address = transport.get_extra_info("peername")
         self._client = Client(str(address[0]) if isinstance(address, tuple) else "")
         self._task = self._shared.loop.create_task(self._run())
         self._task.add_done_callback(self._on_end)  # it may be cancelled before it has begun

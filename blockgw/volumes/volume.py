@@ -299,8 +299,11 @@ class OpenVolume:
         """Return once a chunk is on a quorum of equal replicas."""
         await self._opening.opened(chunk)
 
-    async def claim(self, number: int, layers: Collection[int]) -> None:
-        """Have a chunk in the newest layer, if its bytes are in one of `layers` now. What is done is durable."""
+    async def claim(self, number: int, layers: Collection[int]) -> int:
+        """Have a chunk in the newest layer, if its bytes are in one of `layers` now. What is done is durable.
+
+        Return the layer that was the newest then: there may be another one by now, and it may be in no chain any more.
+        """
         while True:
             await self._switched()
             self.check()
@@ -308,11 +311,13 @@ class OpenVolume:
             if chunk.known and chunk.opening is None and chunk.members.reached(chunk.current):
                 break
             await self.ensure(chunk)
+        newest = self.layer
         if chunk.version != NOTHING or chunk.base is None or chunk.base.layer not in layers:
-            return
+            return newest
         done: asyncio.Future[None] = self._loop.create_future()
         self._append(chunk, Kind.WRITE, Piece(number, 0, 0, 0), b"", True, done)
         await done
+        return newest
 
     async def reopen(self, chunk: Chunk) -> None:
         """Find out anew what is there of a chunk: what is being found out already may be older than this was asked."""

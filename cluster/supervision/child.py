@@ -50,6 +50,11 @@ def started(child: Child, pid: int, now_s: float) -> Child:
     return dataclasses.replace(child, state=State.RUNNING, pid=pid, since_s=now_s, due_s=None)
 
 
+def could_not_start(child: Child, reason: str, now_s: float) -> Child:
+    """There was no process, no memory or no space for it: it is tried again, as if it had died."""
+    return dataclasses.replace(_waiting(child, now_s), last_exit=reason, deaths=child.deaths + 1)
+
+
 def told_to_stop(child: Child, now_s: float, timeout_s: float) -> Child:
     """It is to stop and stay down; if it runs, it is being told so."""
     if child.state is State.RUNNING:
@@ -73,14 +78,16 @@ def exited(child: Child, status: int, now_s: float) -> Child:
         return dataclasses.replace(ended, state=State.STOPPED, since_s=now_s, due_s=None, delays=0)
     asked = status == START_AGAIN << 8
     delays = 0 if now_s - child.since_s >= (STEADY_S if asked else SETTLED_S) else child.delays
-    delay_s = min(FIRST_DELAY_S * 2**delays, LONGEST_DELAY_S)
     return dataclasses.replace(
-        ended,
-        state=State.WAITING,
-        since_s=now_s,
-        due_s=now_s + delay_s,
-        deaths=child.deaths + (not asked),
-        delays=min(delays + 1, 32),
+        _waiting(dataclasses.replace(ended, delays=delays), now_s), deaths=child.deaths + (not asked)
+    )
+
+
+def _waiting(child: Child, now_s: float) -> Child:
+    """It is to be started again, the later the more often that was so."""
+    delay_s = min(FIRST_DELAY_S * 2**child.delays, LONGEST_DELAY_S)
+    return dataclasses.replace(
+        child, state=State.WAITING, since_s=now_s, due_s=now_s + delay_s, delays=min(child.delays + 1, 32)
     )
 
 

@@ -15,7 +15,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
-MESSAGE_LIMIT = 1 << 20  # bytes
+MESSAGE_LIMIT = 8 << 20  # bytes: volumes that are kept together are told of in one answer, with all their snapshots
 TIMEOUT_S = 5.0
 
 

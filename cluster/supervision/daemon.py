@@ -8,6 +8,7 @@ is `python -m proxy.daemon --config DIR/cluster.toml --worker N`.
 
 import argparse
 import asyncio
+import resource
 import signal
 from collections.abc import Awaitable, Callable
 
@@ -21,6 +22,9 @@ from cluster.layout import Layout
 from cluster.telemetry.log import configure, get_logger
 
 BAD_CONFIGURATION, CANNOT_START = 2, 1  # exit statuses
+
+# of one process: a device may have 512 segments, 2048 chunks, 1024 uploads (two descriptors each) and databases open
+OPEN_FILES = 1 << 16
 
 Serve = Callable[[Config, Layout, int, asyncio.Event], Awaitable[int]]  # the event: stop; returns the exit status
 
@@ -43,12 +47,21 @@ def run(package: str, unit: str, serve: Serve, *cannot_start: type[Exception]) -
         return BAD_CONFIGURATION
     configure(config.log.level, config.log.format)
     keep_buffers()
+    allow_open_files()
     expected: tuple[type[Exception], ...] = (ConfigError, CoordinationError, OSError, *cannot_start)
     try:
         return uvloop.run(_until_told(serve, config, Layout.of_config(arguments.config), arguments.number))
     except expected as error:
         log.error("cannot_start", **{unit: arguments.number}, error=error)
         return CANNOT_START
+
+
+def allow_open_files() -> None:
+    """Raise the limit of open files as far as the host lets us: what it gives unasked is 1024 on many."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 async def _until_told(serve: Serve, config: Config, layout: Layout, number: int) -> int:

@@ -9,7 +9,8 @@ import selectors
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -122,9 +123,12 @@ class Supervisor:
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
         """Carry out a request of `control` and return the answer."""
-        do, names = request.get("do"), request.get("names", [])
+        do, names, exit_code = request.get("do"), request.get("names", []), request.get("exit_code", 0)
+        named = isinstance(names, list) and all(isinstance(name, str) for name in names)
+        if not named or not isinstance(exit_code, int):
+            return {"error": "no such request"}
         if do == "shutdown":
-            self._shut_down(int(request.get("exit_code", 0)))
+            self._shut_down(exit_code)
         elif do in self._requests:
             unknown = [name for name in names if name not in self._programs or name in self._leaving]
             if unknown or self._is_ending:
@@ -214,15 +218,22 @@ class Supervisor:
     # single processes
 
     def _start(self, name: str) -> None:
-        program = self._programs[name]
-        program.ready.unlink(missing_ok=True)
-        output = _open_log(program.log)
+        """Start a process, or see to it that this is tried again: when we end all the others are killed."""
+        program, child = self._programs[name], self._children[name]
         try:
-            pid = spawn(program.arguments, output, program.namespace)
-        finally:
-            os.close(output)
-        self._children[name] = life.started(self._children[name], pid, time.monotonic())
-        program.pid.write_text(f"{pid}\n")
+            program.ready.unlink(missing_ok=True)
+            output = _open_log(program.log)
+            try:
+                pid = spawn(program.arguments, output, program.namespace)
+            finally:
+                os.close(output)
+        except OSError as error:
+            _log.error("cannot_start_process", process=name, error=error)
+            self._children[name] = life.could_not_start(child, f"could not be started: {error}", time.monotonic())
+            return
+        self._children[name] = life.started(child, pid, time.monotonic())
+        with _reported(name):
+            program.pid.write_text(f"{pid}\n")
 
     def _stop(self, name: str, timeout_s: float) -> None:
         child = self._children[name]
@@ -241,8 +252,9 @@ class Supervisor:
         program, child = self._programs[name], self._children[name]
         after = life.exited(child, status, time.monotonic())
         self._children[name] = after
-        program.pid.unlink(missing_ok=True)
-        program.ready.unlink(missing_ok=True)
+        for path in (program.pid, program.ready):
+            with _reported(name):
+                path.unlink(missing_ok=True)
         if after.state is not State.WAITING or self._is_ending:
             return
         assert after.due_s is not None
@@ -286,6 +298,15 @@ class Supervisor:
     def _pause_s(self) -> float | None:
         due = [child.due_s for child in self._children.values() if child.due_s is not None]
         return max(0.0, min(due) - time.monotonic()) if due else None
+
+
+@contextmanager
+def _reported(name: str) -> Iterator[None]:
+    """Go on without a file by which a process is known: there is no space for it, or no writing at all."""
+    try:
+        yield
+    except OSError as error:
+        _log.error("process_file_failed", process=name, error=error)
 
 
 def _do_nothing(_number: int, _frame: object) -> None:

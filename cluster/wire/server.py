@@ -375,10 +375,10 @@ class Server:
         self.request_limit = request_limit  # of one connection
         self.entropy = entropy
         self.wall_us = wall
-        self.background: set[asyncio.Future[Any]] = set()  # nobody waits for them
+        self.background: dict[asyncio.Future[Any], None] = {}  # nobody waits for them; in order
         self._connection_limit = connection_limit
         self._network = network or SocketNetwork()
-        self._connections: set[ServerConnection] = set()
+        self._connections: dict[ServerConnection, None] = {}  # in order
         self._listener: Listener | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._last_refusal = -math.inf  # loop time of the last line about one
@@ -422,12 +422,12 @@ class Server:
         """Take a new connection, unless there are too many."""
         if len(self._connections) >= self._connection_limit:
             return False
-        self._connections.add(connection)
+        self._connections[connection] = None
         return True
 
     def forget(self, connection: ServerConnection) -> None:
         """Note that a connection is gone."""
-        self._connections.discard(connection)
+        self._connections.pop(connection, None)
         if self._on_client_lost is not None:
             self._on_client_lost(connection)
 
@@ -446,11 +446,11 @@ class Server:
 
     def watch(self, future: "asyncio.Future[Any]") -> None:
         """Keep `future` until it is done, and tell when it fails."""
-        self.background.add(future)
+        self.background[future] = None
         future.add_done_callback(self._background_done)
 
     def _background_done(self, future: "asyncio.Future[Any]") -> None:
-        self.background.discard(future)
+        self.background.pop(future, None)
         error = None if future.cancelled() else future.exception()
         if error is not None:
             _log.error("request_failed", error=error)

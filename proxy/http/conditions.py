@@ -25,16 +25,18 @@ class Outcome(Enum):
     FAILED = "failed"
 
 
-def evaluate(headers: Headers, etag: str | None, modified_us: int | None, *, prefix: str = "") -> Outcome:
+def evaluate(
+    headers: Headers, etag: str | None, modified_us: int | None, *, prefix: str = "", both: bool = False
+) -> Outcome:
     """Judge the conditions in `headers`, whose names begin with `prefix`.
 
     `etag` is that of what is there, without quotes, None when nothing is; dates count in whole seconds.
+    With `both`, If-Unmodified-Since counts beside If-Match too, which RFC 9110 lets override it.
     """
     match, none_match, modified_since, unmodified_since = (headers.get(prefix + name) for name in _NAMES)
-    if match:
-        if not _is_listed(etag, match, weak=False):
-            return Outcome.FAILED
-    elif _is_after(modified_us, unmodified_since) is True:
+    if match and not _is_listed(etag, match, weak=False):
+        return Outcome.FAILED
+    if (both or not match) and _is_after(modified_us, unmodified_since) is True:
         return Outcome.FAILED
     if none_match:
         return Outcome.NOT_MODIFIED if _is_listed(etag, none_match, weak=True) else Outcome.PROCEED

@@ -9,7 +9,7 @@ import re
 Range = tuple[int | None, int | None]  # first and last byte, inclusive, as sent; (None, n): the last n bytes
 
 _MAX_RANGES = 64  # a longer list serves no reader and costs a hostile one nothing
-_SPEC = re.compile(r"(\d{0,30})-(\d{0,30})", re.ASCII)
+_SPEC = re.compile(r"(\d{0,30})[ \t]*-[ \t]*(\d{0,30})", re.ASCII)  # Swift takes blanks anywhere, which harms nobody
 
 
 def parse_range(value: str) -> list[Range] | None:
@@ -24,7 +24,7 @@ def parse_range(value: str) -> list[Range] | None:
 
 def _parse_spec(spec: str) -> Range | None:
     match = _SPEC.fullmatch(spec)
-    if match is None or spec == "-":
+    if match is None or not (match[1] or match[2]):
         return None
     first = int(match[1]) if match[1] else None
     last = int(match[2]) if match[2] else None

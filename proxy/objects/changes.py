@@ -14,7 +14,7 @@ from cluster.clock import Timestamp
 from cluster.wire import Peer, PeerUnavailable, RemoteError, Reply
 from proxy.http.message import Buffer
 from proxy.objects.errors import QuorumNotReached
-from proxy.objects.rounds import CALL_TIMEOUT_S, Refused, WriteRound, write
+from proxy.objects.rounds import CALL_TIMEOUT_S, Refused, WriteRound, heard, write
 from proxy.objects.upload import Upload
 from storage import metadata as stored
 from storage.client import Replicas
@@ -197,7 +197,7 @@ def _or_fetched(
             outcome.set_exception(error)
 
     call.add_done_callback(answered)
-    outcome.add_done_callback(_heard)
+    outcome.add_done_callback(heard)
     return outcome
 
 
@@ -207,7 +207,7 @@ async def _fetched(sources: Calls, peer: Peer, message: BlobCommit | BlobUpdate,
     waiting = {call: device_id for device_id, call in sources.items()}
     while waiting:
         done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        for call in done:
+        for call in [call for call in waiting if call in done]:
             source = waiting.pop(call)
             taken = False
             try:
@@ -225,8 +225,3 @@ async def _fetched(sources: Calls, peer: Peer, message: BlobCommit | BlobUpdate,
                 else:
                     failure = PeerUnavailable(f"device {source}: {refusal}")
     raise failure
-
-
-def _heard(call: "asyncio.Future[Reply]") -> None:
-    if not call.cancelled():
-        call.exception()

@@ -1,26 +1,32 @@
 """Containers are deleted when they are empty, and no acknowledged row is lost by that.
 
-It is decided in two steps: frozen on a quorum (which then refuses rows), found empty on all of that quorum, deleted. An
-acknowledged row is on a quorum too, and the two meet. Both steps go by the same version of the rings, or are begun
-again. A split container's ranges go like that, all of them, and its root then (storage.ranges).
+It is frozen on a quorum (which then refuses rows) and found empty on all of that; that it is deleted is accepted by a
+quorum of those who are frozen, and told to all (storage.ranges.deletion). An acknowledged row is on a quorum too, and
+the two meet. All steps go by the same version of the rings, or are begun again. A split container's ranges go like
+that, all of them, and its root then (storage.ranges).
+
+Whoever dies after some have accepted leaves what devices settle. We do not stop in between because a client went away.
 """
 
 import asyncio
 import os
 import random
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from cluster.clock import HybridClock, Timestamp
 from proxy.objects.containers import Containers
 from proxy.objects.databases import FROZEN_WAIT_S, LIST_TIMEOUT_S, Database, Databases
 from proxy.objects.errors import NoSuchContainer, Unavailable
-from proxy.objects.rounds import STALE_TRIES, StaleRings, catch_up
+from proxy.objects.rounds import STALE_TRIES, StaleRings, catch_up, heard
 from proxy.objects.spans import Moved
 from storage.client import Placement, Replicas
-from storage.messages import IndexDelete, IndexFreeze, IndexInfo, Operation
+from storage.messages import Frozen, IndexFreeze, IndexInfo, IndexThaw, Operation, parse
 from storage.ranges.decision import Decision, Gone, Named, Tree, Undecidable, follow
+from storage.ranges.deletion import acceptance_of, deletion_at
+from storage.ranges.moving import TOKEN_SIZE
 from storage.ranges.pointers import Pointer
+from storage.ranges.state import Accepted
 
 FREEZE_S = 5.0
 SPLIT_FREEZE_S = 10.0  # of a container with ranges, all of which are deleted meanwhile
@@ -63,19 +69,42 @@ class ContainerDeletion:
         raise Unavailable("the rings changed again and again")
 
     async def _delete(self, database: Database, replicas: Replicas, at: Timestamp | None) -> Timestamp:
-        """Freeze and delete on the same replicas, for those who have not frozen it do not delete it."""
-        kind, key, token = database.kind, database.key, os.urandom(16)
-        try:
-            freeze = IndexFreeze(kind, key, token, FREEZE_S)
-            await self._databases.write(database, Operation.INDEX_FREEZE, freeze, replicas)
-            timestamp = self._databases.now(database) if at is None else at
-            deletion = IndexDelete(kind, key, token, timestamp)
-            await self._databases.write(database, Operation.INDEX_DELETE, deletion, replicas)
-        except BaseException as error:
-            if isinstance(error, StaleRings):
-                await catch_up(self._placement, error)  # so that it is heard that we thaw
-            self._thaw(IndexDelete(kind, key, token, None), replicas)
-            raise
+        """Do it all by one version of the rings. Raise StaleRings when that is over."""
+        token = os.urandom(TOKEN_SIZE)
+        async with self._thawing(database, replicas, token):
+            life = await self._freeze(database, replicas, token, FREEZE_S)
+        if at is not None and life > at:
+            self._thaw(database, replicas, token)
+            return at  # made anew since
+        return await self._decide(database, replicas, token, life, at)
+
+    async def _freeze(self, database: Database, replicas: Replicas, token: bytes, ttl_s: float) -> Timestamp:
+        """Freeze a quorum that is empty; return since when the database exists."""
+        message = IndexFreeze(database.kind, database.key, token, ttl_s)
+        answers = await self._databases.write(database, Operation.INDEX_FREEZE, message, replicas)
+        frozen = [parse(Frozen, values) for values in answers.values()]
+        for item in frozen:
+            if item.accepted is not None:  # a deletion that nobody has finished: ours comes after it
+                self._clock.observe(Accepted(*item.accepted).ballot)
+        return max(item.put_timestamp for item in frozen)
+
+    async def _decide(
+        self, database: Database, replicas: Replicas, token: bytes, life: Timestamp, at: Timestamp | None = None
+    ) -> Timestamp:
+        """Have those who are frozen by `token` accept the deletion, and tell all; return its timestamp."""
+        timestamp = self._clock.after(max(life, self._databases.now(database))) if at is None else at
+        named = Named(database.account, database.container)
+        acceptance = acceptance_of(database.key, named, life, timestamp, token)
+        deletion = deletion_at(database.key, named, life, timestamp)
+
+        async def decide() -> None:
+            async with self._thawing(database, replicas, token):
+                await self._databases.write(database, Operation.INDEX_MOVE, acceptance, replicas)
+                await self._databases.write(database, Operation.INDEX_MOVE, deletion, replicas)
+
+        deciding = asyncio.ensure_future(decide())
+        deciding.add_done_callback(heard)
+        await asyncio.shield(deciding)
         return timestamp
 
     async def _delete_split(self, database: Database, at: Timestamp | None) -> Timestamp:
@@ -101,7 +130,7 @@ class ContainerDeletion:
     async def _try_to_delete_split(self, database: Database) -> Timestamp | None:
         """Delete it now; None: something else had to be finished first. Raise Undecidable, Gone, ContainerNotEmpty."""
         root = Named(database.account, database.container)
-        async with Decision(self._placement, self._clock, root, os.urandom(16), SPLIT_FREEZE_S) as decision:
+        async with Decision(self._placement, self._clock, root, os.urandom(TOKEN_SIZE), SPLIT_FREEZE_S) as decision:
             situation = await decision.freeze()
             wanted: list[Pointer] = []
             if situation.inherited:
@@ -118,31 +147,41 @@ class ContainerDeletion:
 
         Raise ContainerNotEmpty, Undecidable.
         """
-        token = os.urandom(16)
+        token = os.urandom(TOKEN_SIZE)
         ranges = [self._databases.range(database, range_id) for range_id in tree.known]
         held = [(part, self._databases.replicas(part)) for part in ranges]
-        steps: Sequence[Callable[[Database], tuple[Operation, tuple[Any, ...]]]] = (
-            lambda part: (Operation.INDEX_FREEZE, IndexFreeze(part.kind, part.key, token, SPLIT_FREEZE_S)),
-            lambda part: (
-                Operation.INDEX_DELETE,
-                IndexDelete(part.kind, part.key, token, self._databases.now(part)),
-            ),
-        )
         try:
-            for step in steps:
-                await asyncio.gather(*(self._databases.write(part, *step(part), replicas) for part, replicas in held))
+            freezing = (self._freeze(part, replicas, token, SPLIT_FREEZE_S) for part, replicas in held)
+            lives = await asyncio.gather(*freezing)
+            deciding = (
+                self._decide(part, replicas, token, life)
+                for (part, replicas), life in zip(held, lives, strict=True)
+            )
+            await asyncio.gather(*deciding)
         except (Moved, StaleRings, NoSuchContainer, Unavailable) as error:
             raise Undecidable(f"a range could not be deleted: {error}") from error
         finally:
             for part, replicas in held:
-                self._thaw(IndexDelete(part.kind, part.key, token, None), replicas)
+                self._thaw(part, replicas, token)
 
-    def _thaw(self, message: IndexDelete, replicas: Replicas) -> None:
+    @asynccontextmanager
+    async def _thawing(self, database: Database, replicas: Replicas, token: bytes) -> AsyncIterator[None]:
+        """Thaw when what is done meanwhile fails."""
+        try:
+            yield
+        except BaseException as error:
+            if isinstance(error, StaleRings):
+                await catch_up(self._placement, error)  # so that it is heard that we thaw
+            self._thaw(database, replicas, token)
+            raise
+
+    def _thaw(self, database: Database, replicas: Replicas, token: bytes) -> None:
         """End a freeze; nothing is awaited, for it ends by itself."""
+        message = IndexThaw(database.kind, database.key, token)
         for _device_id, peer in replicas.members:
             if peer.up:
                 version = self._placement.rings.version
-                peer.call(Operation.INDEX_DELETE, message, b"", THAW_TIMEOUT_S, version)
+                peer.call(Operation.INDEX_THAW, message, b"", THAW_TIMEOUT_S, version)
 
     async def _fill(self, database: Database, replicas: Replicas) -> None:
         """Let devices that join a partition have the database: they would not know what to delete."""

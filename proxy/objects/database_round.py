@@ -62,7 +62,7 @@ async def gather(
         done, _ = await asyncio.wait(pending, timeout=HEDGE_S, return_when=asyncio.FIRST_COMPLETED)
         if not done and spare:
             ask(full is None)
-        for call in done:
+        for call in [call for call in pending if call in done]:
             device_id, full_wanted = pending.pop(call)
             if call.cancelled() or call.exception() is not None:
                 refused[device_id] = None if call.cancelled() else call.exception()

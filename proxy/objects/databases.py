@@ -11,7 +11,7 @@ refused as too old is begun again by newer ones. Doing it twice does no harm, fo
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -87,15 +87,18 @@ class Databases:
         operation: Operation,
         message: tuple[Any, ...],
         replicas: Replicas | None = None,
-    ) -> None:
-        """Bring a change to a quorum; `replicas`: of a version to stay with, or to raise StaleRings."""
+    ) -> Mapping[int, Any]:
+        """Bring a change to a quorum; return what those say, by device id.
+
+        `replicas`: of a version to stay with, or to raise StaleRings.
+        """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + FROZEN_WAIT_S
         while True:
             chosen = replicas or self.replicas(database)
             require_quorum(chosen.members, chosen.writers)
             try:
-                await write(loop, chosen, operation, message)
+                return await write(loop, chosen, operation, message)
             except Superseded as overtaken:
                 self._clock.observe(overtaken.timestamp)
                 raise TooOld("it is older than what is remembered of deletions") from overtaken
@@ -103,8 +106,6 @@ class Databases:
                 if replicas is not None and isinstance(refused, StaleRings):
                     raise
                 await self._refused(refused, chosen.writers, loop.time() > deadline)
-            else:
-                return
 
     async def _refused(self, refused: Refused, quorum: Quorum, too_late: bool) -> None:
         if isinstance(refused, StaleRings) and not too_late:

@@ -22,7 +22,8 @@ from proxy.objects.ranges import Range, bounds
 from storage.messages import BlobFlag, Row
 
 NESTING_LIMIT = 10  # manifests within manifests
-DYNAMIC_LIMIT = 10_000  # segments of a dynamic large object, a page
+DYNAMIC_PAGE = 10_000  # segments of a dynamic large object, listed at a time
+DYNAMIC_LIMIT = 100_000  # of one in all: whoever reads it holds them in memory, some 40 MB
 TABLE_LIMIT = 16 << 20  # bytes of a stored table
 
 
@@ -126,17 +127,19 @@ class Manifests:
         return ObjectReader(info, start, end, self._follow(slices(segments, start, end), depth))
 
     async def _dynamic(self, name: ObjectName, info: ObjectInfo) -> tuple[ObjectInfo, list[Segment]]:
-        """Return a dynamic large object as it is now, and its segments."""
+        """Return a dynamic large object as it is now, and its segments. Raise SegmentChanged when they are too many."""
         container, prefix = dynamic_prefix(info) or ("", "")
         segments: list[Segment] = []
-        query = ListingQuery(limit=DYNAMIC_LIMIT, prefix=prefix)
+        query = ListingQuery(limit=DYNAMIC_PAGE, prefix=prefix)
         while True:
             page = await self._directory.list_container(name.account, container, query)
             rows = [item for item in page.items if isinstance(item, Row)]
             segments += [Segment(name.account, container, row.name, row.size, row.etag) for row in rows]
             if not page.truncated:
                 break
-            query = ListingQuery(limit=DYNAMIC_LIMIT, prefix=prefix, marker=rows[-1].name)
+            if len(segments) >= DYNAMIC_LIMIT:
+                raise SegmentChanged(f"{container}/{prefix} has more than {DYNAMIC_LIMIT} segments")
+            query = ListingQuery(limit=DYNAMIC_PAGE, prefix=prefix, marker=rows[-1].name)
         etags = md5("".join(segment.etag for segment in segments).encode()).hexdigest()
         size = sum(segment.size for segment in segments)
         metadata = info.metadata._replace(size=size, etag=etags)

@@ -29,7 +29,7 @@ from proxy.objects.upload import Upload
 from ring.hashing import NameHash
 from storage import metadata as stored
 from storage.messages import INLINE_LIMIT, BlobFlag, Version
-from storage.metadata import ObjectMetadata, row_of
+from storage.metadata import DELETE_AT, ObjectMetadata, row_of
 
 MAX_SIZE = 5 << 30  # bytes of one PUT: S3's and Swift's limit
 FAILOVERS = 4  # of one download, from replica to replica
@@ -238,7 +238,7 @@ class Objects:
             return written[-1]
 
         def there(current: Version | None) -> None:
-            if current is None or current.deleted:
+            if _info_of(current) is None:
                 raise NoSuchObject(name.object)
 
         timestamp, base = await self._register.update(key, noted, there)
@@ -267,6 +267,9 @@ class Objects:
     async def open(self, name: ObjectName, wanted: Range | None = None) -> Opened:
         """Open the stored bytes; a manifest's come whole. Raise NoSuchObject, RangeNotSatisfiable."""
         opened = await self.open_key(self.key(name), wanted)
+        if opened is not None and _has_expired(opened.info.metadata):
+            opened.held.close()
+            opened = None
         if opened is None:
             await self._absent(name)
         assert opened is not None
@@ -368,8 +371,16 @@ def info_of(version: Version) -> ObjectInfo:
 
 
 def _info_of(version: Version | None) -> ObjectInfo | None:
-    """The same, None of what is not there."""
-    return None if version is None or version.deleted else info_of(version)
+    """The same, None of what is not there, or has expired: the devices have not come to delete it yet."""
+    if version is None or version.deleted:
+        return None
+    info = info_of(version)
+    return None if _has_expired(info.metadata) else info
+
+
+def _has_expired(metadata: ObjectMetadata) -> bool:
+    due_s = metadata.system.get(DELETE_AT)
+    return due_s is not None and due_s * 1_000_000 <= wall_us()
 
 
 def _of_versions(condition: Condition | None) -> VersionCondition | None:

@@ -124,7 +124,7 @@ class WriteRound:
     def add_outsider(self, call: "asyncio.Future[Reply]") -> None:
         """Know of a device that does not count, but may have taken what is written, and been read by others."""
         self._outside.append(call)
-        call.add_done_callback(_heard)
+        call.add_done_callback(heard)
 
     def _answered(self, device_id: int, call: "asyncio.Future[Reply]") -> None:
         error = PeerUnavailable("cancelled") if call.cancelled() else call.exception()
@@ -214,7 +214,8 @@ _LOOKED = _PASSED | {Refusal.BUSY}
 _TURNED_DOWN = _LOOKED | {Refusal.STALE_RINGS, Refusal.REBUILDING}
 
 
-def _heard(call: "asyncio.Future[Reply]") -> None:
+def heard(call: "asyncio.Future[Any]") -> None:
+    """Take note of how a call ended that nobody waits for any more, so that its error is not reported as lost."""
     if not call.cancelled():
         call.exception()
 

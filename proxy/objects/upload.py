@@ -67,12 +67,12 @@ class Upload:
                 done, pending = await asyncio.wait(
                     pending, timeout=LAG_S if enough else None, return_when=asyncio.FIRST_COMPLETED
                 )
-                for task in done:
+                for task in [task for task in waiting if task in done]:
                     error = task.exception()
                     if error is not None:
                         self._drop(waiting[task], error)
                 if not done:
-                    for task in pending:
+                    for task in [task for task in waiting if task in pending]:
                         self._drop(waiting[task], PeerUnavailable("fell behind"))
                     return
         finally:
@@ -88,10 +88,10 @@ class Upload:
             enough = self._quorum.reached([device_id for device_id, _peer in self.prepared])
             limit = LAG_S if enough else max(0.0, deadline - self._loop.time())
             done, pending = await asyncio.wait(pending, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
-            for call in done:
+            for call in [call for call in calls if call in done]:
                 self._finished(calls[call], call.exception())
             if not done:
-                for call in pending:
+                for call in [call for call in calls if call in pending]:
                     self._drop(calls[call], PeerUnavailable("too slow to sync"))
                 break
         self._require_quorum()

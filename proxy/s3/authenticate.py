@@ -6,8 +6,7 @@ Source: Amazon S3 API Reference, "Authenticating Requests"; the codes and messag
 import hmac
 from dataclasses import dataclass
 
-from identity.interfaces import Users
-from identity.users import User
+from identity.interfaces import Signer, Users
 from proxy.http.dates import iso8601, parse_http_date
 from proxy.http.message import Headers, Request
 from proxy.s3 import signature as v4
@@ -23,7 +22,7 @@ _US_PER_S = 1_000_000
 class Authenticated:
     """Who asks, None for nobody in particular, and the body, verified as it is read."""
 
-    user: User | None
+    user: Signer | None
     body: S3Body
 
 
@@ -132,7 +131,7 @@ def _check_scope(scope: v4.Scope, region: str, code: str, prefix: str) -> None:
         raise S3Error(code, message, Region=region)
 
 
-def _user(users: Users, access_key: str) -> User:
+def _user(users: Users, access_key: str) -> Signer:
     user = users.by_access_key(access_key)
     if user is None:
         raise S3Error("InvalidAccessKeyId", AWSAccessKeyId=access_key)
@@ -192,7 +191,7 @@ def _verify(
         raise S3Error("AccessDenied", message, HeadersNotSigned=", ".join(unsigned))
 
 
-def _user_v2(request: Request, claim: v2.ClaimV2, users: Users, clock: _Clock, virtual_bucket: str) -> User:
+def _user_v2(request: Request, claim: v2.ClaimV2, users: Users, clock: _Clock, virtual_bucket: str) -> Signer:
     headers = request.headers
     user = _user(users, claim.access_key)
     if claim.expires is not None:

@@ -25,6 +25,8 @@ UNSIGNED_CHUNKS_AND_TRAILER = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
 WHOLE_LIMIT = 1 << 20  # bytes of payload that come as one piece, as the object service stores them
 JOIN_LIMIT = 256 * 1024  # bytes; smaller slices of one piece are joined: each costs a message per replica
 
+SLICES_LIMIT = 1024  # that wait to be joined: a slice of one byte takes 200 of memory, and chunks may be that short
+
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _ALGORITHM_HEADER = "x-amz-sdk-checksum-algorithm"
 _NONE: Mapping[str, str] = {}
@@ -146,6 +148,8 @@ class ChunkedBody:
             self._ready.append(payload)
         else:
             self._small.append(payload)
+            if len(self._small) == SLICES_LIMIT:
+                self._small = [memoryview(b"".join(self._small))]
 
     def _join(self) -> None:
         if self._small:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from identity.users import User
+from identity.interfaces import Principal
 from proxy.http.message import Headers, Request
 from proxy.objects.model import ObjectName
 from proxy.s3.config import S3Config
@@ -17,7 +17,7 @@ class Call:
     service: ObjectService
     config: S3Config
     request: Request
-    user: User
+    user: Principal
     body: CheckedBody
     bucket: str  # "" when the service itself is asked
     key: str  # "" when a bucket is

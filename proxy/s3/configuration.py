@@ -18,7 +18,6 @@ Handler = Callable[[Call], Awaitable[Response]]
 
 # subresource of a bucket -> the error that says it is not configured
 ABSENT = {
-    "cors": "NoSuchCORSConfiguration",
     "encryption": "ServerSideEncryptionConfigurationNotFoundError",
     "lifecycle": "NoSuchLifecycleConfiguration",
     "metadataConfiguration": "NoSuchConfiguration",
@@ -29,7 +28,6 @@ ABSENT = {
     "policyStatus": "NoSuchBucketPolicy",
     "publicAccessBlock": "NoSuchPublicAccessBlockConfiguration",
     "replication": "ReplicationConfigurationNotFoundError",
-    "tagging": "NoSuchTagSet",
     "website": "NoSuchWebsiteConfiguration",
 }
 
@@ -132,18 +130,6 @@ def _check_canned(call: Call) -> None:
     check_supported(call.headers)
     if "x-amz-acl" not in call.headers:
         raise S3Error("NotImplemented", "Only the canned access control list \"private\" can be set.")
-
-
-async def get_object_tagging(call: Call) -> Response:
-    """Show that the object has no tags."""
-    await call.service.head_object(call.name)
-    return xml_response(document("Tagging", "<TagSet></TagSet>"))
-
-
-async def delete_object_tagging(call: Call) -> Response:
-    """Delete tags that are not there."""
-    await call.service.head_object(call.name)
-    return Response(204)
 
 
 async def get_object_lock(call: Call) -> Response:

@@ -10,7 +10,7 @@ from proxy.http.message import Buffer, Response
 from proxy.http.text import percent_decode
 from proxy.objects.errors import NoSuchContainer, NoSuchObject, RangeNotSatisfiable
 from proxy.objects.model import NewObject, ObjectInfo, ObjectName, ObjectReader
-from proxy.s3 import checksums
+from proxy.s3 import checksums, tags
 from proxy.s3.absence import missing_bucket
 from proxy.s3.call import Call, require_bucket
 from proxy.s3.errors import S3Error
@@ -62,7 +62,7 @@ def copy_source(call: Call) -> ObjectName:
 async def copy_object(call: Call) -> Response:
     """Copy an object, with its metadata or with new."""
     source = copy_source(call)
-    check_supported(call.headers)
+    check_supported(call.headers, taggable=True)
     replacement = description(call.headers) if _replaces(call) else None
     if source == call.name and replacement is None:
         message = (
@@ -102,6 +102,7 @@ def _new_object(call: Call, replacement: Description | None) -> Callable[[Object
         # a composite checksum is of the parts, which the copy has not
         values = {name.upper(): value for name, value in kept.items() if name != "type"}
         system, row = checksums.kept(values if kept.get("type") == checksums.FULL_OBJECT else {})
+        system = {**system, **tags.of_copy(call.headers, source.metadata)}
         return NewObject(about.content_type, about.headers, about.user, system, row, condition=condition)
 
     return new
@@ -128,6 +129,7 @@ async def _copy_counting(
             about.content_type,
             about.headers,
             about.user,
+            tags.of_copy(call.headers, reader.info.metadata),
             condition=write_condition(call.headers),
             finish=lambda _md5: checksums.kept({algorithm: encode(checksum.digest())}),
         )
@@ -144,8 +146,13 @@ def _change(call: Call, about: Description) -> Callable[[ObjectMetadata], Object
         for condition in conditions:
             if condition is not None:
                 condition(ObjectInfo(ZERO, metadata))
+        others = {name: value for name, value in metadata.system.items() if name != tags.TAGS}
         return metadata._replace(
-            content_type=about.content_type, headers=about.headers, user=about.user, modified_us=wall_us()
+            content_type=about.content_type,
+            headers=about.headers,
+            user=about.user,
+            modified_us=wall_us(),
+            system={**others, **tags.of_copy(call.headers, metadata)},
         )
 
     return change

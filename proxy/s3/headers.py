@@ -14,6 +14,7 @@ from proxy.http.dates import http_date
 from proxy.http.message import Headers
 from proxy.objects.model import Condition, ObjectInfo
 from proxy.s3.errors import S3Error
+from proxy.s3.tags import TAGS
 
 DEFAULT_CONTENT_TYPE = "binary/octet-stream"
 MAX_USER_METADATA_SIZE = 2048  # bytes of all names and values
@@ -42,7 +43,7 @@ _REFUSED_PREFIXES = (
     "x-amz-if-match-",
 )
 _REFUSED = frozenset(
-    {"x-amz-tagging", "x-amz-website-redirect-location", "x-amz-write-offset-bytes", "x-amz-mfa"}
+    {"x-amz-website-redirect-location", "x-amz-write-offset-bytes", "x-amz-mfa"}
 )
 
 _OVERRIDES = {
@@ -86,11 +87,13 @@ def description(headers: Headers) -> Description:
     return Description(headers.get("content-type") or DEFAULT_CONTENT_TYPE, kept, user)
 
 
-def check_supported(headers: Headers) -> None:
-    """Raise S3Error when a header asks for what can't be done."""
+def check_supported(headers: Headers, *, taggable: bool = False) -> None:
+    """Raise S3Error when a header asks for what can't be done: tags, but of an object that comes about."""
     for name in headers:
         if name.startswith("x-amz-"):
             _check(name, headers)
+    if "x-amz-tagging" in headers and not taggable:
+        raise S3Error("NotImplemented", Header="x-amz-tagging")
 
 
 def _check(name: str, headers: Headers) -> None:
@@ -147,6 +150,8 @@ def object_fields(info: ObjectInfo) -> Fields:
         fields.append((_KEPT.get(name, name), value))
     for name, value in metadata.user.items():
         fields.append((META + name, value))
+    if TAGS in metadata.system:
+        fields.append(("x-amz-tagging-count", str(len(metadata.system[TAGS]))))
     return fields
 
 

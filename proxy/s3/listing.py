@@ -76,7 +76,6 @@ def entries(rows: list[Row], encode: Callable[[str], str], element: str, more: s
     """Return the entries of `rows`, each an `element` that also says `more` and names `owner`."""
     harmless = _PLAIN_IN_XML if encode is text else _PLAIN_IN_URL
     plain = not "".join([row.name for row in rows]).encode().translate(None, harmless)
-    # to the millisecond: `aws s3 sync` uploads again what is older, in the store, than the file it came from
     # with milliseconds: `aws s3 sync` sends again what the store dates before the file that it came from
     dates = {second: iso8601(second * _US_PER_S)[:-5] for second in {row.modified_us // _US_PER_S for row in rows}}
     tail = f"{owner}<StorageClass>STANDARD</StorageClass>{more}</{element}>"

@@ -11,7 +11,7 @@ from proxy.checksums import ALGORITHMS
 from proxy.http.dates import iso8601
 from proxy.http.message import Response
 from proxy.objects.model import CommonPrefix, CompletionCheck, NewObject, Part, Upload
-from proxy.s3 import checksums
+from proxy.s3 import checksums, tags
 from proxy.s3.call import Call
 from proxy.s3.documents import read_document
 from proxy.s3.errors import S3Error
@@ -33,7 +33,9 @@ async def create_upload(call: Call) -> Response:
     """Begin an upload."""
     about = description(call.headers)
     requested = checksums.requested(call.headers)
-    system = {"checksums": requested} if requested else {}
+    system = tags.of_headers(call.headers)
+    if requested:
+        system["checksums"] = requested
     new = NewObject(about.content_type, about.headers, about.user, system)
     upload_id = await call.service.create_upload(call.name, new)
     response = xml_response(

@@ -5,7 +5,7 @@ from proxy.http.ranges import Range, parse_range
 from proxy.objects.errors import RangeNotSatisfiable
 from proxy.objects.model import NewObject, ObjectInfo, ObjectReader, Segment
 from proxy.objects.ranges import bounds
-from proxy.s3 import checksums
+from proxy.s3 import checksums, tags
 from proxy.s3.call import Call, require_bucket
 from proxy.s3.errors import S3Error
 from proxy.s3.headers import (
@@ -47,7 +47,12 @@ async def put_object(call: Call) -> Response:
         return checksums.kept(body.checksums)
 
     new = NewObject(
-        about.content_type, about.headers, about.user, condition=write_condition(headers), finish=finish
+        about.content_type,
+        about.headers,
+        about.user,
+        tags.of_headers(headers),
+        condition=write_condition(headers),
+        finish=finish,
     )
     info = await call.service.put_object(call.name, body, new)
     fields = [("ETag", f'"{info.metadata.etag}"')]

@@ -16,12 +16,10 @@ from proxy.s3.configuration import (
     Handler,
     absent,
     delete_configuration,
-    delete_object_tagging,
     empty,
     get_bucket_acl,
     get_object_acl,
     get_object_lock,
-    get_object_tagging,
     get_request_payment,
     no_items,
     put_bucket_acl,
@@ -29,6 +27,7 @@ from proxy.s3.configuration import (
     refuse,
 )
 from proxy.s3.copy import copy_object, upload_part_copy
+from proxy.s3.cross_origin import delete_bucket_cors, get_bucket_cors, put_bucket_cors
 from proxy.s3.delete_many import delete_objects
 from proxy.s3.errors import S3Error
 from proxy.s3.listing import list_objects, list_objects_v2, list_versions
@@ -41,6 +40,14 @@ from proxy.s3.multipart import (
     upload_part,
 )
 from proxy.s3.objects import delete_object, get_object, head_object, put_object
+from proxy.s3.tagging import (
+    delete_bucket_tagging,
+    delete_object_tagging,
+    get_bucket_tagging,
+    get_object_tagging,
+    put_bucket_tagging,
+    put_object_tagging,
+)
 
 Table = Mapping[tuple[str, str], Handler]  # by method and subresource, "" for the thing itself
 
@@ -58,6 +65,12 @@ BUCKET: Table = {
     ("POST", "delete"): delete_objects,
     ("GET", "acl"): get_bucket_acl,
     ("PUT", "acl"): put_bucket_acl,
+    ("GET", "cors"): get_bucket_cors,
+    ("PUT", "cors"): put_bucket_cors,
+    ("DELETE", "cors"): delete_bucket_cors,
+    ("GET", "tagging"): get_bucket_tagging,
+    ("PUT", "tagging"): put_bucket_tagging,
+    ("DELETE", "tagging"): delete_bucket_tagging,
     ("GET", "requestPayment"): get_request_payment,
     **{("GET", name): absent(code) for name, code in ABSENT.items()},
     **{("GET", name): empty(root) for name, root in EMPTY.items()},
@@ -67,7 +80,6 @@ BUCKET: Table = {
 }
 
 _REFUSED = (
-    ("PUT", "tagging"),
     ("PUT", "retention"),
     ("PUT", "legal-hold"),
     ("PUT", "encryption"),
@@ -94,6 +106,7 @@ OBJECT: Table = {
     ("GET", "acl"): get_object_acl,
     ("PUT", "acl"): put_object_acl,
     ("GET", "tagging"): get_object_tagging,
+    ("PUT", "tagging"): put_object_tagging,
     ("DELETE", "tagging"): delete_object_tagging,
     ("GET", "retention"): get_object_lock,
     ("GET", "legal-hold"): get_object_lock,

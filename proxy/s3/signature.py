@@ -76,7 +76,7 @@ def is_presigned(query: str) -> bool:
 
 
 @lru_cache(maxsize=1024)
-def _parse_credential(text: str) -> tuple[str, Scope] | None:
+def parse_credential(text: str) -> tuple[str, Scope] | None:
     """Return access key and scope; the access key may contain slashes."""
     fields = text.rsplit("/", 4)
     if len(fields) != 5 or fields[4] != "aws4_request" or not all(fields):
@@ -87,7 +87,7 @@ def _parse_credential(text: str) -> tuple[str, Scope] | None:
 def parse_authorization(value: str) -> Claim:
     """Return the claim of an Authorization header that begins with ALGORITHM. Raise S3Error."""
     match = _AUTHORIZATION.fullmatch(value)
-    credential = _parse_credential(match[1]) if match else None
+    credential = parse_credential(match[1]) if match else None
     if match and credential and is_header_list(match[2]):
         return Claim(*credential, match[2], match[3])
     return _parse_authorization_fields(value)
@@ -104,7 +104,7 @@ def _parse_authorization_fields(value: str) -> Claim:
     for name in ("Credential", "SignedHeaders", "Signature"):
         if not fields.get(name):
             raise _malformed(f"the {name} field is missing.")
-    credential = _parse_credential(fields["Credential"])
+    credential = parse_credential(fields["Credential"])
     if credential is None:
         message = 'the Credential is mal-formed; expecting "<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request".'
         raise _malformed(message)
@@ -142,7 +142,7 @@ def parse_presigned(query: str) -> Claim:
         raise _malformed_query(f"Query-string authentication version 4 requires the {names} parameters.")
     if fields["X-Amz-Algorithm"] != ALGORITHM:
         raise _malformed_query(f'X-Amz-Algorithm only supports "{ALGORITHM}"')
-    credential = _parse_credential(fields["X-Amz-Credential"])
+    credential = parse_credential(fields["X-Amz-Credential"])
     if credential is None:
         message = "the Credential is mal-formed; expecting <YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request."
         raise _malformed_query(f"Error parsing the X-Amz-Credential parameter; {message}")

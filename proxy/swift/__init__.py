@@ -5,7 +5,8 @@ turns headers into values, calls the object service once or twice and turns valu
 There is no state between requests.
 
 - Paths, names and limits: `names.py`, `limits.py`, `parameters.py`; headers: `headers.py`.
-- Who may: `auth.py` (tokens), `acl.py` (the lists, pure), `access.py` (both brought together).
+- Who may: `auth.py` (tokens), `acl.py` (the lists, pure), `access.py` (both brought together), `tempurl.py` (whoever
+  has a signed URL).
 - Nouns: `info.py`, `accounts.py`, `containers.py`, `objects.py` (writing, with `creation.py`), `reading.py`
   (with `judgement.py`: conditions), `copy.py`, `slo.py` and `manifest.py` (static large objects), `large.py`
   (who may read what one is made of), `bulk.py` and `tar.py`, `cors.py`.

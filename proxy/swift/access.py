@@ -1,26 +1,28 @@
-"""Who may do what: owners and administrators everything, others what the container's lists grant."""
+"""Who may do what: owners and administrators everything, readers of the account read, others what lists grant."""
 
 from urllib.parse import quote
 
-from identity.users import User
+from identity.interfaces import Action, Principal
 from proxy.objects.errors import NoSuchContainer
 from proxy.swift import acl
 from proxy.swift.call import Call
 from proxy.swift.errors import SwiftError
-from proxy.swift.names import ACCOUNT_PREFIX
 
 READ_ACL = "x-container-read"
 WRITE_ACL = "x-container-write"
 
 
-def owns(user: User | None, account: str) -> bool:
+def owns(user: Principal | None, account: str) -> bool:
     """Tell whether everything in `account` is open to `user`."""
-    if user is None:
-        return False
-    return user.account == account or (user.admin and account.startswith(ACCOUNT_PREFIX))
+    return user is not None and user.may(account, Action.WRITE)
 
 
-def denied(user: User | None, account: str) -> SwiftError:
+def reads(user: Principal | None, account: str) -> bool:
+    """Tell whether everything in `account` but access lists and secrets is open to `user`, to be read."""
+    return user is not None and user.may(account, Action.READ)
+
+
+def denied(user: Principal | None, account: str) -> SwiftError:
     """Return the answer to whoever may not: 401 to strangers, 403 to users."""
     if user is not None:
         return SwiftError(403)
@@ -38,13 +40,24 @@ def require_owner(call: Call) -> None:
         raise denied(call.user, call.name.account)
 
 
+def require_reader(call: Call) -> None:
+    """Raise SwiftError unless the account of the request is open to its user, to be read."""
+    if not reads(call.user, call.name.account):
+        raise denied(call.user, call.name.account)
+
+
+def _is_granted(call: Call, account: str, container: str) -> bool:
+    """Tell whether the request has a temporary URL for the container."""
+    return call.grant is not None and call.grant.covers(account, container)
+
+
 async def require_read(call: Call, account: str, container: str, listing: bool = False) -> None:
     """Raise SwiftError unless the user may read objects of the container, or list it."""
-    if owns(call.user, account):
+    if reads(call.user, account) or _is_granted(call, account, container):
         return
     granted = await _list(call, account, container, READ_ACL)
     if granted and (
-        (call.user is not None and acl.grants_user(granted, call.user))
+        (call.user is not None and acl.grants_user(granted, call.user.listed_as(account)))
         or acl.grants_referrer(granted, call.request.headers.get("referer"), listing)
     ):
         return
@@ -53,11 +66,11 @@ async def require_read(call: Call, account: str, container: str, listing: bool =
 
 async def require_write(call: Call, account: str, container: str) -> None:
     """Raise SwiftError unless the user may write and delete objects of the container."""
-    if owns(call.user, account):
+    if owns(call.user, account) or _is_granted(call, account, container):
         return
     if call.user is not None:
         granted = await _list(call, account, container, WRITE_ACL)
-        if granted and acl.grants_user(granted, call.user):
+        if granted and acl.grants_user(granted, call.user.listed_as(account)):
             return
     raise denied(call.user, account)
 

@@ -3,17 +3,18 @@
 from proxy.http.message import Response
 from proxy.objects.model import AccountInfo
 from proxy.swift import listing
-from proxy.swift.access import require_owner
+from proxy.swift.access import owns, require_owner, require_reader
 from proxy.swift.call import Call
 from proxy.swift.errors import Fields, answer
 from proxy.swift.headers import ACCOUNT_META, check_total, metadata_changes, timestamp_text, titled
 from proxy.swift.limits import ACCOUNT_LISTING_LIMIT
 from proxy.swift.queries import content_type, listing_query
+from proxy.swift.tempurl import ACCOUNT_SECRETS
 
 
 async def get(call: Call) -> Response:
     """List the account's containers."""
-    require_owner(call)
+    require_reader(call)
     wanted = content_type(call.request.headers, call.parameters)
     query = listing_query(call.parameters, ACCOUNT_LISTING_LIMIT)
     found = await call.service.list_account(call.name.account, query)
@@ -25,7 +26,7 @@ async def get(call: Call) -> Response:
         body = listing.plain(items)
     else:
         body = listing.account_xml(items, call.name.account, policy)
-    fields = [*account_headers(found.info, policy), ("Content-Type", f"{wanted}; charset=utf-8")]
+    fields = [*account_headers(call, found.info), ("Content-Type", f"{wanted}; charset=utf-8")]
     if "format" not in call.parameters:
         fields.append(("Vary", "Accept"))
     return Response(200 if body else 204, fields, body)
@@ -33,10 +34,10 @@ async def get(call: Call) -> Response:
 
 async def head(call: Call) -> Response:
     """Tell the account's totals and metadata."""
-    require_owner(call)
+    require_reader(call)
     wanted = content_type(call.request.headers, call.parameters)
     info = await call.service.account_info(call.name.account)
-    fields = account_headers(info, call.config.policy)
+    fields = account_headers(call, info)
     return Response(204, [*fields, ("Content-Type", f"{wanted}; charset=utf-8")])
 
 
@@ -51,8 +52,9 @@ async def post(call: Call) -> Response:
     return answer(204)
 
 
-def account_headers(info: AccountInfo, policy: str) -> Fields:
-    """Return what GET and HEAD say of an account."""
+def account_headers(call: Call, info: AccountInfo) -> Fields:
+    """Return what GET and HEAD say of an account; keys of temporary URLs are for its owner."""
+    policy, owned = call.config.policy, owns(call.user, call.name.account)
     counts = (
         ("Container-Count", str(info.container_count)),
         ("Object-Count", str(info.object_count)),
@@ -66,6 +68,6 @@ def account_headers(info: AccountInfo, policy: str) -> Fields:
         *(
             (titled(name), str(value))
             for name, value in info.metadata.items()
-            if name.startswith(ACCOUNT_META)
+            if name.startswith(ACCOUNT_META) and (owned or name not in ACCOUNT_SECRETS)
         ),
     )

@@ -1,13 +1,13 @@
 """Container access lists (X-Container-Read and X-Container-Write), as text. Pure.
 
-A list is comma-separated. `account`, `account:user`, `*:user` and `account:*` name users; `.r:host`,
-`.r:.domain`, `.r:*` name referrers, with a minus sign those to be turned away, and the last that fits
-decides; `.rlistings` lets referrers list, not only read.
+A list is comma-separated. `account`, `account:user`, `*:user` and `account:*` name users, as each kind of user
+is called in lists (`identity.interfaces.Principal.listed_as`); `.r:host`, `.r:.domain`, `.r:*` name
+referrers, with a minus sign those to be turned away, and the last that fits decides; `.rlistings` lets referrers list,
+not only read.
 """
 
+from collections.abc import Collection
 from urllib.parse import unquote, urlsplit
-
-from identity.users import User
 
 _REFERRER_DESIGNATIONS = (".r", ".ref", ".referer", ".referrer")
 _REFERRER = ".r:"
@@ -37,14 +37,8 @@ def _clean_item(item: str, writing: bool) -> str:
     return f"{_REFERRER}{sign}{host}"
 
 
-def grants_user(acl: str, user: User) -> bool:
-    """Tell whether `acl` names the user."""
-    owner, colon, own_name = user.name.partition(":")
-    if not colon:
-        own_name = owner
-    names = {owner, user.account, "*:*", f"*:{own_name}"}
-    for account in (owner, user.account):
-        names |= {f"{account}:{own_name}", f"{account}:*"}
+def grants_user(acl: str, names: Collection[str]) -> bool:
+    """Tell whether `acl` names somebody who is called any of `names`."""
     return any(unquote(item) in names for item in acl.split(",") if not item.startswith(_REFERRER))
 
 

@@ -3,12 +3,11 @@
 import time
 from collections.abc import Awaitable, Callable, Mapping
 
-from identity.interfaces import Users
-from identity.tokens import Tokens
+from identity.interfaces import Tokens, Users
 from proxy.http.errors import BadBody, BodyTimeout, BodyTruncated
 from proxy.http.message import Request, Response
 from proxy.objects.errors import ObjectServiceError
-from proxy.swift import accounts, auth, bulk, containers, cors, objects, reading
+from proxy.swift import accounts, auth, bulk, containers, cors, objects, reading, tempurl
 from proxy.swift.call import Call, Handler, SwiftConfig
 from proxy.swift.copy import copy
 from proxy.swift.errors import CLIENT_DISCONNECT, SwiftError, answer, error_of
@@ -63,7 +62,8 @@ class SwiftApplication:
         self._wall_s = wall_s
 
     async def __call__(self, request: Request) -> Response:
-        """Return the answer to `request`."""
+        """Return the answer to `request`, which has a transaction id of Swift's form from here on."""
+        request.id = _transaction_id(request.id, self._wall_s())
         response = await _told(self._dispatch(request))
         if request.method == "HEAD":
             _drop_body(response)
@@ -136,6 +136,8 @@ def _methods(call: Call) -> str:
 
 
 async def _handle(call: Call) -> Response:
+    if tempurl.is_temporary(call):
+        return await tempurl.answer_bearer(call, _handle)
     method = call.request.method
     if call.parameters:
         for parameter in call.parameters:
@@ -156,6 +158,11 @@ def _drop_body(response: Response) -> None:
     if isinstance(response.body, bytes | bytearray | memoryview):
         response.length = response.length or len(response.body)
         response.body = b""
+
+
+def _transaction_id(request_id: str, now_s: float) -> str:
+    """Return an id as Swift makes them, which tempest insists on: "tx", 21 hexadecimal digits, "-" and the second."""
+    return f"tx{request_id.lower():0>21}-{int(now_s):010x}"
 
 
 def _identify(response: Response, request: Request) -> None:

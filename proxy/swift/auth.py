@@ -3,8 +3,7 @@
 import hmac
 from collections.abc import Callable
 
-from identity.interfaces import Users
-from identity.tokens import Tokens
+from identity.interfaces import Principal, Tokens, Users
 from identity.users import User
 from proxy.http.message import Request, Response
 from proxy.swift.access import unauthorized
@@ -43,7 +42,7 @@ def _named(users: Users, name: str) -> User | None:
     return users.by_name(name) or (users.by_name(user) if account == user else None)
 
 
-def user_of(request: Request, tokens: Tokens, realm: str) -> User | None:
+def user_of(request: Request, tokens: Tokens, realm: str) -> Principal | None:
     """Return the user whose token the request carries, None without one. Raise SwiftError on a bad one."""
     token = request.headers.get("x-auth-token") or request.headers.get("x-storage-token")
     if not token:

@@ -12,7 +12,7 @@ from proxy.http.message import Response
 from proxy.objects.errors import ObjectServiceError
 from proxy.objects.model import NewObject, ObjectName
 from proxy.swift import containers, tar
-from proxy.swift.access import owns, require_owner, require_write
+from proxy.swift.access import denied, owns, require_owner, require_write
 from proxy.swift.call import Call
 from proxy.swift.creation import guessed_type, new_object, read_all
 from proxy.swift.errors import SwiftError, error_of, status_line
@@ -38,6 +38,7 @@ _DELETES_AT_ONCE = 16
 
 async def delete(call: Call) -> Response:
     """Delete the objects, and after them the containers, that the body names, one a line."""
+    _require_user(call)
     headers = call.request.headers
     content_type = headers.get("content-type")
     if content_type and not content_type.startswith("text/plain"):
@@ -53,6 +54,12 @@ async def delete(call: Call) -> Response:
         return [unquote_to_bytes(line).decode("utf-8", "surrogateescape") for line in lines]
 
     return reported_deletion(call, paths)
+
+
+def _require_user(call: Call) -> None:
+    """Raise SwiftError when nobody asks: nobody may write anywhere, so the body need not be read to find out."""
+    if call.user is None:
+        raise denied(call.user, call.name.account)
 
 
 _Paths = Callable[[], Awaitable[Sequence[str]]]
@@ -131,6 +138,7 @@ def _is_name(path: str) -> bool:
 
 async def extract(call: Call) -> Response:
     """Store every file of a tar archive as an object; containers are made as they are needed."""
+    _require_user(call)
     compression = tar.COMPRESSIONS.get(call.parameters["extract-archive"].lower().strip("."))
     if compression is None:
         raise SwiftError(400, "Unsupported archive format")
@@ -185,8 +193,6 @@ class _Extraction:
 
     async def _store(self, path: str, member: tar.Member) -> None:
         status = await self._status_of(path, member)
-        if status == 401:
-            raise SwiftError(401)
         if status == 201:
             self._report.fields["Number Files Created"] = int(self._report.fields["Number Files Created"]) + 1
         else:

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-from identity.users import User
+from identity.interfaces import Principal
 from proxy.http.message import Request, Response
 from proxy.objects.model import ObjectName
 from proxy.swift.interfaces import ObjectService
@@ -16,6 +16,18 @@ class SwiftConfig:
     policy: str = "Policy-0"  # the storage policy's name, as containers show it
 
 
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a temporary URL opens to whoever has it: an account, or one container of it."""
+
+    account: str
+    container: str  # "": all of them
+
+    def covers(self, account: str, container: str) -> bool:
+        """Tell whether objects of this container are open."""
+        return self.account == account and self.container in ("", container)
+
+
 @dataclass(slots=True, eq=False)
 class Call:
     """One request about an account, a container or an object."""
@@ -23,10 +35,11 @@ class Call:
     request: Request
     name: ObjectName  # container and object are empty when the path ends before them
     parameters: Mapping[str, str]
-    user: User | None
+    user: Principal | None
     service: ObjectService
     config: SwiftConfig
     now_s: float
+    grant: Grant | None = None  # of a temporary URL; there is no user then
 
 
 Handler = Callable[[Call], Awaitable[Response]]

@@ -27,12 +27,12 @@ from proxy.swift.headers import (
 from proxy.swift.limits import CONTAINER_LISTING_LIMIT
 from proxy.swift.names import check_container
 from proxy.swift.queries import content_type, listing_query
+from proxy.swift.tempurl import SECRETS
 from storage.messages import Row
 
 
 async def get(call: Call) -> Response:
     """List the container's objects."""
-    account, container, _object = call.name
     account, container, _object = call.name
     await require_read(call, account, container, listing=True)
     wanted = content_type(call.request.headers, call.parameters)
@@ -158,9 +158,10 @@ def _changes(headers: Headers) -> dict[str, str | None]:
 
 
 def _headers(call: Call, info: ContainerInfo) -> Fields:
-    """Return what GET and HEAD say of a container; access lists are for its owner."""
+    """Return what GET and HEAD say of a container; access lists and keys are for its owner."""
     put_us = microseconds_of(info.put_timestamp)
-    shown = (READ_ACL, WRITE_ACL) if owns(call.user, info.account) else ()
+    owned = owns(call.user, info.account)
+    shown = (READ_ACL, WRITE_ACL) if owned else ()
     return (
         ("X-Container-Object-Count", str(info.object_count)),
         ("X-Container-Bytes-Used", str(info.bytes_used)),
@@ -172,6 +173,6 @@ def _headers(call: Call, info: ContainerInfo) -> Fields:
         *(
             (titled(name), str(value))
             for name, value in info.metadata.items()
-            if name in shown or name.startswith(CONTAINER_META)
+            if name in shown or (name.startswith(CONTAINER_META) and (owned or name not in SECRETS))
         ),
     )

@@ -52,7 +52,7 @@ _EXPLANATIONS = {
     404: "There is nothing under this name.",
     405: "This resource does not know the method.",
     406: "None of the acceptable formats can be produced.",
-    409: "The present state of the resource does not allow this.",
+    409: "There was a conflict when trying to complete your request.",
     411: "A Content-Length header is needed.",
     412: "A precondition of the request does not hold.",
     413: "The body of the request is too large.",
@@ -88,9 +88,14 @@ def status_line(status: int) -> str:
 
 
 def answer(status: int, message: str = "", fields: Fields = ()) -> Response:
-    """Return a response with a short body: `message` as plain text, or the usual HTML."""
-    if status in (204, 304):
+    """Return a response with a short body: `message` as plain text, or the usual HTML.
+
+    Every answer but 304 says a type, as Swift's do: tempest looks for it also where there is no body.
+    """
+    if status == 304:
         return Response(status, [*fields])
+    if status == 204:
+        return Response(status, [*fields, ("Content-Type", HTML)])
     if message:
         return Response(status, [*fields, ("Content-Type", PLAIN)], message.encode())
     title, explanation = title_of(status), _EXPLANATIONS.get(status, "")

@@ -4,8 +4,9 @@ import json
 
 from cluster.version import VERSION
 from proxy.http.message import Response
-from proxy.swift import limits
+from proxy.swift import limits, tempurl
 from proxy.swift.call import SwiftConfig
+from proxy.swift.headers import OBJECT_META
 from proxy.swift.names import VERSIONS
 
 
@@ -46,6 +47,14 @@ def capabilities(config: SwiftConfig) -> dict[str, object]:
         "bulk_upload": {
             "max_containers_per_extraction": limits.MAX_CONTAINERS_PER_EXTRACTION,
             "max_failed_extractions": limits.MAX_FAILED_EXTRACTIONS,
+        },
+        "tempurl": {
+            "methods": list(tempurl.METHODS),
+            "allowed_digests": list(tempurl.DIGESTS),
+            "incoming_remove_headers": ["x-timestamp"],
+            "incoming_allow_headers": [],
+            "outgoing_remove_headers": [f"{OBJECT_META}*"],
+            "outgoing_allow_headers": [f"{tempurl.SHOWN_META}*"],
         },
         "tempauth": {"account_acls": False},
         "holdfast": {"version": VERSION},

@@ -1,4 +1,7 @@
-"""Whether a request gets the version of an object that was found: expiry, conditions, If-Range."""
+"""Whether a request gets the version of an object that was found: expiry, conditions, If-Range.
+
+Conditions are RFC 9110's but for one: If-Unmodified-Since counts beside If-Match, as Swift has it.
+"""
 
 from proxy.http.conditions import Outcome, evaluate
 from proxy.http.message import Headers
@@ -23,7 +26,7 @@ def judge(call: Call, info: ObjectInfo, copied: bool = False) -> None:
     if copied and headers.get("if-none-match").strip() == "*":
         return
     metadata = info.metadata
-    outcome = evaluate(headers, metadata.etag, rounded_up(metadata.modified_us))
+    outcome = evaluate(headers, metadata.etag, rounded_up(metadata.modified_us), both=True)
     if outcome is Outcome.PROCEED:
         return
     fields = (("Etag", etag_of(info)), ("Last-Modified", last_modified(metadata.modified_us)))

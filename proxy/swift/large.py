@@ -1,7 +1,7 @@
 """Large objects: whoever reads one by grace of an access list must be allowed its segments' containers too."""
 
 from proxy.objects.model import ObjectInfo, ObjectName, Segment
-from proxy.swift.access import owns, require_read
+from proxy.swift.access import reads, require_read
 from proxy.swift.call import Call
 from proxy.swift.errors import SwiftError
 from proxy.swift.headers import DLO, SLO
@@ -13,7 +13,7 @@ NESTED = "slo"  # in `Segment.row`: this segment is a static large object itself
 async def require_segments(call: Call, info: ObjectInfo) -> None:
     """Raise SwiftError unless the user may read everything that the object `info` is made of."""
     account = info.metadata.account
-    if owns(call.user, account):
+    if reads(call.user, account):
         return
     system = info.metadata.system
     if DLO in system:

@@ -17,8 +17,8 @@ def listing_query(parameters: Mapping[str, str], maximum: int) -> ListingQuery:
         raise SwiftError(412, f"Maximum limit is {maximum}")
     prefix, delimiter = parameters.get("prefix", ""), parameters.get("delimiter", "")
     if "path" in parameters:
-        path = parameters["path"].rstrip("/")
-        prefix, delimiter = path + "/" if path else "", "/"
+        path = parameters["path"]
+        prefix, delimiter = path.rstrip("/") + "/" if path else "", "/"
     return ListingQuery(
         limit=limit,
         prefix=prefix,

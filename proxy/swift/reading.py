@@ -75,7 +75,9 @@ async def _single(call: Call, wanted: Range) -> Response:
     except RangeNotSatisfiable:
         info = await call.service.head_object(call.name)
         judge(call, info)
-        if range_counts(call.request.headers, info):
+        # the last bytes of nothing are nothing, and no Content-Range could say which (as in Swift)
+        last_of_nothing = wanted[0] is None and wanted[1] and not info.metadata.size
+        if range_counts(call.request.headers, info) and not last_of_nothing:
             raise
         return await _whole(call)
     await _checked(call, reader)

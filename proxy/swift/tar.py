@@ -5,6 +5,7 @@ GNU long names and pax attributes are understood (POSIX.1-2001, "pax Interchange
 is no regular file is passed over.
 """
 
+import asyncio
 import bz2
 import tarfile
 import zlib
@@ -18,7 +19,8 @@ COMPRESSIONS = {"tar": "", "tar.gz": "gz", "tar.bz2": "bz2"}
 
 _BLOCK = tarfile.BLOCKSIZE
 _PIECE = 1 << 16  # bytes decompressed at a time: the event loop waits for them
-_MAX_ATTRIBUTES = 1 << 20  # bytes of pax attributes or of a long name
+_MAX_ATTRIBUTES = 1 << 20  # bytes of a long name, or of pax attributes: of one header, and of all that count for a file
+_MAX_RECORDS = 1000  # pax attributes that count for a file
 _FILES = (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE)
 
 
@@ -98,6 +100,7 @@ class Stream:
                 piece = self._decompressor.decompress(data, _PIECE)
             except (zlib.error, OSError) as error:
                 raise BadArchive(str(error)) from None
+            await asyncio.sleep(0)  # one piece of a body may become a thousand of these, and nothing else waits
         return piece
 
     async def read_exactly(self, count: int) -> bytes:
@@ -154,7 +157,7 @@ async def files(stream: Stream) -> AsyncGenerator[Member, None]:
     while (header := await _header(stream)) is not None:
         kind, size = header.type, header.size
         if kind in (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.XGLTYPE):
-            (everywhere if kind == tarfile.XGLTYPE else own).update(_attributes(await _content(stream, size)))
+            _add(everywhere if kind == tarfile.XGLTYPE else own, _attributes(await _content(stream, size)))
             continue
         if kind == tarfile.GNUTYPE_LONGNAME:
             own["path"] = (await _content(stream, size)).split(b"\0", 1)[0].decode("utf-8", "surrogateescape")
@@ -203,6 +206,13 @@ def _attributes(content: bytes) -> dict[str, str]:
         found[key.decode("utf-8", "surrogateescape")] = value.decode("utf-8", "surrogateescape")
         position += length
     return found
+
+
+def _add(attributes: dict[str, str], more: Mapping[str, str]) -> None:
+    """Add pax records to those that are known. Raise BadArchive when they grow without an end."""
+    attributes.update(more)
+    if len(attributes) > _MAX_RECORDS or sum(map(len, attributes.values())) > _MAX_ATTRIBUTES:
+        raise BadArchive("too many attributes")
 
 
 def _size(attributes: Mapping[str, str], size: int) -> int:

@@ -12,6 +12,7 @@ the log, so it outlasts a crash; it is answered when it is durable, and with it 
 
 import asyncio
 import functools
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -55,7 +56,7 @@ class Commits:
         self._promising: dict[bytes, Timestamp] = {}  # key -> what was promised last, when it is not durable yet
         self.floor = ZERO  # no write below it is admitted: promises may have been lost here
         self.reclaim_floor = ZERO  # the same of names of which nothing is here (storage.blobs.reclaim)
-        self._forgetting: set[bytes] = set()  # keys whose FORGET is not durable yet
+        self._forgetting: Counter[bytes] = Counter()  # keys, and how many FORGETs of them are not durable yet
         self.full = False  # nothing but deletions is taken
         target.register(Kind.BLOB, self._apply, self._discard)
 
@@ -135,7 +136,7 @@ class Commits:
         The same version again changes nothing but where its bytes are: promises do not concern it.
         """
         newest = self._index.timestamp(key)
-        if newest is None:
+        if newest is None or self.is_forgetting(key):
             raise RemoteError(Refusal.SUPERSEDED, ZERO)  # it was forgotten meanwhile, and stays so
         if newest == timestamp and key not in self._pending:
             return None
@@ -231,16 +232,16 @@ class Commits:
         for some in names:
             keys = {key for key, _timestamp in some}
             appended = self._log.append(Kind.BLOB, record.encode_naming(record.Type.FORGET, some))
-            self._forgetting |= keys
+            self._forgetting.update(keys)
             appended.add_done_callback(functools.partial(self._forgotten, keys))
             await asyncio.shield(appended)  # it is on its way, whoever waits for it
 
     def _forgotten(self, keys: set[bytes], _appended: asyncio.Future[Any]) -> None:
-        self._forgetting -= keys
+        self._forgetting -= Counter(keys)
 
     def is_forgetting(self, key: bytes) -> bool:
         """Tell whether a FORGET of `key` is on its way: what is moved behind it in the log would be back."""
-        return key in self._forgetting
+        return self._forgetting[key] > 0
 
     def _apply(self, batch: Sequence[Appended]) -> None:
         """Make durable versions visible."""
@@ -255,8 +256,14 @@ class Commits:
             self._remove_files(dropped)
 
     def _discard(self, batch: Sequence[Appended]) -> None:
-        """Clean up after versions that will never be durable."""
+        """Clean up after versions that are not durable.
+
+        When the log has failed, the next start may find some of their records nevertheless: their files stay for it.
+        Those that no record refers to then the sweep removes.
+        """
         self._forget_pending(batch)
+        if self._log.failed is not None:
+            return
         files = [item for item in batch if item.metadata[0] == record.Type.FILE]
         data_ids = [(item.context, record.data_id_of(item.metadata)) for item in files]
         unused = [data_id for key, data_id in data_ids if self._index.data_id(key) != data_id]

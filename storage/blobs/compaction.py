@@ -87,7 +87,9 @@ class Compaction:
         return None if best is None else best[1]
 
     def _may_drop(self, segment: int) -> bool:
-        return self._log.may_drop(segment) and self._postponed.get(segment) != self._newest()
+        if not self._log.may_drop(segment):
+            return False
+        return segment not in self._postponed or self._postponed[segment] != self._newest()
 
     def _scan(self, segment: int) -> Iterator[Record]:
         for item in self._log.scan(position_of(segment, 0), Kind.BLOB):

@@ -9,6 +9,7 @@ attribute and directory entry are durable, and only then is the log record appen
 is made before the sync, so that one journal commit of the file system covers both.
 """
 
+import contextlib
 import errno
 import os
 import struct
@@ -39,8 +40,10 @@ class FileStore:
 
     def __init__(self, disk: Disk, directory: str) -> None:
         self._disk = disk
+        self._directory = directory
         self._files = os.path.join(directory, "files")
         self._temporary = os.path.join(directory, "tmp")
+        self._durable: set[str] = set()  # directories that a power cut does not take away any more
         self.staging = staging_pool()  # for the threads that write uploads
 
     def open(self) -> None:
@@ -49,6 +52,9 @@ class FileStore:
         self._disk.make_directories(self._temporary)
         for name in self._disk.list(self._temporary):
             self._disk.unlink(os.path.join(self._temporary, name))
+        for directory in (self._directory, self._files):  # who made what is there may have died before it was durable
+            self._disk.fsync_directory(directory)
+        self._durable = {os.path.join(self._files, shard) for shard in self.shards()}
 
     def create(self) -> TemporaryFile:
         """Create a file for an upload."""
@@ -67,12 +73,11 @@ class FileStore:
         self._identify(file.fd, size, identity)
         shard = os.path.dirname(path)
         if not named:
-            try:
-                self._disk.name(file, path)
-            except FileNotFoundError:  # the first file in this directory
+            if shard not in self._durable:  # that it is there is not enough: another thread may be making it just now
                 self._disk.make_directories(shard)
                 self._disk.fsync_directory(self._files)
-                self._disk.name(file, path)
+                self._durable.add(shard)
+            self._disk.name(file, path)
         self._disk.fsync(file.fd)
         self._disk.fsync_directory(shard)
 
@@ -115,7 +120,8 @@ class FileStore:
         """Close a file that was never named, and with it remove it."""
         self._disk.close(file.fd)
         if file.path is not None:
-            self._disk.unlink(file.path)
+            with contextlib.suppress(FileNotFoundError):  # it has got a name, and is gone by that
+                self._disk.unlink(file.path)
 
     def shards(self) -> list[str]:
         """Return the names of the directories that the files are in, at most 256."""

@@ -12,6 +12,7 @@ record twice changes nothing.
 
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Protocol
 
 from cluster.clock import ZERO, Timestamp
@@ -82,9 +83,9 @@ class BlobIndex:
 
     @property
     def live_bytes(self) -> Mapping[int, int]:
-        """Per segment: bytes of records that entries point to."""
+        """Per segment: bytes of records that entries point to, those included that the tables have no room for."""
         self.merge()
-        return self._tables.live_bytes
+        return self._tables.live_bytes_with(self._recent) if self._recent else self._tables.live_bytes
 
     @property
     def entry_count(self) -> int:
@@ -242,7 +243,8 @@ class BlobIndex:
 
         Nor after `freeze`.
         """
-        if self._frozen or not (self._recent or self._recent_unlisted or self._recent_promises):
+        recent = self._recent or self._recent_unlisted or self._recent_promises
+        if self._frozen or not (recent or self.crowded):  # who is crowded finds out here that there is room again
             return
         try:
             self._merge_at(self._position)
@@ -264,30 +266,49 @@ class BlobIndex:
         self._recent, self._recent_unlisted, self._recent_promises = {}, {}, {}
 
     def forget_segment(self, segment: int) -> None:
-        """Remove the bookkeeping of a segment that is dropped next: the tables need no record of it."""
+        """Remove the bookkeeping of a segment that is dropped next: the tables need no record of it.
+
+        Without room for that it stays, and says that nothing in the segment is live: to drop it is what makes room.
+        """
         self.merge()
-        self._tables.forget_segment(segment)
+        if not self._frozen:
+            with suppress(NoRoom):
+                self._tables.forget_segment(segment)
         self._segments = None
 
     def digest(self, partition: int) -> bytes:
         """Return the digest of `partition`."""
         self.merge()
-        return self._tables.digest(partition)
+        return digest.combined(self.digests(partition)) if self._recent else self._tables.digest(partition)
 
     def digests(self, partition: int) -> list[bytes]:
         """Return the digests of the 256 parts of `partition`, in order."""
         self.merge()
+        if self._recent:
+            return self._tables.digests_with(self._recent, self._shift, partition)
         return self._tables.digests(partition)
 
     def versions(self, start: bytes, end: bytes | None, limit: int) -> list[tuple[bytes, Timestamp, bool]]:
         """Return (key, timestamp, deleted) of keys in [start, end), in order, at most `limit`."""
         self.merge()
-        return self._tables.versions(start, end, limit)
+        listed = self._tables.versions(start, end, limit)
+        if not self._recent:
+            return listed
+        last = listed[-1][0] if listed and len(listed) == limit else None  # what is behind it comes with the next page
+        found = {version[0]: version for version in listed}
+        for key, value in self._recent.items():
+            if start <= key and (end is None or key < end) and (last is None or key <= last):
+                found[key] = (key, entry.timestamp_of(value), entry.is_tombstone(value))
+        return [found[key] for key in sorted(found)][:limit]
 
     def data_ids(self, start: bytes, limit: int) -> tuple[set[bytes], bytes | None]:
-        """Return the data ids of the first `limit` keys from `start` on, and where to go on; None: that was all."""
+        """Return the data ids of the first `limit` keys from `start` on, and where to go on; None: that was all.
+
+        Those that the tables have no room for are always among them.
+        """
         self.merge()
-        return self._tables.data_ids(start, limit)
+        found, following = self._tables.data_ids(start, limit)
+        return found.union(filter(None, map(entry.data_id_of, self._recent.values()))), following
 
     def audit(self, bucket: int, limit: int) -> Audit:
         """Look at whole buckets of keys from `bucket` on anew, until there are `limit` entries."""

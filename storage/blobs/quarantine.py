@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 import msgpack
 
-from cluster.clock import Timestamp
+from cluster.clock import TIMESTAMP_SIZE, Timestamp
 from storage.blobs.index import BlobIndex
 from storage.disk import Disk, read_small_file, replace_small_file
+from storage.messages import KEY_SIZE
 
 LIMIT = 10_000  # versions; what is found beyond is found again
 Place = int | bytes  # position of a log record, or data id of a file
@@ -56,7 +57,7 @@ class Quarantine:
         """Read what was known when the device stopped. Blocking."""
         content = read_small_file(self._disk, self._path)
         try:
-            known = [] if content is None else [Quarantined(*item) for item in msgpack.unpackb(content)]
+            known = [] if content is None else [_quarantined(*item) for item in msgpack.unpackb(content)]
         except (ValueError, TypeError, msgpack.UnpackException):
             return  # of another version, or damaged itself
         self._found = {(found.key, found.timestamp): found for found in known if self._is_here(found)}
@@ -107,3 +108,12 @@ class Quarantine:
         if isinstance(found.place, int):
             return entry.position == found.place
         return self._index.data_id(found.key) == found.place
+
+
+def _quarantined(key: object, timestamp: object, reason: object, place: object) -> Quarantined:
+    """Return what the file says. ValueError, when it cannot be: nothing but its form tells that it is damaged."""
+    if not isinstance(key, bytes) or not isinstance(timestamp, bytes) or not isinstance(reason, str):
+        raise ValueError("not a version and a reason")
+    if len(key) != KEY_SIZE or len(timestamp) != TIMESTAMP_SIZE or not isinstance(place, int | bytes):
+        raise ValueError("not a version and a place")
+    return Quarantined(key, Timestamp(timestamp), reason, place)

@@ -18,6 +18,14 @@ _AHEAD_SIZE = 4 << 20
 assert PIECE_SIZE % BLOCK_SIZE == 0
 
 
+class Damaged(Exception):
+    """The file is not what was written."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
 class FileReader:
     """Bytes [start, end) of a file. For one consumer; `close` it when it is not read to the end."""
 
@@ -45,13 +53,16 @@ class FileReader:
         self.end = end
 
     def prefetch(self) -> None:
-        """Read the first piece, so that a mismatch in it is known before anything is answered. Blocking."""
+        """Read the first piece, so that a mismatch in it is known before anything is answered. Blocking. Damaged.
+
+        That is not reported here: this is a thread, and what is damaged the loop's thread keeps.
+        """
         if self._offset < self.end:
             begin, stop = self._extent()
             try:
                 buffer = self._read_waiting(self._fd, begin, stop)
             except OSError as error:
-                raise self._corrupt(f"read: {error}") from error
+                raise Damaged(f"read: {error}") from error
             self._first = self._verified(buffer, begin)
 
     async def read(self) -> Buffer:
@@ -66,9 +77,11 @@ class FileReader:
             try:
                 if self._disk.preadv_cached(self._fd, (buffer,), begin) != len(buffer):
                     buffer = await self._wait_for(begin, stop)
+                piece = self._verified(buffer, begin)
             except OSError as error:
                 raise self._corrupt(f"read: {error}") from error
-            piece = self._verified(buffer, begin)
+            except Damaged as damage:
+                raise self._corrupt(damage.reason) from damage
         return self._taken(piece, begin)
 
     def __aiter__(self) -> "FileReader":
@@ -79,6 +92,10 @@ class FileReader:
         if not piece:
             raise StopAsyncIteration
         return piece
+
+    async def aclose(self) -> None:
+        """Do what `close` does, for who sends it as a body that is not wanted to its end."""
+        self.close()
 
     def close(self) -> None:
         """Close the file, as soon as no thread reads from it."""
@@ -124,7 +141,7 @@ class FileReader:
         mismatch = first_mismatch(view, begin // BLOCK_SIZE, self._checksums)
         if mismatch is not None or len(buffer) != stop - begin:
             reason = f"block {mismatch} does not match" if mismatch is not None else "the file is cut off"
-            raise self._corrupt(reason)
+            raise Damaged(reason)
         return buffer
 
     def _corrupt(self, reason: str) -> RemoteError:

@@ -15,7 +15,7 @@ from storage.blobs.entry import Entry
 from storage.blobs.files import FileStore
 from storage.blobs.index import BlobIndex
 from storage.blobs.quarantine import Place, Quarantined
-from storage.blobs.reader import FileReader
+from storage.blobs.reader import Damaged, FileReader
 from storage.disk import Buffer, Disk
 from storage.log.interface import Log, Record, RecordDamaged
 from storage.messages import BlobFlag, BlobGet, Refusal, Version
@@ -145,6 +145,8 @@ class Reads:
             raise RemoteError(Refusal.BUSY, str(error)) from None
         try:
             return await asyncio.shield(opening)
+        except Damaged as damage:
+            raise self._corrupt(message.key, entry, damage.reason, data_id) from damage
         except asyncio.CancelledError:
             opening.add_done_callback(_close_unwanted)
             raise

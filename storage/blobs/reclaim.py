@@ -9,6 +9,7 @@ The floor only rises. It is a file, `reclaim-floor`: a timestamp, written before
 cannot be read counts as none, which is no worse than a new device.
 """
 
+import asyncio
 import os
 from collections.abc import Callable, Sequence
 
@@ -18,6 +19,7 @@ from cluster.wire import RemoteError
 from storage.blobs.commits import Commits
 from storage.blobs.index import BlobIndex
 from storage.disk import Disk, read_small_file, replace_small_file
+from storage.log.interface import refusal_of
 from storage.messages import Holding, Refusal
 
 _FILE = "reclaim-floor"
@@ -45,9 +47,11 @@ class Reclaims:
         self._waiters = waiters
         self._wall_us = wall
         self._graves_from = b""
+        self._writing: asyncio.Task[None] | None = None  # of the floor, into its file: one at a time
         found = read_small_file(disk, self._path)
         if found is not None and len(found) == TIMESTAMP_SIZE:
             commits.reclaim_floor = Timestamp(found)
+        self._durable_floor = commits.reclaim_floor
 
     @property
     def floor(self) -> Timestamp:
@@ -55,13 +59,24 @@ class Reclaims:
         return self._commits.reclaim_floor
 
     async def raise_floor(self, floor: Timestamp) -> None:
-        """Refuse, from now on and for ever, writes below `floor` of names of which nothing is here."""
+        """Refuse, from now on and for ever, writes below `floor` of names of which nothing is here.
+
+        Durable when it returns, whoever else is raising the floor meanwhile, or has tried to. LogRefusal.
+        """
         if microseconds_of(floor) > self._wall_us():
             raise RemoteError(Refusal.BUSY, "a floor in the future: clocks differ")
-        if floor <= self.floor:
-            return
-        self._commits.reclaim_floor = floor  # at once: whoever asks next counts on it
-        await self._waiters.run(replace_small_file, self._disk, self._path, bytes(floor))
+        self._commits.reclaim_floor = max(self.floor, floor)  # at once: whoever asks next counts on it
+        while self._durable_floor < floor:
+            if self._writing is None or self._writing.done():
+                self._writing = asyncio.get_running_loop().create_task(self._write_floor(self.floor))
+            await asyncio.shield(self._writing)  # others may wait for it, too
+
+    async def _write_floor(self, floor: Timestamp) -> None:
+        try:
+            await self._waiters.run(replace_small_file, self._disk, self._path, bytes(floor))
+        except OSError as error:
+            raise refusal_of("floor", error) from error
+        self._durable_floor = floor
 
     def holding(self, key: bytes, timestamp: Timestamp) -> Holding:
         """Tell what is here of a name whose tombstone `timestamp` is to go."""

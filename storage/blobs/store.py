@@ -40,7 +40,7 @@ from storage.blobs.tables import Origin
 from storage.blobs.trust import IndexKeeper, current_boot_id
 from storage.blobs.update import Updates
 from storage.blobs.uploads import Uploads
-from storage.disk import Buffer, Disk, RealDisk
+from storage.disk import Buffer, Disk, RealDisk, drop_unfinished
 from storage.log.device import DeviceLog
 from storage.messages import (
     INLINE_LIMIT,
@@ -113,6 +113,7 @@ class BlobStore:
         """Have the files, the index as the log has it, and what is quarantined. Blocking."""
         directory = self._directory
         self._disk.make_directories(directory)
+        drop_unfinished(self._disk, directory)
         self._files = FileStore(self._disk, directory)
         self._files.open()
         origin = Origin(self._log.log_id, self._part_power)
@@ -170,6 +171,15 @@ class BlobStore:
         """Begin to keep house, on the running loop."""
         self.index.replaced = Replaced(self._now(), complete=not self.index.entry_count)
         self._tick()
+        self._begin_sweeping()
+
+    def made_whole(self) -> None:
+        """Give up what could not be adopted after a loss: everything that was acknowledged is here again."""
+        self.sweep.adopt_no_more()
+        if self._sweeping.done():
+            self._begin_sweeping()
+
+    def _begin_sweeping(self) -> None:
         self._sweeping = asyncio.get_running_loop().create_task(self._sweep_all())
         self._keep(self._sweeping)
 

@@ -3,7 +3,8 @@
 One directory per step, so that a full pass costs at most 256 small steps. A file that nothing refers to is
 removed; one that cannot say any more what it is, only at the end, after a look at all versions. But when the log has
 lost records, it may be a version whose record is among them. Then it is adopted: its identity and every block are
-verified, and its version goes through the same admission as any other, so it never replaces something newer.
+verified, and its version goes through the same admission as any other, so it never replaces something newer. What
+is not adopted stays, until the device has everything from its peers again: then another pass removes it.
 """
 
 import asyncio
@@ -48,6 +49,8 @@ class Sweep:
         self._waiters = waiters
         self._in_use = in_use
         self._adopt = adopt
+        self._adopts_no_more = False  # after this pass
+        self._looking = False  # at a directory
         self._todo: list[str] = []
         self._count = 0
         self._unreadable: set[bytes] = set()
@@ -60,6 +63,17 @@ class Sweep:
         self._unreadable.clear()
         self._todo = self._files.shards()
         self._count = len(self._todo)
+
+    def adopt_no_more(self) -> None:
+        """Remove, in another pass after this one, what was not adopted: nothing here is missed any more."""
+        self._adopts_no_more = True
+        if self.done and not self._looking:
+            self._begin_to_remove()
+
+    def _begin_to_remove(self) -> None:
+        if self._adopt:
+            self._adopt = False
+            self.restart()
 
     @property
     def done(self) -> bool:
@@ -75,7 +89,15 @@ class Sweep:
         """Look at one directory."""
         if not self._todo:
             return
-        shard = self._todo.pop()
+        self._looking = True
+        try:
+            await self._look_into(self._todo.pop())
+        finally:
+            self._looking = False
+        if not self._todo and self._adopts_no_more:
+            self._begin_to_remove()
+
+    async def _look_into(self, shard: str) -> None:
         for data_id in await self._waiters.run(self._files.data_ids, shard):
             try:
                 identity = await self._waiters.run(self._files.identity, data_id)

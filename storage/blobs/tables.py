@@ -157,6 +157,25 @@ class Tables:
         self._account_for(change, live)
         return change.dropped
 
+    def live_bytes_with(self, entries: Mapping[bytes, bytes]) -> dict[int, int]:
+        """Return what `live_bytes` would be after a merge of these entries."""
+        return self.live_bytes | self._changed(self._change_of(entries, 0))
+
+    def digests_with(self, entries: Mapping[bytes, bytes], shift: int, partition: int) -> list[bytes]:
+        """Return what `digests` would be after a merge of these entries."""
+        found = self.digests(partition)
+        for bucket, added in self._change_of(entries, shift).digests.items():
+            if bucket >> digest.SUBDIVISION_BITS == partition:
+                index = bucket - (partition << digest.SUBDIVISION_BITS)
+                found[index] = digest.encode(digest.decode(found[index]) + added)
+        return found
+
+    def _change_of(self, entries: Mapping[bytes, bytes], shift: int) -> "_Change":
+        change = _Change(shift)
+        for key, value in entries.items():
+            change.add(key, value, self.get(key))
+        return change
+
     def forget(
         self, versions: Iterable[tuple[bytes, Timestamp]], shift: int, segment: int, may_exist: MayExist
     ) -> list[bytes]:
@@ -488,13 +507,16 @@ class Tables:
             before = txn.get(name, None, self._digests)
             total = change.digests[bucket] + (0 if before is None else digest.decode(before))
             txn.put(name, digest.encode(total), db=self._digests)
-        live = {
-            segment: max(0, self.live_bytes.get(segment, 0) + length)
-            for segment, length in change.live.items()
-        }
+        live = self._changed(change)
         for segment, length in live.items():
             txn.put(_U32.pack(segment), _U64.pack(length), db=self._segments)
         return live
+
+    def _changed(self, change: "_Change") -> dict[int, int]:
+        """Return the live bytes of the segments that a change touches."""
+        return {
+            segment: max(0, self.live_bytes.get(segment, 0) + length) for segment, length in change.live.items()
+        }
 
     def _account_for(self, change: "_Change", live: dict[int, int]) -> None:
         """Keep what is remembered of the tables in step with them."""

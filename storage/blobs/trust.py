@@ -3,7 +3,9 @@
 A file beside the index says how it was left: `clean` after a stop that synced it, `running` and the
 id of the boot otherwise. LMDB's transactions reach the page cache whole, so what a killed process leaves is consistent
 as long as the machine has not been restarted since; then the log is replayed from the index's
-position. After a power cut any page may be old or new: the index is thrown away and made from the log.
+position. After a power cut any page may be old or new: the index is thrown away and made from the log. So it is after a
+failure of the disk, when the file system may have been mounted again within the same boot: the state file is removed
+(storage.health.guard).
 
 At every moment: when the file says anything that we believe, the index is consistent and holds all that the log had
 up to its position. So it says `opening`, which we do not believe, from before an index is touched until the log
@@ -133,7 +135,7 @@ class IndexKeeper:
             log.error("synced_data_lost", directory=self._directory, reason=self.lost)
             replace_small_file(self._disk, self._lost_file, self.lost.encode())
         elif before is not None:
-            self.lost = before.decode()
+            self.lost = before.decode(errors="replace")
 
     def _remove(self) -> None:
         for name in self._disk.list(self._tables):

@@ -21,6 +21,7 @@ from storage.messages import INLINE_LIMIT, Refusal
 Read = Callable[[], Awaitable[Buffer]]  # the next piece; empty at the end
 _GATHER_BYTES = INLINE_LIMIT  # an upload that ends within one gather is never written to a file
 _SYNC_BYTES = 8 << 20
+_RETRY_S = 1.0  # of a removal that found too many calls waiting for the disk
 
 
 class Upload:
@@ -85,8 +86,13 @@ class Upload:
         with suppress(LogRefusal):  # what could not be written is removed all the same
             await self._settle()
         self.data = None
-        if self._file is not None:
-            await asyncio.shield(self._waiters.run(self._remove_waiting))  # freeing gigabytes takes its time
+        while self._file is not None:
+            try:
+                removing = self._waiters.run(self._remove_waiting)  # freeing gigabytes takes its time
+            except OverflowError:  # the disk is behind: the file is ours still, and so is its space
+                await asyncio.sleep(_RETRY_S)
+            else:
+                await asyncio.shield(removing)
 
     def hand_over(self) -> None:
         """Close the file; if it has a name, that is somebody else's now."""
@@ -145,9 +151,10 @@ class Upload:
         self._named = True
 
     def _remove_waiting(self) -> None:
-        if self._named:
-            self._files.remove(self.data_id)
-        self.hand_over()
+        try:
+            self._files.remove(self.data_id)  # it may have got its name before what failed
+        finally:
+            self.hand_over()
 
 
 async def _done(future: asyncio.Future[None]) -> None:

@@ -6,8 +6,8 @@ write that comes into the file meanwhile is found there or in the note, never in
 An answer names the layer, and says whether the chunk is at rest there: `near` tells what that is good for.
 """
 
-from collections.abc import Coroutine, Sequence
-from typing import Any
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from cluster.threads import Waiters
 from cluster.wire import RemoteError, Reply
@@ -18,6 +18,8 @@ from storage.chunks.version import CHUNK_SIZE, NOTHING, Version
 from storage.disk import Disk, read_fully
 from storage.messages import ChunkRead, Refusal
 
+P = ParamSpec("P")
+T = TypeVar("T")
 ReadAnswer = Reply | Coroutine[Any, Any, Reply]
 _NO_LAYER = 0  # of zeros that no layer has
 
@@ -85,22 +87,28 @@ class Reads:
         version: Version | None = None,
     ) -> Reply:
         """Read through a thread. With `version` say whether the chunk is at rest there."""
-        try:
-            fd = self._files.lease(source)
-            try:
-                buffer = await self._threads.run(read_fully, self._disk, fd, offset, length)
-            finally:
-                self._files.give_back(source)
-        except OverflowError as error:
-            raise RemoteError(Refusal.BUSY, str(error)) from None
-        except OSError as error:
-            self._table.note_damage(source)
-            raise RemoteError(Refusal.CORRUPT, f"read: {error}") from error
+        buffer = await self.through_thread(source, read_fully, offset, length)
         if len(buffer) != length:
             self._table.note_damage(source)
             raise RemoteError(Refusal.CORRUPT, "the file is cut off")
         lay_over(buffer, offset, pending)
         return Reply((chunk.layer, version is not None and is_at_rest(chunk, version)), buffer)
+
+    async def through_thread(
+        self, chunk: Chunk, read: Callable[Concatenate[Disk, int, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Call `read` with the disk and the open file of a chunk, in a thread. CORRUPT, BUSY."""
+        try:
+            fd = self._files.lease(chunk)
+            try:
+                return await self._threads.run(read, self._disk, fd, *args, **kwargs)
+            finally:
+                self._files.give_back(chunk)
+        except OverflowError as error:
+            raise RemoteError(Refusal.BUSY, str(error)) from None
+        except OSError as error:
+            self._table.note_damage(chunk)
+            raise RemoteError(Refusal.CORRUPT, f"read: {error}") from error
 
 
 def is_at_rest(chunk: Chunk, version: Version) -> bool:

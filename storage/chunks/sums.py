@@ -34,21 +34,10 @@ class Sums:
 
     async def sum_of(self, family: bytes, number: int, layer: int, version: Version) -> bytes:
         """Return the sum of a chunk. CORRUPT, BUSY; STALE_CHUNK: its file is not at rest at just that version."""
-        store = self._store
-        chunk = store.table.find(family, number, layer)
+        chunk = self._store.table.find(family, number, layer)
         if chunk is None or not chunk.exists or not is_at_rest(chunk, version):
             raise _stale(chunk)
-        try:
-            fd = store.files.lease(chunk)
-            try:
-                found = await store.threads.run(content_sum, store.disk, fd)
-            finally:
-                store.files.give_back(chunk)
-        except OverflowError as error:
-            raise RemoteError(Refusal.BUSY, str(error)) from None
-        except OSError as error:
-            store.table.note_damage(chunk)
-            raise RemoteError(Refusal.CORRUPT, f"read: {error}") from error
+        found = await self._store.reads.through_thread(chunk, content_sum)
         if not is_at_rest(chunk, version):  # whatever came meanwhile may be in what was read
             raise _stale(chunk)
         return found

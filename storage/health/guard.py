@@ -94,6 +94,8 @@ class Guard:
         if self.suspicion.pending:
             _log.warning("page_cache_dropped", directory=str(self._directory), failures=self.suspicion.failures)
             suspicions.forget_cached(self._directory)
+            if self.suspicion.lost_writes:
+                self._distrust_index()
 
     def _watch_for_bus_errors(self) -> None:
         """Have a trace of a SIGBUS written: a page of the mapped index could not be read, or not be written.
@@ -102,21 +104,25 @@ class Guard:
         """
         if self._crash.exists() and "Bus error" in self._crash.read_text(errors="replace"):
             _log.error("index_unmappable", directory=str(self._directory))
-            (self._directory / "blobs" / "index" / "state").unlink(missing_ok=True)
+            self._distrust_index()
             self._note_failure()
         self._crash_file = self._crash.open("w")
         faulthandler.enable(self._crash_file, all_threads=False)
 
+    def _distrust_index(self) -> None:
+        """Have the index made anew, from log and files, when the device is opened (storage.blobs.trust)."""
+        (self._directory / "blobs" / "index" / "state").unlink(missing_ok=True)
+
     def cannot_open(self, error: Exception) -> Examined:
         """Take note of an error that the device met when it was opened."""
         _log.error("cannot_open", directory=str(self._directory), error=repr(error))
-        self._note_failure()
         if isinstance(error, NoRoom):
             verdict = Verdict(Condition.FULL, f"opening it: {error}")
         elif isinstance(error, OSError):
             verdict = Verdict(*explained(error, "opening it", Condition.UNREADABLE))
         else:
             verdict = Verdict(Condition.UNREADABLE, f"opening it: {error}")
+        self._note_failure(lost_writes=verdict.condition.is_out)
         return Examined(verdict, Place(str(self._directory), self._marker))
 
     # while it runs
@@ -145,8 +151,8 @@ class Guard:
             place, limits, storage.heartbeat_interval_s, signs, changed, pause_s=lambda: self.suspicion.pause_s
         )
 
-    def _note_failure(self) -> None:
-        self._remember(self.suspicion.after_failure(time.time()))
+    def _note_failure(self, lost_writes: bool = True) -> None:
+        self._remember(self.suspicion.after_failure(time.time(), lost_writes))
 
     def _remember(self, suspicion: Suspicion) -> None:
         self.suspicion = suspicion

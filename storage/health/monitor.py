@@ -120,8 +120,12 @@ class Monitor:
         unwell = self.health.condition.is_out
         self._next_beat_s = now_s + (min(UNWELL_INTERVAL_S, self._interval_s) if unwell else self._interval_s)
         self._number += 1
-        self._under_way[self._number] = now_s
-        threading.Thread(target=self._beat, args=(self._number,), name="heartbeat", daemon=True).start()
+        try:
+            threading.Thread(target=self._beat, args=(self._number,), name="heartbeat", daemon=True).start()
+        except RuntimeError as error:  # no more threads for now: that says nothing of the disk, and the watch goes on
+            _log.error("no_heartbeat", directory=self._place.directory, error=error)
+        else:
+            self._under_way[self._number] = now_s
 
     def _beat(self, number: int) -> None:
         """Look at the disk. In a thread."""

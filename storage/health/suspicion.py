@@ -3,6 +3,8 @@
 After a failed sync the kernel may show in memory what is not on the disk, and call it clean. So the next process first
 drops from memory what was written last (`forget_cached`), and reads it from the disk: what is not there was never
 acknowledged, because its sync failed. A restart of the machine does the same by itself, so DIR/run is good enough.
+And the index of objects, which is never synced, is made anew, as after a power cut: of a file system that the kernel
+gave up, and that was mounted again since, any page may be old or new (`lost_writes`).
 
 Failures in a row make the pauses before the next try longer: a disk that fails again and again is no help to anybody.
 """
@@ -28,11 +30,13 @@ class Suspicion:
     failures: int = 0  # in a row
     at_s: float = 0.0  # wall clock, of the last one
     pending: bool = False  # nobody has recovered the device since
+    lost_writes: bool = False  # and what was written, and never synced, may be on the disk in parts, whatever the boot
 
-    def after_failure(self, now_s: float) -> "Suspicion":
-        """Return it after one more failure."""
+    def after_failure(self, now_s: float, lost_writes: bool = True) -> "Suspicion":
+        """Return it after one more failure. A file system that is full loses nothing that was written."""
         in_row = 0 <= now_s - self.at_s < FORGIVEN_AFTER_S
-        return Suspicion(self.failures + 1 if in_row else 1, now_s, True)
+        lost_before = self.pending and self.lost_writes
+        return Suspicion(self.failures + 1 if in_row else 1, now_s, True, lost_writes or lost_before)
 
     def after_recovery(self) -> "Suspicion":
         """Return it once the device serves again."""
@@ -48,7 +52,9 @@ def read(path: Path) -> Suspicion:
     """Return what the file says; without one, or with a damaged one, there is no suspicion."""
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))
-        return Suspicion(int(fields["failures"]), float(fields["at_s"]), bool(fields["pending"]))
+        pending = bool(fields["pending"])
+        lost_writes = bool(fields.get("lost_writes", pending))
+        return Suspicion(int(fields["failures"]), float(fields["at_s"]), pending, lost_writes)
     except (OSError, ValueError, KeyError, TypeError):
         return Suspicion()
 

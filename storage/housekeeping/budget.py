@@ -21,6 +21,7 @@ from storage.copying import Budget as Waiting
 __all__ = ["UNLIMITED", "Both", "Budget", "Gauge", "Steering", "Waiting", "steer"]
 
 _BURST_S = 0.05  # what was not used for longer than this is not made up for
+_GIVEN_S = 5.0  # that we wait for what others took: they go by budgets of their own, together beyond ours for hours
 MiB = 1 << 20
 CEILING = 1 << 40  # bytes/s: no limit
 SAMPLE_S = 0.05
@@ -123,7 +124,7 @@ class Budget:
 
     async def took(self, size: int) -> None:
         """Wait until `size` bytes, which were moved just now, are within the budget."""
-        self.spend(size)
+        self._paid_until = self._paid_with(size)
         left_s = self._paid_until - self._now()
         if left_s > 0:
             await self._sleep(left_s)
@@ -131,10 +132,15 @@ class Budget:
             await self._open.wait()
 
     def spend(self, size: int) -> None:
-        """Count `size` bytes without waiting; others wait for it."""
+        """Count `size` bytes, which another device was given, without waiting; others wait for it, for a while."""
+        limit = max(self._paid_until, self._now() + _GIVEN_S)
+        self._paid_until = min(self._paid_with(size), limit)
+
+    def _paid_with(self, size: int) -> float:
+        """Count `size` bytes; return when they are paid for."""
         self._taken += size
         self.took_bytes += size
-        self._paid_until = max(self._paid_until, self._now() - _BURST_S) + size / self._steering.rate
+        return max(self._paid_until, self._now() - _BURST_S) + size / self._steering.rate
 
     def pause(self) -> None:
         """Let nobody go on who takes something from now on."""

@@ -3,7 +3,8 @@
 Such a database forgot what it had acknowledged, so it answers nobody until it is whole again (storage.indexes.aside).
 A row that it acknowledged is on a write quorum, of which it may be one. So it has pulled from enough others when those
 that it has not pulled from, together with itself, are no write quorum: then every quorum has somebody whose rows are
-here now.
+here now. While rings change this must hold for each set by itself that reads ask: what was acknowledged before the
+change is on a quorum of the current primaries only.
 
 A replica that has no such database, or whose own is damaged, counts as asked; when nobody has it whole, what those have
 that could be asked is all that there is, and said so.
@@ -100,7 +101,7 @@ class HealDatabases:
         replicas = self._replicas(kind, key)
         members = {device_id for device_id, _peer in replicas.members}
         pulled, damaged = self._pulled[key], self._damaged[key]
-        if not replicas.writers.reached(members - pulled):
+        if replicas.read_quorum.needs(pulled):
             return True
         if members - pulled - damaged <= {self._device_id}:
             _log.error("index_rows_may_be_lost", key=key, kind=int(kind), damaged_on=sorted(damaged))

@@ -113,6 +113,7 @@ class Join:
         self._background = background
         self._members = members
         self._has_room = has_room
+        self.on_overtaken: Callable[[], None] = lambda: None  # called when what was copied may be held no more
         self._work: _Work | None = None
         self._earlier = self._new_copy()  # counts of what was copied under earlier versions
 
@@ -170,6 +171,7 @@ class Join:
     def _begin(self, work: _Work | None) -> None:
         if self._work is not None:
             self._earlier.add(self._work.copy)
+            self.on_overtaken()  # after a change that was cancelled: retire may have looked while this copied
         self._work = work
 
     async def _copy_some(self, work: _Work) -> None:

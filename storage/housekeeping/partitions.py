@@ -15,8 +15,8 @@ from storage.copying import UNLIMITED, VERSION_COST, Budget
 from storage.housekeeping.chunks import ChunkCopy, Chunks
 from storage.housekeeping.keyrange import partition_range
 from storage.housekeeping.pull import PARTITIONS_PER_MESSAGE, WIDTH, Fetching, ObjectPull, Objects, Source
-from storage.housekeeping.synchronize import PAGE, Databases, inventory_at
-from storage.messages import ROWS_LIMIT, DatabaseKind
+from storage.housekeeping.synchronize import PAGE, Databases, held_of, inventory_at
+from storage.messages import DatabaseKind
 
 DATABASE_BATCH = 4096  # partitions of databases, of which most have few: they are listed together
 KINDS = {ring_name(kind): kind for kind in DatabaseKind}
@@ -138,7 +138,7 @@ class PartitionCopy:
         while True:
             theirs = await inventory_at(source, kind, start, end)
             last = theirs[-1][0] + b"\0" if len(theirs) == PAGE else end
-            mine = dict(await self._databases.inventory(kind, start, last, ROWS_LIMIT))
+            mine = await held_of(self._databases, kind, theirs)
             for key, digest in theirs:
                 partition = partition_of(key, part_power)
                 if partition in wanted and mine.get(key) != digest:

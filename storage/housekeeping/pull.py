@@ -22,6 +22,7 @@ WIDTH = 4  # partitions pulled at a time
 BATCHES = 2  # of versions of one partition that are fetched at a time
 PAGE = 1000  # versions listed at a time
 TIMEOUT_S = 30.0
+SLOWEST = 1 << 20  # bytes/s at which a device copies a large object when it is asked to: it ends where the request ends
 _MANY = 16  # differing parts of a partition from which on it is listed as a whole
 _log = get_logger("storage")
 
@@ -65,9 +66,9 @@ class Source:
     peer: Peer
     version: int
 
-    def ask(self, operation: Operation, metadata: Any) -> "asyncio.Future[Reply]":
-        """Send a request. PeerUnavailable; RemoteError, STALE_RINGS among them."""
-        return self.peer.call(operation, metadata, b"", TIMEOUT_S, self.version)
+    def ask(self, operation: Operation, metadata: Any, size: int = 0) -> "asyncio.Future[Reply]":
+        """Send a request, for which so many bytes are copied. PeerUnavailable; RemoteError, STALE_RINGS among them."""
+        return self.peer.call(operation, metadata, b"", TIMEOUT_S + size / SLOWEST, self.version)
 
     async def versions(self, start: bytes, end: bytes | None) -> list[Listed]:
         """Return the first PAGE versions that it has in [start, end)."""

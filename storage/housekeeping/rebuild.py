@@ -310,7 +310,9 @@ class Rebuild:
             self._waiting = "a change of the rings is under way"
             return RETRY_S
         if self._membership.member.reason != decision.EMPTY:
-            await self._forget_foreign(work.rings[OBJECT])
+            await self._forget_foreign(work)
+        if self._rings().version != work.version:
+            return RETRY_S
         if await self._membership.become_whole(work.losses):
             self._work, self._waiting = None, ""
             return IDLE_S
@@ -326,10 +328,16 @@ class Rebuild:
                 await self._databases.forget(dict(page))
                 start = page[-1][0] + b"\0"
 
-    async def _forget_foreign(self, ring: Ring) -> None:
-        """Forget what is here of partitions that are elsewhere: nobody counts on it, and it would be handed over."""
+    async def _forget_foreign(self, work: _Work) -> None:
+        """Forget what is here of partitions that are elsewhere: nobody counts on it, and it would be handed over.
+
+        It ends when rings change: from then on somebody may count on what comes here.
+        """
+        ring = work.rings[OBJECT]
         own = set(held_partitions(ring, self._device_id))
         for partition in range(ring.partition_count):
+            if self._rings().version != work.version:
+                return
             if partition not in own:
                 found = _all(self._objects, *partition_range(ring.part_power, partition))
                 if found:

@@ -53,19 +53,23 @@ class Replicate:
         self.failed_count = 0
         self.lacking_count: int | None = None  # versions that the last comparison missed here; None: not all compared
         self.partitions_total = self.partitions_compared = 0  # of the comparison that is under way, or was last
+        self.on_overtaken: Callable[[], None] = lambda: None  # called when what was pulled may be held no more
 
     async def step(self) -> float:
         """Compare with every peer once; soon again when something was missing."""
         if not self._votes(self._device_id):  # it is being rebuilt, which is the same and more
             self.lacking_count = None
             return self._interval_s
-        pulled, compared = Pulled(), True
+        pulled, compared, version = Pulled(), True, self._rings().version
         shares = self._shares.of(self._rings())
         self.partitions_total, self.partitions_compared = sum(map(len, shares.values())), 0
         for device_id, partitions in shares.items():
+            if self._rings().version != version:  # what is shared is so no more; we are woken for the new ones
+                compared = False
+                break
             peer = self._peers.get(device_id)
             if peer is None:
-                continue  # the rings have changed since; we are woken for the new ones
+                continue  # of other rings
             if not self._votes(device_id):
                 compared = False
                 continue
@@ -78,6 +82,8 @@ class Replicate:
         self.failed_count += pulled.failed_count
         lacking_count = pulled.left_count + pulled.fetched_count
         self.lacking_count = lacking_count if compared else None
+        if self._rings().version != version:
+            self.on_overtaken()
         return min(self._interval_s, GRACE_S) if lacking_count else self._interval_s
 
     async def _compare(self, device_id: int, peer: Peer, partitions: Sequence[int], pulled: Pulled) -> None:

@@ -105,6 +105,7 @@ class ReplicateChunks:
         self._shares = Shares(OBJECT, device_id)
         self._missed: dict[Place, tuple[Version, float]] = {}  # what was seen first to be newer, and when (loop time)
         self._looked_for_leftovers = False
+        self.on_overtaken: Callable[[], None] = lambda: None  # called when what was pulled may be held no more
         self.pulled_count = 0
         self.failed_count = 0
         self.mended_count = 0
@@ -121,12 +122,15 @@ class ReplicateChunks:
         self._chunks.note_changes()
         for damaged in self._chunks.damaged():
             self.mended_count += await self._mend(damaged)
+        version = self._rings().version
         seen, compared = await self._compare_all()
         decided = seen.decided(self._primaries_of())
         now = asyncio.get_running_loop().time()
         self._missed = {place: self._missed.get(place, (found[0], now)) for place, found in decided.items()}
         left = await self._pull_ripe(decided, now)
         self.lacking_count = left if compared else None
+        if self._rings().version != version:
+            self.on_overtaken()
         again = self._missed or self._chunks.damaged()
         return min(self._interval_s, self._grace_s) if again else self._interval_s
 
@@ -146,8 +150,10 @@ class ReplicateChunks:
 
     async def _compare_all(self) -> tuple[Sightings, bool]:
         """Return what others have that is newer, and whether all were asked."""
-        seen, compared = Sightings(), True
+        seen, compared, version = Sightings(), True, self._rings().version
         for device_id, partitions in self._shares.of(self._rings()).items():
+            if self._rings().version != version:  # what is shared is so no more; we are woken for the new ones
+                return seen, False
             peer = self._peers.get(device_id)
             if peer is None or not self._votes(device_id):
                 compared = False

@@ -1,7 +1,8 @@
 """A device drops what it holds no more by the rings, once every device that holds it now has it.
 
-Begins when a change of rings is over: this device refuses all requests that were placed by older rings, so
-nobody reads or writes here any more what it is about to drop. Of each partition that it is no primary of:
+Begins when a change of rings is over: this device refuses all requests that were placed by older rings, and has done
+with those that it had let in. So nobody reads or writes here any more what it is about to drop. Of each partition that
+it is no primary of:
 
 - objects: every primary is shown to list each version, or a newer one; who lacks one is made to fetch it, from
   another primary or from here. Then the versions are forgotten (storage.blobs): no tombstone is left that
@@ -19,7 +20,7 @@ leaves some of it done; the next start looks again at everything that is here. C
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from cluster.clock import Timestamp, microseconds_of, wall_us
@@ -40,7 +41,7 @@ from storage.rings.document import OBJECT, Stage
 from storage.rings.moves import held_partitions
 
 RETRY_S = 5.0  # when something cannot be dropped just now
-IDLE_S = 3600.0  # while everything is where it should be; new rings wake us
+IDLE_S = 3600.0  # while everything is where it should be; new rings wake us, and who copied by older ones
 FORGET_COST = 4 << 10  # bytes that a version which is forgotten counts for: it costs time
 _LOOKS = 64  # at partitions, between two turns of the loop
 _log = get_logger("storage")
@@ -61,6 +62,10 @@ class RetiringDatabases(Databases, Protocol):
 
     async def forget(self, digests: Mapping[bytes, bytes]) -> Sequence[bytes]:
         """Hold databases (key -> digest) no more, unless they have changed; return the keys of those that went."""
+
+
+async def _nothing_to_settle() -> None:
+    return
 
 
 class NotEverywhere(Exception):
@@ -100,6 +105,7 @@ class Retire:
         self._todo: list[Item] | None = None  # None: not looked yet
         self.paused: Callable[[], bool] = lambda: False  # while what is here may have been deleted long ago (rebuild)
         self.kept: Callable[[], Collection[Item]] = tuple  # partitions that are here for a primary that is away
+        self.settled: Callable[[], Awaitable[None]] = _nothing_to_settle  # waits for what was let in before
         self._failed_in_a_row = 0
         self.waiting = ""  # why something stays, in words
         self.forgotten_objects = self.forgotten_databases = 0
@@ -122,9 +128,10 @@ class Retire:
             return IDLE_S
         current = rings.current
         del rings  # who holds old ones counts as using them
-        if self._todo is None or self._version != version:
-            self._version, self._failed_in_a_row = version, 0
+        if not self._todo or self._version != version:
+            await self.settled()
             found, kept = await self._survey(current), frozenset(self.kept())
+            self._version, self._failed_in_a_row = version, 0  # only now: what older rings said is not gone by
             self._todo = [item for item in found if item not in kept]
             if self._todo:
                 _log.info("retiring_begins", partitions=len(self._todo))
@@ -135,7 +142,7 @@ class Retire:
         if not self._todo:
             _log.info("retiring_done", objects=self.forgotten_objects, databases=self.forgotten_databases)
             self._on_dropped()
-            self._todo = None  # a copy that was under way may have brought something back: look once more
+            self._todo = None  # what changed meanwhile has stayed: look once more
             return RETRY_S
         return RETRY_S if self._failed_in_a_row >= len(self._todo) else 0.0
 
@@ -276,13 +283,14 @@ class Retire:
             primary.device_id for primary, listed in zip(primaries, lists, strict=True) if not lacking(listed, [wanted])
         ]
         holder = holders[0] if holders else self._device_id
+        version = self._objects.stat(key)
+        size = 0 if version is None else version.size
         try:
-            await source.ask(Operation.BLOB_FETCH, BlobFetch(key, timestamp, holder))
+            await source.ask(Operation.BLOB_FETCH, BlobFetch(key, timestamp, holder), size)
         except RemoteError as refusal:
             if refusal.code not in NEWER:
                 raise
-        version = self._objects.stat(key)
-        await self._budget.took(VERSION_COST + (0 if version is None else version.size))
+        await self._budget.took(VERSION_COST + size)
 
     # chunks
 

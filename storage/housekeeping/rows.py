@@ -210,8 +210,11 @@ class AddRows:
         return holders.index(self._device_id) if self._device_id in holders else len(holders)
 
     async def _add(self, key: bytes, timestamp: Timestamp) -> None:
-        found = self._unlisted.head(key)
-        version = await found if isinstance(found, Awaitable) else found
+        try:
+            found = self._unlisted.head(key)
+            version = await found if isinstance(found, Awaitable) else found
+        except RemoteError:  # it is damaged here, and will be healed; those behind it do not wait for that
+            return
         if version is None or version.timestamp != timestamp:
             self._unlisted.confirm_rows([(key, timestamp)])
             return

@@ -81,6 +81,7 @@ class ChunkArea:
         self._page: list[ChunkListed] = []  # what follows, the next one last
         self._page_behind: tuple[int, Place | None] = (-1, None)
         self._amiss: dict[Place, str] = {}  # what is damaged and stays so, and why
+        self._confirmed: set[Place] = set()  # of that, what this pass has found so again, or could not compare
         self.found_count = self.healed_count = 0
 
     def amiss(self) -> list[str]:
@@ -112,11 +113,17 @@ class ChunkArea:
         if len(partitions) > _PARTITIONS_AT_ONCE:
             following = partitions[_PARTITIONS_AT_ONCE]
             return Piece(0, 0, _position(following, None), following / ring.partition_count)
+        self._forget_gone()
         return Piece(0, 0, None, 1.0)
 
     def close(self) -> None:
-        """Forget what follows."""
-        self._page = []
+        """Forget what follows, and what this pass has found."""
+        self._page, self._confirmed = [], set()
+
+    def _forget_gone(self) -> None:
+        """Say no more of chunks that the pass has not met: they were dropped, or another device leads them now."""
+        self._amiss = {place: reason for place, reason in self._amiss.items() if place in self._confirmed}
+        self._confirmed = set()
 
     async def _following(self, part_power: int, partition: int, behind: Place | None) -> ChunkListed | None:
         """Return the next chunk of a partition."""
@@ -149,6 +156,7 @@ class ChunkArea:
             self._note(chunk, f"devices {', '.join(map(str, sums))} differ, and no quorum of them agrees")
         elif len(sums) > 1:
             self._amiss.pop(chunk[:3], None)
+        self._confirmed.update({chunk[:3]} & self._amiss.keys())
         for device in verdict.damaged:
             self.found_count += 1
             self.healed_count += await self._mend_at(device, chunk, verdict.good)

@@ -21,14 +21,17 @@ from storage.client import Placement
 from storage.indexes.header import Header
 from storage.messages import Operation
 from storage.ranges.decision import KIND, Gone, Known, Named, Tree, Undecidable, follow, look, settle_root
+from storage.ranges.deletion import PATIENCE_S, settle_deletion
 from storage.ranges.moving import TOKEN_SIZE, Mover
 from storage.ranges.plan import Merge, Split, boundaries, due, pointers_at
 from storage.ranges.pointers import Pointer, Span, new_range_id
+from storage.ranges.state import accepted_of
 from storage.rings.document import Stage
 from storage.rings.store import RingStore
 
 INTERVAL_S = 2.0  # between looks
 PURGE_PAUSE_S = 0.02  # between two databases whose rows are dropped: others are read meanwhile
+DELETIONS_LIMIT = 1000  # that are undecided, of which it is known since when
 SAMPLE = 1000  # rows of which the boundaries are taken: an error of some percent
 LEASES = 64
 LEASE_TTL_S = 10.0
@@ -92,6 +95,7 @@ class SplitContainers:
         self._mover = Mover(placement, self._clock, environment, self._pace)
         self._lease: Lease | None = None
         self._renewing: asyncio.Task[None] | None = None
+        self._deleting: dict[bytes, float] = {}  # databases whose deletion is undecided -> since when (loop time)
         self._attending = b""  # key of the root of the container whose rows may just be being moved from here
         self.split_count = self.merge_count = self.settled_count = 0
         self.waiting = ""  # why something due cannot be done now, in words
@@ -121,6 +125,8 @@ class SplitContainers:
         self._attending = self._placement.names.key(*database.root)
         try:
             await self._hold_lease(database.root)
+            if (accepted := accepted_of(header.metadata)) is not None and accepted.deletes:
+                await self._settle_deletion(database)
             await self._settle(database)
             if self._placement.rings.stage is Stage.STABLE:
                 while await self._do_next(database.root):
@@ -149,11 +155,21 @@ class SplitContainers:
             return
         if found.moved is not None:
             await settle_root(self._placement, self._clock, database, self._token(), lambda _: None)
-        elif found.accepted:
+        elif found.accepted == []:
+            await self._settle_deletion(database)
+        elif found.accepted is not None:
             span = await self._span_of(database)
             await self._mover.move(database, span, found.accepted)
         self.settled_count += 1
         _log.info("split_settled", account=database.account, container=database.container)
+
+    async def _settle_deletion(self, database: Named) -> None:
+        key, now = self._placement.names.key(*database), asyncio.get_running_loop().time()
+        if len(self._deleting) >= DELETIONS_LIMIT:
+            self._deleting.clear()
+        may_abandon = now - self._deleting.setdefault(key, now) >= PATIENCE_S
+        await settle_deletion(self._placement, self._clock, database, self._token(), may_abandon)
+        del self._deleting[key]
 
     async def _span_of(self, database: Named) -> Span:
         """Return which names a database is for."""
@@ -250,9 +266,11 @@ class SplitContainers:
 
     # alone
 
-    async def _pace(self, rows: int) -> None:
-        """Leave room for clients, and stop when somebody else may do the same."""
-        if self._throttle is not None:
+    async def _pace(self, rows: int, hurry: bool) -> None:
+        """Leave room for clients unless it must come to an end; stop when somebody else may do the same."""
+        if self._throttle is not None and hurry:
+            self._throttle.spend(rows * ROW_COST)
+        elif self._throttle is not None:
             await self._throttle.took(rows * ROW_COST)
         if self._lease is None:
             raise Undecidable("another device may have taken over")
@@ -293,7 +311,10 @@ ROW_COST = 512  # bytes that a row counts for
 
 
 class Throttle(Protocol):
-    """A budget of bytes per second (storage.housekeeping.throttle)."""
+    """A budget of bytes per second (storage.housekeeping.budget)."""
 
     async def took(self, size: int) -> None:
         """Wait until `size` bytes are within it."""
+
+    def spend(self, size: int) -> None:
+        """Count `size` bytes without waiting."""

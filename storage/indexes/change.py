@@ -197,6 +197,11 @@ def change_of_move(message: IndexMove) -> Change:
     return change
 
 
+def change_of_abandonment(state_kind: int, key: bytes, ballot: Timestamp) -> Change:
+    """Return what has a replica forget what it has accepted below a ballot."""
+    return Change(state_kind, key, "", "", metadata={ACCEPTED: (None, ballot)})
+
+
 def change_of_page(kind: int, key: bytes, page: Changes) -> Change:
     """Return what a peer's page of changes adds, checked."""
     info = page.info if isinstance(page.info, Info) else Info(*page.info)

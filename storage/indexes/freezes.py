@@ -6,16 +6,16 @@ decision goes into the log nothing but its arrival there ends the freeze.
 
 import asyncio
 
-from cluster.clock import is_timestamp
+from cluster.clock import ZERO, is_timestamp
 from cluster.wire import RemoteError
 from storage.indexes.admission import Admission
 from storage.indexes.brake import Brake
-from storage.indexes.change import Change, change_of_move
+from storage.indexes.change import Change, change_of_abandonment, change_of_move
 from storage.indexes.errors import bad_request, expect
 from storage.indexes.pending import Pending
 from storage.indexes.state import State
 from storage.indexes.states import States
-from storage.messages import Frozen, IndexDelete, IndexFreeze, IndexMove, Refusal
+from storage.messages import Frozen, IndexFreeze, IndexMove, IndexThaw, Refusal
 
 
 class Freezes:
@@ -38,7 +38,7 @@ class Freezes:
         if message.rows_per_s:
             state.brake = Brake(message.rows_per_s, loop.time() + message.ttl_s)
             return state.frozen_state()
-        if message.empty and state.refused is not None:
+        if message.empty and state.refused is not None and not (state.accepted and state.accepted.deletes):
             raise RemoteError(Refusal.SPLIT, state.refused)
         if state.frozen(loop.time()) and (state.freeze_token != message.token or state.being_decided):
             raise RemoteError(Refusal.FROZEN, "another deletion or split is being decided")
@@ -55,6 +55,8 @@ class Freezes:
         state = await self._states.of(message.key)
         change = change_of_move(message)
         if message.token is None:
+            if message.deleted and message.timestamp <= state.delete_timestamp:
+                return  # it has been heard of
             if not message.pointers:  # counters, or a deletion, of something that must be here
                 expect(state.exists, Refusal.NOT_FOUND)
             with state.doubt():
@@ -66,26 +68,29 @@ class Freezes:
         expect(state.exists, Refusal.NOT_FOUND)
         expect(self._is_held(state, message.token) and state.moved == message.base, Refusal.NOT_HELD)
         expect(state.accepted is None or state.accepted.ballot < message.timestamp, Refusal.NOT_HELD)
+        if message.timestamp <= state.abandoned:
+            raise RemoteError(Refusal.SUPERSEDED, state.abandoned)
+        self._admission.refuse_far_ahead(state, message.timestamp)
         state.freeze_until_decided(message.token)
+        if not message.pointers and state.moved == ZERO:
+            await self._thaw_unless_empty(state, message.token)
         await self._decide(state, change, message.token)
 
-    async def delete(self, message: IndexDelete) -> None:
-        """Delete the database at a timestamp, under a freeze that still holds; or only end the freeze."""
+    async def thaw(self, message: IndexThaw) -> None:
+        """End a freeze; maybe after having forgotten what was accepted."""
         self._pending.refuse_incomplete(message.key)
         state = await self._states.of(message.key)
-        if message.timestamp is None:
+        if message.abandoned is None:
             if not state.being_decided:
                 state.thaw(message.token)
             return
-        if not is_timestamp(message.timestamp):
-            raise bad_request("deletion without a timestamp")
-        self._admission.refuse_far_ahead(state, message.timestamp)
-        expect(state.exists, Refusal.NOT_FOUND)
-        expect(self._is_held(state, message.token) and state.accepted is None, Refusal.NOT_HELD)
-        state.freeze_until_decided(message.token)
-        await self._thaw_unless_empty(state, message.token)
-        change = Change(state.kind, state.key, "", "", delete_timestamp=message.timestamp)
-        await self._decide(state, change, message.token)
+        if not is_timestamp(message.abandoned):
+            raise bad_request("abandoned at no timestamp")
+        expect(self._is_held(state, message.token), Refusal.NOT_HELD)
+        if state.accepted is not None and state.accepted.ballot < message.abandoned:
+            state.freeze_until_decided(message.token)
+            await self._decide(state, change_of_abandonment(state.kind, state.key, message.abandoned), message.token)
+        state.thaw(message.token)
 
     @staticmethod
     def _is_held(state: State, token: bytes) -> bool:

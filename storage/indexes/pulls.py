@@ -13,7 +13,7 @@ from storage.indexes.recent import SECOND_US
 from storage.indexes.state import State
 from storage.indexes.states import States
 from storage.messages import Changes, DatabaseKind, IndexChanges, IndexInfo, IndexList, Info, Refusal
-from storage.ranges.state import ACCEPTED
+from storage.ranges.state import accepted_of
 
 _AGES_S = (2, 10, 60)  # what is older than that is compared as a whole, when many rows would have to be pulled
 _PAGES_LIMIT = 100_000  # of one synchronization
@@ -55,7 +55,7 @@ class Pulls:
                     await self._remember(key, device_id, incarnation, sequence)
                 if not page.more:
                     info = page.info if isinstance(page.info, Info) else Info(*page.info)
-                    return oldest, ACCEPTED in info.metadata
+                    return oldest, accepted_of(info.metadata) is not None
             raise RemoteError(Refusal.BUSY, f"device {device_id} has changes without end")
 
     async def _reached(self, key: bytes, page: Changes, seconds: Sequence[int]) -> int:

@@ -124,6 +124,12 @@ class State:
         self.accepted = accepted_of(self.split)
         self.refused = refusal_of(self.split)
 
+    @property
+    def abandoned(self) -> Timestamp:
+        """The ballot below which nothing is accepted any more."""
+        value, ballot = self.split.get(ACCEPTED, (None, ZERO))
+        return ballot if value is None else ZERO
+
     def frozen_state(self) -> Frozen:
         """Return what whoever froze it must know."""
         moved = moved_of(self.split)

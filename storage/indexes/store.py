@@ -102,7 +102,7 @@ class IndexStore:
         self.create = self._admission.create
         self.freeze = self._freezes.freeze
         self.move = self._freezes.move
-        self.delete = self._freezes.delete
+        self.thaw = self._freezes.thaw
         self.raise_floor = self._floor.raise_to
         self.long_deleted = self._reclaims.long_deleted
         self.due = self._reclaims.due
@@ -251,6 +251,20 @@ class IndexStore:
             raise
         finally:
             self._pending.handled(taken)
+
+    async def inventory_for_peers(
+        self, kind: int, start: bytes, end: bytes | None, limit: int
+    ) -> Sequence[tuple[bytes, bytes]]:
+        """Return the same, with the databases that are being made anew among them: their digest is b"".
+
+        Whoever copies all that is here has to find out that he cannot have these.
+        """
+        found = dict(await self.inventory(kind, start, end, limit))
+        end = max(found) + b"\0" if 0 < limit <= len(found) else end
+        for key, of_kind in self.incomplete.items():
+            if of_kind in (0, kind) and start <= key and (end is None or key < end):
+                found[key] = b""
+        return sorted(found.items())[: max(0, limit)]
 
     def take_reports(self, limit: int) -> dict[bytes, Report]:
         """Return up to `limit` rows (account, row), by container key, that accounts should be sent.

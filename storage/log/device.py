@@ -107,9 +107,10 @@ class DeviceLog:
         """Make durable what was appended, and close all files. What fails by then has told its appender."""
         if self._committer is not None:
             self._hand_over()
+        self._failed = self._failed or DeviceFailed("the log is closed")  # what came behind this would never be written
+        if self._committer is not None:
             await self._committer.close()
             self._committer = None
-        self._failed = self._failed or DeviceFailed("the log is closed")
         try:
             self._writer.close()
         finally:

@@ -23,8 +23,12 @@ class Inspection:
         self._file = DirectFile(disk, path)
         self.segment = segment
         self.sealed = sealed
-        self.size = self._file.size() if limit is None else limit
-        header = segments.decode_header(self._file.read(0, segments.HEADER_SIZE))
+        try:
+            self.size = self._file.size() if limit is None else limit
+            header = segments.decode_header(self._file.read(0, segments.HEADER_SIZE))
+        except OSError:
+            self.close()
+            raise
         self.header_is_whole = header is not None and (header.log_id, header.segment) == (log_id, segment)
         self.first_sequence: int | None = None  # of its first record, once that was read
         salt = segments.salt_of(log_id, segment)

@@ -117,7 +117,7 @@ Apply = Callable[[Sequence[Appended]], None]
 
 
 class LogRefusal(RemoteError):
-    """An append that the log does not take. Nothing of it is durable, or ever will be."""
+    """An append that the log does not take. Nothing of it is durable, or ever will be; but see DeviceFailed."""
 
 
 class LogBusy(LogRefusal):
@@ -135,7 +135,10 @@ class DeviceFull(LogRefusal):
 
 
 class DeviceFailed(LogRefusal):
-    """EIO, EROFS, or a failed fdatasync. Final: only opening the log again, with recovery, may end it."""
+    """EIO, EROFS, or a failed fdatasync. Final: only opening the log again, with recovery, may end it.
+
+    What was on its way may be found by that recovery, or not: then it is durable, though nobody was told so.
+    """
 
     def __init__(self, detail: str) -> None:
         super().__init__(Refusal.DEVICE_FAILED, detail)
@@ -162,7 +165,8 @@ class Log(Protocol):
         """Have `apply` called with the records of `kind` of each durable batch, in log order.
 
         It runs on the loop's thread before the futures of the batch resolve, and must not raise.
-        `discard` is called instead with records that failed and will never be durable.
+        `discard` is called instead with records that failed. They will never be durable, unless the log has `failed`:
+        then its next opening decides what is.
         """
 
     def append(
@@ -193,6 +197,10 @@ class Log(Protocol):
 
         Damaged stretches are added to `damages` and passed over.
         """
+
+    @property
+    def failed(self) -> LogRefusal | None:
+        """Why nothing is appended any more; None: it goes on. What a batch that failed has left may be found again."""
 
     @property
     def end(self) -> Position:

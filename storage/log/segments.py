@@ -35,6 +35,7 @@ class SegmentFiles:
         self._directory = directory
         self._open_limit = open_limit
         self._open: OrderedDict[int, OpenSegment] = OrderedDict()
+        self._sealed_sizes: dict[int, int] = {}  # bytes; looked at once: there are more segments than open files
         names = map(segment_of_name, disk.list(directory))
         self.ids = sorted(segment for segment in names if segment is not None)
 
@@ -72,19 +73,26 @@ class SegmentFiles:
         with contextlib.suppress(FileNotFoundError):
             self._disk.unlink(self.path(segment))
         self.ids.remove(segment)
+        self._sealed_sizes.pop(segment, None)
         found = self._open.pop(segment, None)
         if found is not None:
             self._retire(found)
 
     def infos(self, active: int | None) -> list[SegmentInfo]:
         """Describe all segments, oldest first."""
-        return [SegmentInfo(segment, self._size(segment), segment != active) for segment in list(self.ids)]
+        return [SegmentInfo(segment, self._size(segment, active), segment != active) for segment in list(self.ids)]
 
-    def _size(self, segment: int) -> int:
+    def _size(self, segment: int, active: int | None) -> int:
+        known = self._sealed_sizes.get(segment)
+        if known is not None:
+            return known
         try:
-            return self._disk.size(self.get(segment).fd)
+            size = self._disk.size(self.get(segment).fd)
         except OSError:  # somebody has taken it away: what was in it is found missing when it is read
             return 0
+        if segment != active:
+            self._sealed_sizes[segment] = size
+        return size
 
     def close(self) -> None:
         """Close every file that no thread uses; the others as soon as they are given back."""

@@ -233,6 +233,8 @@ class SegmentWriter:
         if self._fd >= 0:
             try:
                 with self._keep_open:
+                    if self._failed is not None:  # while we waited for it; our sync would not hear of it again
+                        raise self._failed
                     self._seal()
                     self._close()
             except OSError as error:

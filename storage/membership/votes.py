@@ -35,7 +35,6 @@ _INDEX_VOTES = frozenset(
         Operation.INDEX_ROWS,
         Operation.INDEX_LIST,
         Operation.INDEX_FREEZE,
-        Operation.INDEX_DELETE,
     }
 )
 

@@ -12,7 +12,7 @@ databases at once. Later the root's pointers are replaced by those of the databa
 
 How a database D is moved (`decision`), and what may happen on the way:
 
-1. Range databases are made, on quorums. Crash: nobody points to them; they are dropped when they are old (`garbage`).
+1. Range databases are made, on quorums. Crash: nobody points to them, and the next try makes others; they stay.
 2. D's rows are copied there, to quorums, while D takes rows and lists. Rows merge: twice does no harm. Crash: as in 1.
 3. D is *frozen* under a token on a quorum of its replicas: in memory, for some seconds. Rows wait. One frozen replica
    pulls what the other frozen ones have; the rest is copied. Crash: freezes end by themselves; as in 1.
@@ -44,10 +44,11 @@ was split once keeps its root as root, and at least one range database, until it
 
 Counters: a range database reports to the root as containers do to accounts. The root adds up those that it points to.
 
+Deleting a database that has its rows itself, a container that was never split or a range: `deletion`.
+
 Deleting a container that is split: its root is frozen; then all its range databases are deleted, as containers are,
 each found empty on a quorum that is frozen; then the root, under the same freeze. A crash in between leaves a container
 with range databases that are deleted: they are empty, and take no row again. Whoever needs one replaces it by a new one
 (`decision.replace`): a decision about the root like any other, under a freeze of it, so that it and the deletion
-exclude each other. It brings the container to a newer timestamp, so that a deletion of the root that one replica may
-have taken does no harm when it comes to light.
+exclude each other.
 """

@@ -26,10 +26,10 @@ from storage.messages import (
     DatabaseKind,
     Frozen,
     IndexCreate,
-    IndexDelete,
     IndexFreeze,
     IndexInfo,
     IndexMove,
+    IndexThaw,
     Info,
     Operation,
     Refusal,
@@ -122,7 +122,11 @@ class Decision:
         return self._situation
 
     async def freeze(self) -> Situation:
-        """Freeze a quorum; return what it knows. Raise Undecidable, Gone. Calling it again extends it."""
+        """Freeze a quorum; return what it knows. Raise Undecidable, Gone. Calling it again extends it.
+
+        While it is open whether a database that has its rows itself is deleted nothing else is decided
+        (storage.ranges.deletion).
+        """
         await self._fill()
         message = IndexFreeze(KIND, self.key, self._token, self._freeze_s, False)
         answers = await self._ask(Operation.INDEX_FREEZE, message)
@@ -134,6 +138,8 @@ class Decision:
                 raise Gone
             raise Undecidable(f"no quorum is frozen: {failures_of(answers)}")
         self._situation = _situation(self._frozen)
+        if self._situation.inherited == [] and self._situation.base == ZERO:
+            raise Undecidable("it is being deleted")
         for timestamp in (self._situation.put_timestamp, self._situation.base, self._situation.ballot):
             self._clock.observe(timestamp)
         await self._bring_up()
@@ -214,10 +220,10 @@ class Decision:
 
     def _thaw(self) -> None:
         """End the freeze; nothing is awaited, for it ends by itself."""
-        message = IndexDelete(KIND, self.key, self._token, None)
+        message = IndexThaw(KIND, self.key, self._token)
         for _device, peer in self._replicas.members:
             if peer.up:
-                peer.call(Operation.INDEX_DELETE, message, b"", THAW_TIMEOUT_S, self._placement.rings.version)
+                peer.call(Operation.INDEX_THAW, message, b"", THAW_TIMEOUT_S, self._placement.rings.version)
 
 
 def _situation(frozen: Mapping[int, Frozen]) -> Situation:

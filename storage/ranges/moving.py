@@ -31,15 +31,17 @@ from storage.ranges.sending import NotTaken, send_rows
 PAGE_ROWS = 2000
 LITTLE = PAGE_ROWS  # rows that changed during the last round: few enough to freeze
 ROUNDS = 40  # until that is so, before it is given up
+GROWTH_SHARE = 4  # of the rows that there were: that many more may come in meanwhile
 FREEZE_LIMIT_S = 2.0  # for what is left, under the freeze
 SLOWED_S = 60.0  # how long rows come in slowly if nobody says so again
-SLOWED_SHARE = 4  # they come in at 1/4 of the rate at which they are copied
+SLOWED_SHARE = 2  # they come in at 1/2 of the rate at which they are copied: each round has half as many
 SLOWEST = 100  # rows per second, at least
 BUSY_TRIES, AWAY_TRIES, PAUSE_S = 150, 5, 0.2  # for devices that are busy, or that cannot be reached for a moment
 TOKEN_SIZE = 16
 
 Read = Callable[[Changes | None], Awaitable[Changes]]  # the first page, or the one behind another
-Pace = Callable[[int], Awaitable[None]]  # called with the rows just copied; may wait, or raise to stop
+# with the rows just copied, and whether to hurry; else it may wait; raises to stop
+Pace = Callable[[int, bool], Awaitable[None]]
 
 
 class Copy:
@@ -80,21 +82,29 @@ class Copy:
     async def _pages(self, pace: Pace, read: Read, tolerated: int | None = None) -> int:
         """Copy pages to the last, each while the next one is read; return how many rows these were.
 
-        More than `tolerated`, or than there were at the beginning: writers are slowed down, so that it comes to an end.
+        Writers must not keep it from coming to an end. Measured is, in a round, how many rows it has; in the order of
+        names, how many have been added, of which 1/GROWTH_SHARE is `tolerated`. From half of that on copying yields to
+        clients no more; beyond it they are slowed down.
         """
         loop = asyncio.get_running_loop()
-        began = loop.time()
         count, page = 0, await read(None)
-        most = max(LITTLE, Info(*page.info).object_count if tolerated is None else tolerated)
+        begun_with = Info(*page.info).object_count
+        by_name = tolerated is None
+        most = max(LITTLE, begun_with // GROWTH_SHARE if tolerated is None else tolerated)
+        hurry_from: tuple[int, float] | None = None  # rows copied by then, loop time
         while True:
             following, _ = await asyncio.gather(_next(read, page), self._take(page))
             count += len(page.rows)
-            await pace(len(page.rows))
+            came_in = Info(*page.info).object_count - begun_with if by_name else count
+            if hurry_from is None and came_in > most // 2:
+                hurry_from = count, loop.time()
+            await pace(len(page.rows), hurry_from is not None)
             if following is None:
                 return count
-            if count > most and loop.time() > self._slowed_until - SLOWED_S / 2:
+            if hurry_from is not None and came_in > most and loop.time() > self._slowed_until - SLOWED_S / 2:
+                rate = (count - hurry_from[0]) / max(0.001, loop.time() - hurry_from[1])
                 self._slowed_until = loop.time() + SLOWED_S
-                await self._slow_down(count / max(0.001, loop.time() - began))
+                await self._slow_down(rate)
             page = following
 
     async def _by_name(self, before: Changes | None) -> Changes:
@@ -183,7 +193,7 @@ async def _next(read: Read, page: Changes) -> Changes | None:
     return await read(page) if page.more else None
 
 
-async def _at_once(_rows: int) -> None:
+async def _at_once(_rows: int, _hurry: bool) -> None:
     """Do not wait."""
 
 
@@ -214,9 +224,9 @@ class Mover:
                 return decided.pointers
             pointers = decided.pointers
 
-    async def _count(self, rows: int) -> None:
+    async def _count(self, rows: int, hurry: bool) -> None:
         self.moved_rows += rows
-        await self._pace(rows)
+        await self._pace(rows, hurry)
 
     async def create(self, source: Named, pointers: Sequence[Pointer]) -> None:
         """Make the range databases that are not there."""

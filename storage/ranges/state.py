@@ -1,8 +1,9 @@
 """What a database knows of its own split: names in its metadata that no client sees. Pure.
 
     MOVED         pointers. Decided: it merges as all metadata does, the newest timestamp wins
-    ACCEPTED      [timestamp of MOVED before it, put timestamp of this life, pointers], under the ballot. Of this
-                  replica alone: it is neither pulled nor in the digest
+    ACCEPTED      [timestamp of MOVED before it, put timestamp of this life, pointers], under the ballot; without
+                  pointers: a deletion. None: it was abandoned, and nothing is accepted below that ballot any more.
+                  Of this replica alone: it is neither pulled nor in the digest
     COUNT + id    [objects, bytes] of a range database that MOVED points to, under the timestamp of what is counted
     RECLAIMED     True, of a range database: it is closed. Tombstones may have been given up, so no rows of long ago are
                   moved into it any more (storage.indexes.reclaim)
@@ -32,6 +33,11 @@ class Accepted(NamedTuple):
     life: Timestamp  # put timestamp of the database then
     pointers: list[Pointer]
 
+    @property
+    def deletes(self) -> bool:
+        """Whether it is that a database is deleted that has its rows itself (storage.ranges.deletion)."""
+        return not self.pointers and self.base == ZERO
+
 
 class Refused(NamedTuple):
     """Why a replica takes no rows and lists none: the detail of Refusal.SPLIT."""
@@ -50,7 +56,7 @@ def moved_of(metadata: Metadata) -> tuple[Timestamp, list[Pointer]] | None:
 def accepted_of(metadata: Metadata) -> Accepted | None:
     """Return what was accepted and has not been settled."""
     found = metadata.get(ACCEPTED)
-    if found is None:
+    if found is None or found[0] is None:
         return None
     (base, life, pointers), ballot = found
     return Accepted(ballot, base, life, [Pointer(*pair) for pair in pointers])

@@ -207,11 +207,7 @@ class Conductor:
             store.collect()
         except ChangeUnderWay:
             return  # the next change collects
-        for device_id in store.progress():
-            store.forget_progress(device_id)
-        for process, use in store.uses().items():
-            if use.newest < document.version - 1:
-                store.forget_use(process)
+        store.forget_reports(document.version)
 
     def _leads(self, store: RingStore) -> bool:
         """Take or keep the lease; tell whether it is ours."""

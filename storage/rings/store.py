@@ -12,11 +12,11 @@ left then are files that nobody names, which the next `collect` removes.
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 
 from cluster.coordination.errors import Conflict, LeaseHeld
-from cluster.coordination.interface import ABSENT, Coordination
+from cluster.coordination.interface import ABSENT, Coordination, Entry
 from ring import file
 from ring.errors import RingError
 from ring.lookup import Ring
@@ -203,6 +203,20 @@ class RingStore:
         """Tell how far device `device_id` is."""
         self.coordination.put(f"{_PROGRESS}{device_id}", reports.encode(progress))
 
-    def forget_progress(self, device_id: int) -> None:
-        """Remove the report of a device, when its change is over."""
-        self.coordination.delete(f"{_PROGRESS}{device_id}")
+    def forget_reports(self, version: int) -> None:
+        """Remove what was told of the change that has ended with `version`, and reports of processes that are no more.
+
+        What is told at this moment stays: the next change may be under way, and waits for it; it is not told twice.
+        """
+        for entry in self.coordination.range(_PROGRESS):
+            progress = reports.decode(Progress, entry.data)
+            if progress is None or progress.version < version:
+                self._forget(entry)
+        for entry in self.coordination.range(_USE):
+            use = reports.decode(UseReport, entry.data)
+            if use is not None and use.newest < version - 1:
+                self._forget(entry)
+
+    def _forget(self, entry: Entry) -> None:
+        with suppress(Conflict):
+            self.coordination.delete(entry.key, entry.version)

@@ -22,7 +22,7 @@ PATIENCE_S = 90.0
 def splitting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Return a cluster that splits containers early."""
     cluster = Cluster(tmp_path_factory.mktemp("splitting") / "data")
-    made = creation.plan(creation.Wishes(port_offset=cluster.offset))
+    made = creation.plan(creation.Wishes(port_offset=cluster.offset, has_identity=False))
     storage = dataclasses.replace(made.storage, container_split_rows=SPLIT_ROWS)
     cluster.directory.mkdir(parents=True, mode=0o700)
     creation.create(Layout(cluster.directory), dataclasses.replace(made, storage=storage))

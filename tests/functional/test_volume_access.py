@@ -47,7 +47,7 @@ def _openssl(folder: Path, arguments: str) -> None:
 def cluster(tmp_path_factory: pytest.TempPathFactory, folder: Path) -> Iterator[Cluster]:
     cluster = Cluster(tmp_path_factory.mktemp("volume-access") / "data", nodes=3)
     cluster.gateways = 2
-    made = creation.plan(creation.Wishes(node_count=3, port_offset=cluster.offset))
+    made = creation.plan(creation.Wishes(node_count=3, port_offset=cluster.offset, has_identity=False))
     cluster.directory.mkdir(parents=True, mode=0o700)
     block = dataclasses.replace(
         made.block,

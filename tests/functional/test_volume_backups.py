@@ -328,6 +328,19 @@ def test_encrypted_backups_come_back_with_their_key_only(
     assert checksum(image) == checksum_of_volume(cluster, name, tmp_path)
 
 
+def test_an_encrypted_volume_is_backed_up_and_brought_back_into_one(
+    cluster: Cluster, tools: Tools, s3_place: str, tmp_path: Path
+) -> None:
+    """It takes whole sectors only, of whoever reads it."""
+    cluster.holdfast("volume", "create", "sectors", "16M", "--encrypt")
+    qemu_io(cluster, "sectors", "write -P 0x41 5M 1M", "flush")
+    backup_id = tools.backup("sectors", s3_place)["id"]
+    tools.volume("restore", s3_place, backup_id, "sectors-again", "--encrypt-volume")
+    assert json.loads(cluster.holdfast("volume", "show", "sectors-again", "--json"))["volume"]["encrypted"]
+    was = checksum_of_volume(cluster, "sectors", tmp_path)
+    assert checksum_of_volume(cluster, "sectors-again", tmp_path) == was
+
+
 @pytest.mark.parametrize(
     ("place", "reason"),
     [

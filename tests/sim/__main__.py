@@ -8,8 +8,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 from tests.sim.mutants import mutated
-from tests.sim.run import Verdict, simulate
+from tests.sim.run import simulate
 from tests.sim.runner import verdicts, with_fixed_hashes
+from tests.sim.simulation import Verdict
 
 SHOWN = 3  # reports of failing seeds
 PROGRESS = 25  # seeds from one line to the next, where no terminal shows a moving one

@@ -2,11 +2,16 @@
 
 Of an acknowledged PUT and an acknowledged deletion of its container one came first. Either the PUT: then a deletion of
 the object came between. Or the deletion: then the container was made again before the PUT ended.
+
+And no deletion of the container, acknowledged or not, takes an object along: its name is a register like any other, in
+which there is nothing when the container is gone.
 """
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 
-from tests.sim.history import Kind, Operation, Outcome
+from tests.sim.history import Kind, Need, Operation, Outcome
 
 
 def violations(operations: Sequence[Operation]) -> list[str]:
@@ -19,6 +24,13 @@ def violations(operations: Sequence[Operation]) -> list[str]:
         for put in puts
         if not _explained(put, drop, operations)
     ]
+
+
+def objects(operations: Sequence[Operation]) -> list[Operation]:
+    """Return the history of a name as a register's: a PUT that found its container gone takes back what it wrote."""
+    doubtful = [one for one in operations if one.kind is Kind.PUT and one.outcome is Outcome.UNKNOWN]
+    taken_back = [replace(put, kind=Kind.DELETE, value="", need=Need.NOTHING, ended=math.inf) for put in doubtful]
+    return [*operations, *taken_back]
 
 
 def _explained(put: Operation, drop: Operation, operations: Sequence[Operation]) -> bool:

@@ -7,12 +7,9 @@ This is the one place where functions are replaced. It happens in a process that
 
 import argparse
 import asyncio
-import itertools
 import os
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from cluster.clock import Timestamp
@@ -40,25 +37,16 @@ from storage.log.reader import RecordReader
 from storage.log.walk import Walk
 from storage.log.writer import SegmentWriter
 from storage.membership.votes import Votes
-from storage.messages import Refusal
+from storage.messages import IndexMove, Refusal
 from storage.quorum import Joint, Majority, Settled, WriteTally, timestamp_of
 from storage.service import DeviceService
-from tests.sim.run import Verdict, simulate
-from tests.sim.runner import BROKEN, verdicts, with_fixed_hashes
+from tests.sim.hunting import Mutant, hunt_all
+from tests.sim.run import simulate
+from tests.sim.runner import with_fixed_hashes
 from tests.sim.shape import changes_rings, contends, loses_data, rots
+from tests.sim.simulation import Verdict
 
 SEEDS = 500
-PROGRESS = 25  # seeds from one line to the next
-
-
-@dataclass(frozen=True, slots=True)
-class Mutant:
-    """One rule that is left out."""
-
-    name: str
-    rule: str  # what is left out, for people
-    apply: Callable[[], None]
-    seeds: Callable[[int], bool] = lambda _seed: True  # those in which it can show at all
 
 
 MUTANTS: list[Mutant] = []
@@ -159,9 +147,9 @@ def tombstone_dropped_early() -> None:
 
 @mutant("a conditional write is decided among the replicas: no check first, and write then")
 def check_then_write() -> None:
-    async def decide(old: Any, self: Register, key: bytes, change: Any, condition: Any, tries: Any) -> Any:
+    async def decide(old: Any, self: Register, key: bytes, change: Any, condition: Any, *tried: Any) -> Any:
         if condition is None or type(change) not in (Put, Tombstone):
-            return await old(self, key, change, condition, tries)
+            return await old(self, key, change, condition, *tried)
         condition(await self.head(key))
         return await self._write(key, change, None)
 
@@ -242,24 +230,11 @@ def overwritten_is_enough() -> None:
 
 @mutant("a record is on the device when its appender is told so")
 def ack_before_sync() -> None:
-    class Unsynced:
-        def __init__(self, disk: Any) -> None:
-            self._disk = disk
+    def sync(_old: Any, self: SegmentWriter) -> Position:
+        self._synced = self._offset
+        return self._end
 
-        def fdatasync(self, _fd: int) -> None:
-            return
-
-        def __getattr__(self, name: str) -> Any:
-            return getattr(self._disk, name)
-
-    def put(old: Any, self: Any, *arguments: Any, **named: Any) -> None:
-        disk, self._disk = self._disk, Unsynced(self._disk)
-        try:
-            old(self, *arguments, **named)
-        finally:
-            self._disk = disk
-
-    replace(SegmentWriter, "_put", put)
+    replace(SegmentWriter, "sync", sync)
 
 
 @mutant("a file is on the device, with its name, before a record names it")
@@ -345,6 +320,16 @@ def delete_without_freeze() -> None:
     replace(Freezes, "_thaw_unless_empty", thaw)
 
 
+@mutant("a deletion of a container counts when a quorum has accepted it, not when one replica has")
+def deletion_without_a_vote() -> None:
+    async def at_once(old: Any, self: Freezes, message: IndexMove) -> None:
+        if message.token is not None and not message.pointers:
+            message = message._replace(token=None, deleted=True)
+        await old(self, message)
+
+    replace(Freezes, "move", at_once)
+
+
 @mutant("the row of an object whose proxy died is added by its devices")
 def rows_not_added() -> None:
     async def step(_old: Any, _self: AddRows) -> float:
@@ -421,43 +406,6 @@ def mutated(name: str) -> Callable[[int], Verdict]:
     return work
 
 
-@dataclass(frozen=True, slots=True)
-class Catch:
-    """What came of a mutant."""
-
-    mutant: Mutant
-    seed: int | None  # that caught it
-    tried: int
-    violation: str
-    seconds: float
-
-
-def hunt(one: Mutant, seeds: int, jobs: int) -> Catch:
-    """Run a mutant until one catches it of the first `seeds` seeds in which its rule can matter."""
-
-    work = mutated(one.name)
-    began, tried = time.monotonic(), 0
-    chosen = itertools.islice((seed for seed in itertools.count(1) if one.seeds(seed)), seeds)
-    running = verdicts(chosen, jobs, work)
-    for tried, verdict in enumerate(running, 1):
-        if tried % PROGRESS == 0:
-            print(f"{one.name}: {tried} seeds, {time.monotonic() - began:.0f} s", flush=True)
-        if not verdict.passed and not verdict.violations[0].startswith(BROKEN):
-            running.close()  # type: ignore[attr-defined]
-            return Catch(one, verdict.seed, tried, verdict.violations[0], time.monotonic() - began)
-    return Catch(one, None, tried, "", time.monotonic() - began)
-
-
-def table(catches: Sequence[Catch]) -> Iterator[str]:
-    """Yield the rows of the table in docs/simulator.md."""
-    yield "| left out | mutant | caught by seed | shown as |"
-    yield "|---|---|---|---|"
-    for catch in catches:
-        seed = "**not caught**" if catch.seed is None else str(catch.seed)
-        shown = catch.violation.split("\n")[0][:120].replace("|", "\\|")
-        yield f"| {catch.mutant.rule} | `{catch.mutant.name}` | {seed} | {shown} |"
-
-
 def main() -> int:
     """Hunt all mutants; return 1 when one gets away."""
     parser = argparse.ArgumentParser(prog="python -m tests.sim.mutants")
@@ -466,15 +414,7 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     arguments = parser.parse_args()
     chosen = [one for one in MUTANTS if not arguments.only or one.name in arguments.only]
-    catches = []
-    for number, one in enumerate(chosen, 1):
-        catch = hunt(one, arguments.seeds, arguments.jobs)
-        catches.append(catch)
-        result = "NOT CAUGHT" if catch.seed is None else f"caught by seed {catch.seed}"
-        print(f"{number}/{len(chosen)} {one.name}: {result}, {catch.tried} tried, {catch.seconds:.0f} s", flush=True)
-        print(f"    {catch.violation[:160]}", flush=True)
-    print("\n".join(["", *table(catches)]))
-    return 0 if all(catch.seed is not None for catch in catches) else 1
+    return hunt_all(chosen, mutated, arguments.seeds, arguments.jobs)
 
 
 if __name__ == "__main__":

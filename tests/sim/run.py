@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.sim import containers, linearizable, listing, witness
 from tests.sim.chance import Chance
-from tests.sim.convergence import Convergence
+from tests.sim.convergence import Convergence, lost_objects
 from tests.sim.faults import Nemesis
 from tests.sim.history import History, Operation
 from tests.sim.loop import SimulatedLoop
@@ -21,7 +21,7 @@ from tests.sim.simulation import Verdict, capture_logs, in_memory, report, run
 from tests.sim.workload import CONTENDED, STANDARD, Workload
 from tests.sim.world import EPOCH_US, World
 
-FAULTS_S = 13.0
+FAULTS_S = 12.0
 CLIENTS, CONTENDING = 5, 9
 QUIET_S = 600.0  # in which everything must find its place
 
@@ -63,7 +63,7 @@ class Simulation:
         await load.look()
         wrong = await Convergence(world).reached(QUIET_S)
         self.verdict.violations += [f"not converged: {text}" for text in wrong[:10]]
-        self.verdict.violations += await load.compare()
+        self.verdict.violations += await load.compare(lost_objects(world.devices))
 
     async def _lose_all_power(self, world: World, nemesis: Nemesis) -> None:
         """Cut the power of everything at once, and start it again."""
@@ -85,7 +85,8 @@ class Simulation:
         verdict.done_count = sum(operation.ended < float("inf") for operation in operations)
         suspects: list[tuple[str, str]] = []
         for container, name in load.history.names():
-            if container != load.brief and (wrong := _register(load.history.of(container, name))):
+            history = load.history.of(container, name)
+            if wrong := _register(containers.objects(history) if container == load.brief else history):
                 verdict.violations.append(f"{container}/{name} {wrong}")
                 suspects.append((container, name))
         for container in load.containers:

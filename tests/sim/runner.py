@@ -14,7 +14,8 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 
-from tests.sim.run import Verdict, simulate
+from tests.sim.run import simulate
+from tests.sim.simulation import Verdict
 
 SEED_LIMIT_S = 900.0  # of wall time, on a machine that does other things, too
 BROKEN = "the simulation did not end well"

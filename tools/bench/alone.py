@@ -32,7 +32,7 @@ def main(options: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="holdfast-bench-") as directory:
         data = ("--data", os.path.join(directory, "data"))
         with contextlib.redirect_stdout(io.StringIO()):  # only what was measured goes to stdout
-            started = cli.main(["up", *data, "--port-offset", str(offset), "--detach"])
+            started = cli.main(["up", *data, "--port-offset", str(offset), "--without-identity", "--detach"])
         if started != 0:
             return started
         try:

@@ -2,7 +2,7 @@
 
 `command.py` has the options; `asking.py` asks the block gateway, which must run: it knows which volumes are in use;
 `showing.py` puts answers into words. The rest is by subject: `space.py`, `background.py`, `limits.py`, `images.py`,
-`bench.py`, `moving.py`.
+`bench.py`, `moving.py`, `backups.py`.
 """
 
 from tools.volumes.command import add_arguments, run

@@ -24,6 +24,17 @@ def ask_gateway(cluster: Cluster, do: str, **about: Any) -> Answer:
     raise OperatorError("no block gateway answers: is the cluster up?")
 
 
+def all_volumes(cluster: Cluster) -> list[Answer]:
+    """Return what there is to say of all volumes, those in the trash too, by name. Raise OperatorError."""
+    found: list[Answer] = []
+    first: str | None = ""
+    while first is not None:
+        answer = ask_gateway(cluster, "list", first=first)
+        found += answer["volumes"]
+        first = answer["next"]
+    return found
+
+
 def ask_one(cluster: Cluster, gateway: int, do: str, **about: Any) -> Answer:
     """Return the answer of one gateway. Raise OperatorError, NotRunning."""
     try:

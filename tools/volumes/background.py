@@ -6,7 +6,7 @@ import time
 from tools.data_directory import Cluster
 from tools.errors import OperatorError
 from tools.progress import Progress
-from tools.volumes.asking import Answer, ask_gateway
+from tools.volumes.asking import Answer, all_volumes, ask_gateway
 from tools.volumes.showing import table, time_shown
 
 POLL_S = 0.5
@@ -56,8 +56,7 @@ def purge(cluster: Cluster, arguments: argparse.Namespace) -> Answer:
     if arguments.name is None:
         if not arguments.all:
             raise OperatorError("purge what? NAME, or --all that is in the trash")
-        volumes = ask_gateway(cluster, "list")["volumes"]
-        names = [each["name"] for each in volumes if each["state"] != "available"]
+        names = [each["name"] for each in all_volumes(cluster) if each["state"] != "available"]
     for name in names:
         ask_gateway(cluster, "purge", name=name)
     return {"purged": names}

@@ -6,7 +6,7 @@ The block gateway takes snapshots and tells what has changed; data are read and 
 import argparse
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from blockgw.backup.errors import BackupError
@@ -19,32 +19,12 @@ from blockgw.backup.volume import Snapshot
 from blockgw.extents import CHUNK
 from tools import backup_alone
 from tools.backup_alone import say_restored
-from tools.backup_places import Bar, Refused, add_place_arguments, described, place_of, secret_of, shown
+from tools.backup_places import Bar, Refused, described, place_of, secret_of, shown
 from tools.data_directory import Cluster, open_cluster
 from tools.errors import OperatorError
 from tools.volumes.asking import Answer, ask_gateway
 
-ACTIONS = ("backup", "restore", "backups", "verify-backup", "delete-backup")
 assert PIECE == CHUNK  # so what has changed is told in pieces
-
-Action = Callable[..., argparse.ArgumentParser]
-
-
-def add_actions(action: Action) -> None:
-    """Declare the actions; `action(NAME, SUMMARY, ARGUMENT …)` makes the parser of one."""
-    backup = action("backup", "send to a bucket what it lacks of a volume", "NAME")
-    add_place_arguments(backup, "encrypt; the passphrase")
-    backup.add_argument("--full", action="store_true", help="read all, not only what has changed since the last one")
-    bring_back = action("restore", "make a volume, or a file, of a backup")
-    add_place_arguments(bring_back)
-    bring_back.add_argument("backup", metavar="BACKUP", help="as `backups` calls it")
-    to = bring_back.add_mutually_exclusive_group(required=True)
-    to.add_argument("name", metavar="NAME", nargs="?", help="of the volume that is made")
-    to.add_argument("--to-file", metavar="FILE", help="one that is not there yet")
-    bring_back.add_argument("--resume", action="store_true", help="go on with volume NAME, whose restore broke off")
-    backup_alone.add_list_arguments(action("backups", "show which backups there are in a bucket"))
-    backup_alone.add_verify_arguments(action("verify-backup", "look whether backups are whole"))
-    backup_alone.add_delete_arguments(action("delete-backup", "delete a backup, and what no other has of its pieces"))
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -53,6 +33,8 @@ def run(arguments: argparse.Namespace) -> int:
     if other is not None:
         return backup_alone.run(other, arguments)
     if arguments.action == "restore" and arguments.to_file is not None:
+        if arguments.encrypt_volume:
+            raise OperatorError("--encrypt-volume is for a volume, not for a file")
         return backup_alone.run("restore", arguments)
     try:
         gateway = Gateway(open_cluster(arguments))
@@ -150,7 +132,8 @@ def _restore(gateway: Gateway, arguments: argparse.Namespace) -> int:
         if about["description"] != description or about["size"] != backup.manifest.origin.size:
             raise OperatorError(f"{arguments.name} is not what a restore of {backup.manifest.id} has begun")
     else:
-        gateway.ask("create", name=arguments.name, size=backup.manifest.origin.size, description=description)
+        size, encrypted = backup.manifest.origin.size, arguments.encrypt_volume
+        gateway.ask("create", name=arguments.name, size=size, description=description, encrypted=encrypted)
     done = _fill(gateway, repository, backup, arguments)
     say_restored(arguments, backup, done, f"volume {arguments.name}")
     return 0

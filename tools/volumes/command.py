@@ -1,17 +1,19 @@
 """The options of `holdfast volume`, and which of its actions does what."""
 
 import argparse
+import importlib
 import json
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from tools.data_directory import Cluster, add_data_argument, open_cluster
-from tools.volumes import background, backups, bench, images, limits, moving, space
-from tools.volumes.asking import Answer, ask_gateway
+from tools.volumes import background, backup_options, bench, images, limits, moving, space
+from tools.volumes.asking import Answer, all_volumes, ask_gateway
 from tools.volumes.showing import seconds_of, size_of, volume_shown, volumes_shown
 
 Do = Callable[[Cluster, argparse.Namespace], Answer]
 Show = Callable[[Answer], Sequence[str]]
+_BACKUPS = "tools.volumes.backups"  # only for its own actions: with encryption and compression it takes long to import
 
 
 class Action(NamedTuple):
@@ -36,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_volumes(action)
     _add_snapshots(action)
     _add_others(action)
-    backups.add_actions(action)
+    backup_options.add_actions(action)
 
 
 def _add_volumes(action: Callable[..., argparse.ArgumentParser]) -> None:
@@ -89,8 +91,9 @@ def _add_others(action: Callable[..., argparse.ArgumentParser]) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Do it and show the result."""
-    if arguments.action in backups.ACTIONS:
-        return backups.run(arguments)
+    if arguments.action in backup_options.ACTIONS:
+        run_backups: Callable[[argparse.Namespace], int] = importlib.import_module(_BACKUPS).run
+        return run_backups(arguments)
     cluster = open_cluster(arguments)
     action = _ACTIONS[arguments.action]
     answer = action.do(cluster, arguments)
@@ -105,6 +108,10 @@ def run(arguments: argparse.Namespace) -> int:
 def _asked(do: str, *names: str) -> Do:
     """Return what asks the gateway, and gives it some of the arguments as they are."""
     return lambda cluster, given: ask_gateway(cluster, do, **{name: getattr(given, name) for name in names})
+
+
+def _list(cluster: Cluster, _given: argparse.Namespace) -> Answer:
+    return {"volumes": all_volumes(cluster)}
 
 
 def _create(cluster: Cluster, given: argparse.Namespace) -> Answer:
@@ -137,7 +144,7 @@ def _group(cluster: Cluster, given: argparse.Namespace) -> Answer:
 
 _ACTIONS: dict[str, Action] = {
     "create": Action(_create),
-    "list": Action(_asked("list"), lambda answer: volumes_shown(answer["volumes"])),
+    "list": Action(_list, lambda answer: volumes_shown(answer["volumes"])),
     "show": Action(_asked("show", "name")),
     "resize": Action(_resize),
     "limit": Action(limits.limit, limits.limit_shown),

@@ -24,6 +24,7 @@ _REQUEST = struct.Struct(">IHHQQI")
 _REPLY = struct.Struct(">IIQ")
 _REQUEST_MAGIC, _REPLY_MAGIC = 0x25609513, 0x67446698
 _GO, _ACK, _INFO, _ERROR = 7, 1, 3, 1 << 31
+_BLOCK_SIZE = 3  # information that is asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +140,7 @@ async def _negotiate(reader: asyncio.StreamReader, writer: asyncio.StreamWriter,
     """Choose the export; return its size."""
     _GREETING.unpack(await reader.readexactly(_GREETING.size))
     encoded = name.encode()
-    wanted = struct.pack(">I", len(encoded)) + encoded + struct.pack(">H", 0)
+    wanted = struct.pack(">I", len(encoded)) + encoded + struct.pack(">HH", 1, _BLOCK_SIZE)  # a load keeps to any
     writer.write(struct.pack(">I", 3) + _OPTION.pack(b"IHAVEOPT", _GO, len(wanted)) + wanted)
     size = 0
     while True:

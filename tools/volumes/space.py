@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from tools.data_directory import Cluster
 from tools.progress import Progress
-from tools.volumes.asking import Answer, ask_gateway
+from tools.volumes.asking import Answer, all_volumes, ask_gateway
 from tools.volumes.showing import shown, table
 
 
@@ -13,7 +13,7 @@ def usage(cluster: Cluster, arguments: argparse.Namespace) -> Answer:
     """Return what volumes take up, by volume."""
     names = [arguments.name]
     if arguments.name is None:
-        names = [each["name"] for each in ask_gateway(cluster, "list")["volumes"]]
+        names = [each["name"] for each in all_volumes(cluster)]
     volumes = []
     with Progress() as progress:
         for number, name in enumerate(names):

@@ -5,6 +5,7 @@ import os
 import sys
 
 from tests.sim.__main__ import run
+from tests.sim.hunting import hunt_all
 from tests.sim.runner import with_fixed_hashes
 from tests.sim.volumes import mutants
 from tests.sim.volumes.run import simulate
@@ -22,7 +23,7 @@ def main() -> int:
     parser.add_argument("--faults", action="store_true", help="tell what each seed has met")
     arguments = parser.parse_args()
     if arguments.mutants:
-        return mutants.hunt_all(arguments.mutant, arguments.seeds, arguments.jobs)
+        return hunt_all(mutants.chosen(arguments.mutant), mutants.mutated, arguments.seeds, arguments.jobs)
     seeds = range(arguments.first, arguments.first + arguments.seeds)
     if arguments.seed is not None:
         seeds = range(arguments.seed, arguments.seed + 1)

@@ -9,7 +9,6 @@ and ends.
 import asyncio
 import inspect
 import textwrap
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,26 +25,23 @@ from storage.chunks.pulls import Pulls
 from storage.chunks.reads import Reads
 from storage.chunks.replay import Replay
 from storage.chunks.store import ChunkStore
-from tests.sim.mutants import Catch, replace, table
-from tests.sim.mutants import Mutant as Variant
-from tests.sim.run import Verdict
-from tests.sim.runner import BROKEN, verdicts
+from tests.sim.hunting import Mutant
+from tests.sim.mutants import replace
+from tests.sim.simulation import Verdict
 from tests.sim.volumes.run import simulate
-
-PROGRESS = 25  # seeds from one line to the next
 
 
 @dataclass(frozen=True, slots=True)
 class Mutants:
     """All of them, in the order of this file."""
 
-    known: dict[str, Variant]
+    known: dict[str, Mutant]
 
     def __call__(self, rule: str) -> Callable[[Callable[[], None]], None]:
         """Enter the decorated function, which leaves `rule` out, under its own name."""
 
         def enter(apply: Callable[[], None]) -> None:
-            self.known[apply.__name__] = Variant(apply.__name__, rule, apply)
+            self.known[apply.__name__] = Mutant(apply.__name__, rule, apply)
 
         return enter
 
@@ -274,30 +270,6 @@ def mutated(name: str) -> Callable[[int], Verdict]:
     return work
 
 
-def hunt(one: Variant, seeds: int, jobs: int) -> Catch:
-    """Run a mutant until one of the first `seeds` seeds catches it."""
-    began, tried = time.monotonic(), 0
-    running = verdicts(iter(range(1, seeds + 1)), jobs, mutated(one.name))
-    for tried, verdict in enumerate(running, 1):
-        if tried % PROGRESS == 0:
-            print(f"{one.name}: {tried} seeds, {time.monotonic() - began:.0f} s", flush=True)
-        if not verdict.passed and not verdict.violations[0].startswith(BROKEN):
-            running.close()  # type: ignore[attr-defined]
-            return Catch(one, verdict.seed, tried, verdict.violations[0], time.monotonic() - began)
-        if not verdict.passed:
-            print(f"{one.name}: seed {verdict.seed}: {verdict.violations[0]}", flush=True)
-    return Catch(one, None, tried, "", time.monotonic() - began)
-
-
-def hunt_all(names: Sequence[str], seeds: int, jobs: int) -> int:
-    """Hunt all mutants, or those named; return 1 when one gets away."""
-    chosen = [one for one in mutant.known.values() if not names or one.name in names]
-    catches = []
-    for number, one in enumerate(chosen, 1):
-        catch = hunt(one, seeds, jobs)
-        catches.append(catch)
-        result = "NOT CAUGHT" if catch.seed is None else f"caught by seed {catch.seed}"
-        print(f"{number}/{len(chosen)} {one.name}: {result}, {catch.tried} tried, {catch.seconds:.0f} s", flush=True)
-        print(f"    {catch.violation[:160]}", flush=True)
-    print("\n".join(["", *table(catches)]))
-    return 0 if all(catch.seed is not None for catch in catches) else 1
+def chosen(names: Sequence[str]) -> list[Mutant]:
+    """Return the mutants of these names; none: all."""
+    return [one for one in mutant.known.values() if not names or one.name in names]

@@ -1,6 +1,6 @@
 """A volume in memory, to test and to measure the NBD server with.
 
-    python -m tests.unit.blockgw.memory_export SOCKET SIZE [--deferred] [--certificates FOLDER]
+    python -m tests.unit.blockgw.memory_export SOCKET SIZE [--deferred] [--block BYTES] [--certificates FOLDER]
 
 serves two until SIGTERM, "memory" and "second", and "fixed" to alice alone; on a unix socket, and on a port
 which it prints. SIGUSR1 closes the connections of "memory", SIGUSR2 prints what was counted of it.
@@ -19,8 +19,10 @@ import uvloop
 
 from blockgw.errors import UnknownExport, VolumeError
 from blockgw.interfaces import BlockSizes, Client, Description, Export, Extent, Pieces
-from blockgw.nbd import PLAIN, Certificates, Guarded, NbdServer, Rule, Security
+from blockgw.nbd.access import Guarded, Rule
 from blockgw.nbd.contexts import BASE_ALLOCATION, HOLE, ZERO
+from blockgw.nbd.server import PLAIN, NbdServer, Security
+from blockgw.nbd.tls import Certificates
 
 BLOCK = 4096
 ALLOWED = frozenset({"alice"})
@@ -203,7 +205,8 @@ def _cut(extents: Sequence[Extent], offset: int, length: int) -> Iterable[Extent
 
 async def _serve(arguments: argparse.Namespace) -> None:
     loop = asyncio.get_running_loop()
-    volume = MemoryExport("memory", arguments.size, deferred=arguments.deferred)
+    sizes = BlockSizes(minimum=arguments.block)
+    volume = MemoryExport("memory", arguments.size, deferred=arguments.deferred, block_sizes=sizes)
     second = MemoryExport("second", arguments.size, deferred=arguments.deferred)
     fixed = MemoryExport("fixed", 1 << 20, read_only=True)
     server = NbdServer(Guarded(MemoryExports(volume, second, fixed), [Rule("fixed", identities=ALLOWED), Rule()]))
@@ -229,5 +232,6 @@ if __name__ == "__main__":
     parser.add_argument("path")
     parser.add_argument("size", type=int)
     parser.add_argument("--deferred", action="store_true")
+    parser.add_argument("--block", type=int, default=1)
     parser.add_argument("--certificates", help="folder of server-cert.pem, server-key.pem, ca-cert.pem")
     uvloop.run(_serve(parser.parse_args()))

@@ -7,9 +7,17 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from blockgw.control import Control
+import pytest
+
+from blockgw import control
+from blockgw.catalog.volume import to_be_flattened
+from blockgw.client import Volumes
+from blockgw.control import PAGE_BYTES, Control
+from blockgw.errors import HeldElsewhere
+from blockgw.extents import CHUNK
 from blockgw.gateway import Gateway
-from cluster.supervision.control import decode, encode
+from blockgw.interfaces import Export
+from cluster.supervision.control import MESSAGE_LIMIT, decode, encode
 from tests.loopback import LoopbackCluster
 from tests.unit.blockgw.gateways import CLIENT, MiB, gateways, on_three_devices, read
 
@@ -32,11 +40,18 @@ async def controlled(made: list[Gateway]) -> AsyncIterator[list[Path]]:
 
 
 async def ask(path: Path, do: str, **about: Any) -> dict[str, Any]:
-    reader, writer = await asyncio.open_unix_connection(path)
+    reader, writer = await asyncio.open_unix_connection(path, limit=MESSAGE_LIMIT)
     writer.write(encode({"do": do, **about}))
     answer = decode(await reader.readline())
     writer.close()
     return answer
+
+
+def client_of(path: Path) -> Volumes:
+    """Return what asks this socket."""
+    volumes = Volumes(path.parent)
+    volumes._control = path
+    return volumes
 
 
 @on_three_devices
@@ -62,6 +77,27 @@ async def test_what_is_asked_of_the_wrong_gateway_is_done_by_the_right_one(clust
 
 
 @on_three_devices
+async def test_who_waits_for_a_flatten_hears_of_the_one_that_is_done(cluster: LoopbackCluster) -> None:
+    """Every gateway finds that it is due, and tries; those that do not have the volume have not failed at it."""
+    async with gateways(cluster, 2) as made, controlled(made) as (first, second):
+        await ask(first, "create", name="disk", size=8 * MiB)
+        await ask(first, "snapshot", name="disk", snapshot="s")
+        await ask(first, "clone", parent="disk", snapshot="s", name="copy")
+        copy = await made[0].open("copy", CLIENT)
+        await copy.write(0, BLOCK, False)
+        await made[0].catalog(lambda catalog: catalog.change("copy", to_be_flattened))
+        async with asyncio.timeout(20):
+            for gateway in reversed(made):
+                await gateway.upkeep.step()
+                job = gateway.jobs.find("flatten", "copy")
+                assert job is not None
+                assert job.task is not None
+                await job.task
+        for path in (first, second):
+            assert [job["state"] for job in (await ask(path, "jobs"))["jobs"]] == ["done"]
+
+
+@on_three_devices
 async def test_a_volume_moves_with_all_that_was_written(cluster: LoopbackCluster) -> None:
     async with gateways(cluster, 2) as made, controlled(made) as (first, second):
         away: list[str] = []
@@ -80,6 +116,25 @@ async def test_a_volume_moves_with_all_that_was_written(cluster: LoopbackCluster
             assert answer["volume"]["name"] == "disk"
             assert here.held("disk") is None
         assert away == ["disk"] * 3
+
+
+@on_three_devices
+async def test_a_client_that_comes_back_at_once_does_not_stop_a_move(cluster: LoopbackCluster) -> None:
+    """As guests do whose disk connects again."""
+    async with gateways(cluster, 2) as made, controlled(made) as (first, second):
+        await ask(first, "create", name="disk", size=8 * MiB)
+        export = await made[0].open("disk", CLIENT)
+        back: list[asyncio.Future[Export]] = []
+
+        async def send_away(name: str, _deadline_s: float) -> None:
+            made[0].release(export)
+            back.append(asyncio.ensure_future(made[0].open(name, CLIENT)))
+
+        made[0].send_away = send_away
+        assert (await ask(second, "take", name="disk")).get("volume"), "it was given back to who had it"
+        with pytest.raises(HeldElsewhere):
+            await back[0]
+        assert made[1].held("disk") is not None
 
 
 @on_three_devices
@@ -110,4 +165,37 @@ async def test_what_is_no_request_is_answered_with_the_reason(cluster: LoopbackC
         assert "nothing is called" in (await ask(path, "explode"))["error"]
         assert "not a request" in (await ask(path, "create", name="disk"))["error"]
         assert "no volume" in (await ask(path, "show", name="disk"))["error"]
-        assert (await ask(path, "list")) == {"volumes": []}
+        assert (await ask(path, "list")) == {"volumes": [], "next": None}
+
+
+@on_three_devices
+async def test_more_volumes_than_an_answer_has_room_for_are_listed_by_pages(cluster: LoopbackCluster) -> None:
+    async with gateways(cluster) as made, controlled(made) as (path,):
+        names = [f"disk-{number:04d}" for number in range(12)]
+        await made[0].catalog(lambda catalog: [catalog.create(name, 8 * MiB, "d" * 100_000) for name in names])
+        found: list[str] = []
+        first: str | None = ""
+        while first is not None:
+            answer = await ask(path, "list", first=first)
+            assert len(encode(answer)) < PAGE_BYTES + 200_000
+            found += [each["name"] for each in answer["volumes"]]
+            first = answer["next"]
+        assert found == names
+        assert [each.name for each in await asyncio.to_thread(client_of(path).list)] == names
+
+
+@on_three_devices
+async def test_chunks_of_many_layers_are_told_by_pages(cluster: LoopbackCluster) -> None:
+    async with gateways(cluster) as made, controlled(made) as (path,):
+        await ask(path, "create", name="disk", size=40 * MiB)
+        export = await made[0].open("disk", CLIENT)
+        for number in (7, 0, 4, 2, 9):
+            await export.write(number * CHUNK, BLOCK, False)
+        pages, first = [], 0
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(control, "PAGE_CHUNKS", 3)
+            while first is not None:
+                answer = await ask(path, "changed", name="disk", first=first)
+                pages.append(answer["chunks"])
+                first = answer["next"]
+        assert pages == [[0, 2, 4], [7, 9]]

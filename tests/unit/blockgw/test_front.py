@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from blockgw.front import parse_rule, rules_of, security_of
-from blockgw.nbd import PLAIN, Rule
+from blockgw.nbd.access import Rule
+from blockgw.nbd.server import PLAIN
 from cluster.config import LOOPBACK, BlockConfig
 from cluster.errors import ConfigError
 

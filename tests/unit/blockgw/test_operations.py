@@ -70,6 +70,18 @@ async def test_none_of_a_group_is_kept_when_one_cannot_be(cluster: LoopbackClust
         assert (await find(gateway, "log")).snapshots == ()
 
 
+@on_three_devices
+async def test_a_volume_that_is_named_twice_is_kept_once(cluster: LoopbackCluster) -> None:
+    """It does not wait for itself, with its clients behind it."""
+    async with gateways(cluster) as (gateway,):
+        for name in ("log", "data"):
+            await gateway.create(name, 8 * MiB)
+        async with asyncio.timeout(20):
+            kept = await gateway.snapshot_together(["log", "data", "log"], "monday")
+        assert [each.name for each in kept] == ["log", "data"]
+        assert [len((await find(gateway, name)).snapshots) for name in ("log", "data")] == [1, 1]
+
+
 async def fails_to_rest(opened: Opened) -> None:
     async def commit() -> tuple[int, ...]:
         await asyncio.sleep(0.2)
@@ -88,7 +100,8 @@ async def test_the_trash_is_emptied_when_the_time_has_come(cluster: LoopbackClus
     async with gateways(cluster) as (gateway,):
         for name in ("kept", "old", "parent"):
             await gateway.create(name, 8 * MiB)
-            await gateway.snapshot(name, "monday")
+            for snapshot in ("sunday", "monday"):
+                await gateway.snapshot(name, snapshot)
         await gateway.clone("parent", "monday", "child")
         await gateway.trash("kept")
         await gateway.trash("old", 0.05)
@@ -99,7 +112,8 @@ async def test_the_trash_is_emptied_when_the_time_has_come(cluster: LoopbackClus
         assert names == {"kept": "trashed", "parent": "trashed", "child": "available"}
         with pytest.raises(SnapshotInUse):
             await gateway.purge("parent")
-        assert (await find(gateway, "parent")).snapshots, "what a clone reads is still there"
+        left = [snapshot.name for snapshot in (await gateway.restore("parent")).snapshots]
+        assert left == ["sunday", "monday"], "what a clone reads is still there, and what it does not read is, too"
         await gateway.purge("kept")
         with pytest.raises(NoSuchVolume):
             await find(gateway, "kept")

@@ -76,13 +76,19 @@ async def test_a_chunk_at_rest_is_read_from_the_file_without_asking(cluster: Loo
     assert joined(found) == data[4 * KiB : 12 * KiB]
 
 
-@on_three_devices
-async def test_a_write_ends_the_reading_of_the_file_until_it_is_at_rest_again(cluster: LoopbackCluster) -> None:
+async def at_rest(cluster: LoopbackCluster) -> OpenVolume:
+    """Return a volume that begins with 4 KiB of ones and reads them from the file."""
     volume = await opened(cluster, near_by=True)
     await volume.write(0, memoryview(b"1" * 4096))
     await asyncio.sleep(REST_S)
     await volume.read(0, 4096)
     assert volume.read_now(0, 4096) is not None
+    return volume
+
+
+@on_three_devices
+async def test_a_write_ends_the_reading_of_the_file_until_it_is_at_rest_again(cluster: LoopbackCluster) -> None:
+    volume = await at_rest(cluster)
     written = volume.write(0, memoryview(b"2" * 4096))
     assert volume.read_now(0, 4096) is None
     await written
@@ -97,21 +103,14 @@ async def test_a_write_ends_the_reading_of_the_file_until_it_is_at_rest_again(cl
 
 @on_three_devices
 async def test_no_file_is_read_when_the_right_to_write_is_not_certain(cluster: LoopbackCluster) -> None:
-    volume = await opened(cluster, near_by=True)
-    await volume.write(0, memoryview(b"1" * 4096))
-    await asyncio.sleep(REST_S)
-    await volume.read(0, 4096)
-    assert volume.read_now(0, 4096) is not None
+    volume = await at_rest(cluster)
     volume.renewed(Tenure(1, 0.0))
     assert volume.read_now(0, 4096) is None
 
 
 @on_three_devices
 async def test_a_file_that_was_replaced_is_read_no_more(cluster: LoopbackCluster) -> None:
-    volume = await opened(cluster, near_by=True)
-    await volume.write(0, memoryview(b"1" * 4096))
-    await asyncio.sleep(REST_S)
-    await volume.read(0, 4096)
+    volume = await at_rest(cluster)
     (path,) = (cluster.devices[0].directory / "chunks" / FAMILY.hex()).iterdir()
     path.unlink()
     assert volume.read_now(0, 4096) is None
@@ -120,11 +119,7 @@ async def test_a_file_that_was_replaced_is_read_no_more(cluster: LoopbackCluster
 @on_three_devices
 async def test_a_file_that_a_device_makes_anew_is_read_no_more(cluster: LoopbackCluster) -> None:
     """One that starts again begins with an empty file, and writes to it what its journal has, from the oldest on."""
-    volume = await opened(cluster, near_by=True)
-    await volume.write(0, memoryview(b"1" * 4096))
-    await asyncio.sleep(REST_S)
-    await volume.read(0, 4096)
-    assert volume.read_now(0, 4096) is not None
+    volume = await at_rest(cluster)
     (path,) = (cluster.devices[0].directory / "chunks" / FAMILY.hex()).iterdir()
     os.truncate(path, 0)
     os.truncate(path, CHUNK)

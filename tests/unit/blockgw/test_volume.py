@@ -48,6 +48,14 @@ async def content(volume: OpenVolume, offset: int) -> bytes:
     return bytes(piece)  # a number is as many zeros
 
 
+async def written_to() -> tuple[Cluster, OpenVolume]:
+    """Return three devices and a volume on them, the first block of which is `block(1)`."""
+    cluster = Cluster(random.Random(1), count=3)
+    volume = await opened(cluster.network(), 1)
+    await volume.write(0, memoryview(block(1)))
+    return cluster, volume
+
+
 def test_what_is_written_is_read_and_the_rest_is_zeros() -> None:
     async def scenario() -> None:
         volume = await opened(Cluster(random.Random(1)).network(), 1)
@@ -75,9 +83,7 @@ def test_zeroing_what_was_never_written_sends_nothing() -> None:
 
 def test_one_of_three_may_be_down_and_catches_up_when_it_is_back() -> None:
     async def scenario() -> None:
-        cluster = Cluster(random.Random(1), count=3)
-        volume = await opened(cluster.network(), 1)
-        await volume.write(0, memoryview(block(1)))
+        cluster, volume = await written_to()
         cluster.devices[2].up = False
         for number in range(2, 10):
             await volume.write(number * BLOCK, memoryview(block(number)))
@@ -94,9 +100,7 @@ def test_one_of_three_may_be_down_and_catches_up_when_it_is_back() -> None:
 
 def test_writes_wait_for_a_quorum_and_then_are_done() -> None:
     async def scenario() -> None:
-        cluster = Cluster(random.Random(1), count=3)
-        volume = await opened(cluster.network(), 1)
-        await volume.write(0, memoryview(block(1)))
+        cluster, volume = await written_to()
         for device in cluster.devices[1:]:
             device.up = False
         writing = asyncio.ensure_future(volume.write(0, memoryview(block(2))))
@@ -125,9 +129,7 @@ def test_without_a_quorum_for_long_clients_are_told_so() -> None:
 
 def test_what_was_flushed_survives_the_power_and_the_rest_is_old_or_new() -> None:
     async def scenario() -> None:
-        cluster = Cluster(random.Random(1), count=3)
-        volume = await opened(cluster.network(), 1)
-        await volume.write(0, memoryview(block(1)))
+        cluster, volume = await written_to()
         await volume.flush()
         await volume.write(0, memoryview(block(2)))
         await volume.write(BLOCK, memoryview(block(3)), fua=True)
@@ -146,9 +148,7 @@ def test_a_flush_is_not_answered_for_what_a_device_lost_meanwhile() -> None:
     """Two of three lose power between the write and the flush; the third has it, and brings it to them."""
 
     async def scenario() -> None:
-        cluster = Cluster(random.Random(1), count=3)
-        volume = await opened(cluster.network(), 1)
-        await volume.write(0, memoryview(block(1)))
+        cluster, volume = await written_to()
         await asyncio.sleep(0.1)
         for device in cluster.devices[:2]:
             device.lose_power()
@@ -246,9 +246,7 @@ def test_who_is_sure_of_nothing_reads_all_the_same_when_nobody_else_has_come() -
 
 def test_a_replica_that_a_read_finds_behind_is_brought_up() -> None:
     async def scenario() -> None:
-        cluster = Cluster(random.Random(1), count=3)
-        volume = await opened(cluster.network(), 1)
-        await volume.write(0, memoryview(block(1)))
+        cluster, volume = await written_to()
         await volume.flush()
         await volume.write(0, memoryview(block(2)))
         await asyncio.sleep(0.1)

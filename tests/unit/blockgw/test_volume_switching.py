@@ -9,7 +9,7 @@ from blockgw.extents import CHUNK
 from blockgw.lease import Tenure
 from blockgw.volumes.volume import OpenVolume
 from tests.unit.blockgw.fake_replicas import BLOCK, Cluster
-from tests.unit.blockgw.test_volume import FOREVER, block, content, opened, simulated
+from tests.unit.blockgw.test_volume import FOREVER, block, content, opened, simulated, written_to
 
 
 class Change:
@@ -78,9 +78,7 @@ def test_a_chunk_that_is_being_opened_when_a_switch_begins_is_known_as_it_is_the
 
 def test_a_device_that_comes_back_during_a_switch_goes_over_with_the_others() -> None:
     async def scenario() -> None:
-        cluster = Cluster(random.Random(1), count=3)
-        volume = await opened(cluster.network(), 1)
-        await volume.write(0, memoryview(block(1)))
+        cluster, volume = await written_to()
         cluster.devices[2].up = False
         await volume.write(0, memoryview(block(2)))
         change = Change((2, 1))
@@ -121,10 +119,7 @@ def test_nobody_writes_to_the_old_layer_when_the_new_one_cannot_be_gone_on_in() 
     """The chain is changed, and a device that hangs keeps the volume from coming to rest: the layer is a snapshot's."""
 
     async def scenario() -> None:
-        cluster = Cluster(random.Random(1), count=3)
-        network = cluster.network()
-        volume = await opened(network, 1)
-        await volume.write(0, memoryview(block(1)))
+        cluster, volume = await written_to()
         change = Change((2, 1))
         switching = asyncio.ensure_future(volume.switch(change))
         await change.begun.wait()
@@ -142,9 +137,7 @@ def test_nobody_writes_to_the_old_layer_when_the_new_one_cannot_be_gone_on_in() 
 
 def test_a_chunk_of_a_chain_that_is_no_more_is_not_brought_to_anybody() -> None:
     async def scenario() -> None:
-        cluster = Cluster(random.Random(1), count=3)
-        volume = await opened(cluster.network(), 1)
-        await volume.write(0, memoryview(block(1)))
+        cluster, volume = await written_to()
         cluster.devices[2].up = False
         await volume.write(0, memoryview(block(2)))
         change = Change((3,))  # another branch
@@ -179,9 +172,7 @@ def test_who_cancels_a_flush_ends_it_for_nobody_else() -> None:
 
 def test_what_a_cancelled_flush_was_for_is_durable_after_the_next() -> None:
     async def scenario() -> None:
-        cluster = Cluster(random.Random(1), count=3)
-        volume = await opened(cluster.network(), 1)
-        await volume.write(0, memoryview(block(1)))
+        cluster, volume = await written_to()
         flushing = asyncio.ensure_future(volume.flush())
         await asyncio.sleep(0)
         flushing.cancel()

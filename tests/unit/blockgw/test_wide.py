@@ -43,6 +43,21 @@ async def test_chunks_that_are_not_there_need_no_message(cluster: LoopbackCluste
 
 
 @on_three_devices
+async def test_to_cut_off_what_is_not_there_needs_no_message(cluster: LoopbackCluster) -> None:
+    """Whoever asks for it waits for two minutes at most."""
+    async with gateways(cluster) as (gateway,):
+        gateway.release(await written(gateway, TiB, (0, 5, 5000, 262_143)))
+        async with asyncio.timeout(10):
+            await gateway.resize("disk", 5 * CHUNK + 512, True)
+        await gateway.resize("disk", TiB, False)
+        export = await gateway.open("disk", CLIENT)
+        assert await read(export, 0, 4096) == BLOCK
+        assert await read(export, 5 * CHUNK, 4096) == b"1" * 512 + bytes(3584)
+        for chunk in (5000, 262_143):
+            assert await read(export, chunk * CHUNK, 4096) == bytes(4096)
+
+
+@on_three_devices
 async def test_the_edges_of_a_range_are_kept_to(cluster: LoopbackCluster) -> None:
     async with gateways(cluster) as (gateway,):
         export = await written(gateway, 1024 * MiB, (3, 90, 91))

@@ -1,4 +1,4 @@
-"""Reading, checking and writing the configuration: cluster/config.py."""
+"""Reading, checking and writing the configuration: cluster.config."""
 
 import dataclasses
 import re
@@ -155,6 +155,10 @@ def test_settings_that_do_not_fit_together_are_refused() -> None:
     twice = '[[device]]\nid = 1\nnode = "a"\ndirectory = "d"\n'
     assert refusal(twice + twice) == "two devices have the id 1: each needs its own"
     assert "both store in ./d" in refusal(twice + '[[device]]\nid = 2\nnode = "a"\ndirectory = "./d"\n')
+    assert "token_ttl_s <= 3 * key_rotation_s" in refusal("[identity]\nkey_rotation_s = 1000.0\n")
+    assert "regular expression" in refusal("[identity]\npassword_pattern = \"(\"\n")
+    assert "S3 and the identity service would both get port 9000" in refusal("[ports]\nidentity = 9000\n")
+    parse(CLUSTER + "[ports]\nidentity = 9000\n[identity]\nenabled = false\n")
     assert "proxy worker 2 and the metrics of device 0" in refusal(
         "[proxy]\nworkers = 3\n[ports]\nstorage_admin = 6102\n" + twice.replace("1", "0")
     )

@@ -10,6 +10,7 @@ from cluster.supervision.child import (
     STEADY_S,
     Child,
     State,
+    could_not_start,
     describe_exit,
     exited,
     killed,
@@ -90,3 +91,16 @@ def test_one_that_asks_to_be_started_again_has_not_died() -> None:
     for _ in range(3):  # over and over, at once: something is wrong with it
         child = started(exited(child, START_AGAIN << 8, now_s=100.1), pid=8, now_s=100.0)
     assert child.delays == 3
+
+
+def test_one_that_could_not_be_started_is_tried_again_as_if_it_had_died() -> None:
+    child = could_not_start(Child(), "no space", now_s=10.0)
+    assert (child.state, child.due_s, child.deaths, child.last_exit) == (
+        State.WAITING,
+        10.0 + FIRST_DELAY_S,
+        1,
+        "no space",
+    )
+    again = could_not_start(child, "no space", now_s=20.0)
+    assert again.due_s == 20.0 + 2 * FIRST_DELAY_S
+    assert told_to_stop(again, 21.0, 5.0).state is State.STOPPED

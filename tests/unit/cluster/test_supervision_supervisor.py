@@ -273,6 +273,8 @@ def test_what_a_killed_supervisor_left_is_no_hindrance(supervised: Supervised) -
     [
         ({"do": "stop", "names": ["z"]}, "there is no process z"),
         ({"do": "dance"}, "unknown request 'dance'"),
+        ({"do": "stop", "names": 5}, "no such request"),
+        ({"do": "shutdown", "exit_code": None}, "no such request"),
     ],
 )
 def test_a_request_that_makes_no_sense_is_refused(supervised: Supervised, request_: dict[str, Any], why: str) -> None:
@@ -383,3 +385,22 @@ def test_it_is_small_and_sleeps(supervised: Supervised) -> None:
 def _switches(proc: Path) -> list[str]:
     lines = proc.joinpath("status").read_text().splitlines()
     return [line for line in lines if line.startswith("voluntary_ctxt")]
+
+
+def test_one_that_cannot_be_started_for_a_while_ends_none_of_the_others(supervised: Supervised) -> None:
+    """There may be no space for its log, or no process; when the supervisor ends all are killed."""
+    supervised.add("a")
+    supervised.add("b")
+    supervised.start()
+    other = supervised.pid("b")
+    pid = supervised.pid("a")
+    log, pid_file = supervised.directory / "a.log", supervised.directory / "a.pid"
+    log.rename(supervised.directory / "a.log.away")
+    log.mkdir()  # what is opened there is no file
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: "could not be started" in str(supervised.facts("a")["last_exit"]))
+    log.rmdir()
+    pid_file.mkdir()
+    wait_for(lambda: supervised.states()["a"] == "running")
+    assert (supervised.pid("b"), is_alive(other)) == (other, True)
+    pid_file.rmdir()

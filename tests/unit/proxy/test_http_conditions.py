@@ -63,6 +63,8 @@ def test_dates_are_compared_in_seconds(date: str, if_modified: Outcome, if_unmod
 def test_tags_take_precedence_over_dates() -> None:
     """RFC 9110 §13.2.2."""
     assert outcome(if_match=ETAG, if_unmodified_since=BEFORE) is PROCEED
+    fields = Headers([("if-match", ETAG), ("if-unmodified-since", BEFORE)])
+    assert evaluate(fields, ETAG, AT_US, both=True) is FAILED
     assert outcome(if_none_match="other", if_modified_since=AFTER) is PROCEED
     assert outcome(if_match=ETAG, if_none_match=ETAG) is NOT_MODIFIED
     assert outcome(if_unmodified_since=BEFORE, if_none_match="other") is FAILED

@@ -445,7 +445,7 @@ async def test_a_freeze_of_a_proxy_that_died_ends_by_itself(cluster: LoopbackClu
     await dying.service.create_container(ACCOUNT, "c", {})
     database = dying.service._directory.container(ACCOUNT, "c")
     for peer in dying.peers.values():
-        peer.faults.loss = lambda operation: Loss.REQUEST if operation == Operation.INDEX_DELETE else None
+        peer.faults.loss = lambda operation: Loss.REQUEST if operation == Operation.INDEX_MOVE else None
     freeze_s, container_deletion.FREEZE_S = container_deletion.FREEZE_S, 0.2
     try:
         with pytest.raises(Unavailable):

@@ -102,10 +102,9 @@ async def test_completing_an_upload_again_gives_the_same_and_harms_nothing(clust
         await one.complete_upload(NAME, upload_id, chosen)
 
 
-@in_cluster
-async def test_completing_an_upload_that_a_proxy_left_half_completed_keeps_its_parts(cluster: LoopbackCluster) -> None:
-    """The manifest is there, the upload's entry too."""
-    dying, other = cluster.proxy(), cluster.proxy()
+async def half_completed(cluster: LoopbackCluster) -> tuple[str, Chosen]:
+    """Have a proxy die in the middle: the manifest is there, the upload's entry too. Return its id and its parts."""
+    dying = cluster.proxy()
     await dying.service.create_container(ACCOUNT, "c", {})
     upload_id = await dying.service.create_upload(NAME, TEXT)
     chosen = await upload_parts(dying.service, upload_id, {1: b"0123456789", 2: b"end"})
@@ -113,6 +112,13 @@ async def test_completing_an_upload_that_a_proxy_left_half_completed_keeps_its_p
         peer.faults.loss = lambda operation: Loss.REQUEST if operation == Operation.BLOB_DELETE else None
     with pytest.raises(Unavailable):
         await dying.service.complete_upload(NAME, upload_id, chosen)
+    return upload_id, chosen
+
+
+@in_cluster
+async def test_completing_an_upload_that_a_proxy_left_half_completed_keeps_its_parts(cluster: LoopbackCluster) -> None:
+    upload_id, chosen = await half_completed(cluster)
+    other = cluster.proxy()
     assert await get(other.service, NAME) == b"0123456789end"
     await asyncio.gather(*(other.service.complete_upload(NAME, upload_id, chosen) for _ in range(2)))
     await other.service.close()
@@ -122,14 +128,8 @@ async def test_completing_an_upload_that_a_proxy_left_half_completed_keeps_its_p
 
 @in_cluster
 async def test_aborting_an_upload_that_a_proxy_left_half_completed_keeps_its_parts(cluster: LoopbackCluster) -> None:
-    dying, other = cluster.proxy(), cluster.proxy()
-    await dying.service.create_container(ACCOUNT, "c", {})
-    upload_id = await dying.service.create_upload(NAME, TEXT)
-    chosen = await upload_parts(dying.service, upload_id, {1: b"0123456789", 2: b"end"})
-    for peer in dying.peers.values():
-        peer.faults.loss = lambda operation: Loss.REQUEST if operation == Operation.BLOB_DELETE else None
-    with pytest.raises(Unavailable):
-        await dying.service.complete_upload(NAME, upload_id, chosen)
+    upload_id, _chosen = await half_completed(cluster)
+    other = cluster.proxy()
     await other.service.abort_upload(NAME, upload_id)
     assert await hidden(other.service, UPLOADS) == []
     assert await get(other.service, NAME) == b"0123456789end"
@@ -266,14 +266,8 @@ async def test_an_upload_that_goes_on_keeps_its_parts_when_what_it_may_have_made
     cluster: LoopbackCluster,
 ) -> None:
     """Its client was told to try again."""
-    dying, other = cluster.proxy(), cluster.proxy()
-    await dying.service.create_container(ACCOUNT, "c", {})
-    upload_id = await dying.service.create_upload(NAME, TEXT)
-    chosen = await upload_parts(dying.service, upload_id, {1: b"0123456789", 2: b"end"})
-    for peer in dying.peers.values():
-        peer.faults.loss = lambda operation: Loss.REQUEST if operation == Operation.BLOB_DELETE else None
-    with pytest.raises(Unavailable):
-        await dying.service.complete_upload(NAME, upload_id, chosen)
+    upload_id, chosen = await half_completed(cluster)
+    other = cluster.proxy()
     await put(other.service, NAME, b"plain")
     await other.service.close()
     await other.service.complete_upload(NAME, upload_id, chosen)

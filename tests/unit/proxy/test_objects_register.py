@@ -559,9 +559,11 @@ async def test_a_download_does_not_mix_versions(cluster: LoopbackCluster) -> Non
 async def test_a_slow_replica_does_not_hold_up_reads(cluster: LoopbackCluster) -> None:
     proxy = cluster.proxy()
     await proxy.service.create_container("AUTH_a", "c", {})
-    await put(proxy.service, NAME, b"data")
-    slow = cluster.holders(key_of(cluster))[1]
-    proxy.peers[slow.id].faults.delay_s = 2.0
+    written = await put(proxy.service, NAME, b"data")
+    holders = cluster.holders(key_of(cluster))
+    for device in holders:  # two have it as soon as it is acknowledged: a read of one of them and the third would heal
+        await until(lambda: device.blobs.index.timestamp(key_of(cluster)) == written.timestamp)  # noqa: B023
+    proxy.peers[holders[1].id].faults.delay_s = 2.0
     loop = asyncio.get_running_loop()
     for _ in range(6):
         began = loop.time()

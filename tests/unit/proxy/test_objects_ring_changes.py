@@ -485,7 +485,7 @@ def test_a_deletion_of_a_container_that_a_change_comes_between_is_done_once() ->
     async def scenario(cluster: LoopbackCluster) -> None:
         proxy, other = cluster.proxy(), cluster.proxy()
         await proxy.service.create_container("AUTH_a", "c", {})
-        await raise_floors_at(cluster, proxy, Operation.INDEX_DELETE, 1)
+        await raise_floors_at(cluster, proxy, Operation.INDEX_MOVE, 1)
         await proxy.service.delete_container("AUTH_a", "c")
         with pytest.raises(NoSuchContainer):
             await other.service.container_info("AUTH_a", "c")

@@ -2,15 +2,17 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from hashlib import md5
 
 import pytest
 
+from cluster.clock import wall_us
 from proxy.objects.errors import NoSuchObject, RangeNotSatisfiable, SegmentChanged, Unavailable
-from proxy.objects.model import ListingQuery, NewObject, ObjectInfo, ObjectName, Segment
+from proxy.objects.model import ListingQuery, NewObject, ObjectInfo, ObjectName, ObjectReader, Segment
 from proxy.objects.service import ObjectService
 from storage.messages import Operation, Row
-from storage.metadata import ObjectMetadata
+from storage.metadata import DELETE_AT, ObjectMetadata
 from tests.loopback import TEXT, LoopbackCluster, Loss, MiB, body_of, get, in_cluster, names_in, put
 
 ACCOUNT = "AUTH_a"
@@ -273,6 +275,37 @@ def test_a_metadata_change_keeps_the_data(data: bytes) -> None:
         await one.delete_object(NAME)
         with pytest.raises(NoSuchObject):
             await one.update_object(NAME, marked("x"))
+
+    scenario()
+
+
+@pytest.mark.parametrize("data", [b"small", LARGE], ids=["small", "large"])
+def test_what_has_expired_is_as_good_as_deleted(data: bytes) -> None:
+    """Swift's X-Delete-At, in either dialect; the devices may come to it much later."""
+
+    def absent(current: ObjectInfo | None) -> None:
+        if current is not None:
+            raise KeyError
+
+    @in_cluster
+    async def scenario(cluster: LoopbackCluster) -> None:
+        service = cluster.proxy().service
+        await service.create_container(ACCOUNT, "c", {})
+        for due_s, there in ((wall_us() // 1_000_000 + 1000, True), (wall_us() // 1_000_000, False)):
+            await service.put_object(NAME, body_of(data), replace(TEXT, system={DELETE_AT: due_s}))
+            calls = (service.head_object, service.get_object, service.segments)
+            for call in calls:
+                if there:
+                    found = await call(NAME)  # type: ignore[operator]
+                    if isinstance(found, ObjectReader):
+                        await found.pieces.aclose()
+                    continue
+                with pytest.raises(NoSuchObject):
+                    await call(NAME)  # type: ignore[operator]
+        with pytest.raises(NoSuchObject):
+            await service.update_object(NAME, marked("x"))
+        await service.put_object(NAME, body_of(b"new"), replace(TEXT, condition=absent))
+        assert await get(service, NAME) == b"new"
 
     scenario()
 

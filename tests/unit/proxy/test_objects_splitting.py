@@ -12,6 +12,7 @@ from proxy.objects import container_deletion, databases
 from proxy.objects.errors import ContainerNotEmpty, NoSuchContainer, Unavailable
 from proxy.objects.model import CommonPrefix, ListingQuery, ObjectName
 from proxy.objects.service import ObjectService
+from storage.housekeeping import split
 from storage.housekeeping.split import SplitContainers
 from storage.indexes import database as index_database
 from storage.indexes import state as index_state
@@ -233,6 +234,46 @@ def test_writers_are_slowed_down_when_rows_come_in_faster_than_they_are_copied(m
     monkeypatch.setattr(index_state.State, "slow_down", counted)
     scenario()
     assert refused_count
+
+
+class Recorded:
+    """A budget that never ends, and knows what was waited for."""
+
+    def __init__(self) -> None:
+        self.waits: list[bool] = []  # for each page
+
+    async def took(self, _size: int) -> None:
+        self.waits.append(True)
+        await asyncio.sleep(0)
+
+    def spend(self, _size: int) -> None:
+        self.waits.append(False)
+
+
+@pytest.mark.parametrize("growing", [False, True])
+def test_copying_yields_to_clients_unless_they_make_it_endless(monkeypatch: pytest.MonkeyPatch, growing: bool) -> None:
+    budget = Recorded()
+
+    @splitting
+    async def scenario(cluster: LoopbackCluster) -> None:
+        splits, service = Splitting(cluster), cluster.proxy().service
+        await service.create_container(ACCOUNT, "c", {})
+        await fill(service, NAMES)
+
+        async def more(page: int) -> None:
+            if growing and page <= 8:
+                await fill(service, [f"!{page}-{number}" for number in range(2)])
+
+        Busy(monkeypatch, more)
+        task = splits.task(cluster.holders(cluster.key(ACCOUNT, "c"))[0])
+        task._throttle = budget
+        await splits.report()
+        await task.step()
+        assert task.split_count, task.waiting
+
+    scenario()
+    assert budget.waits[0]
+    assert all(budget.waits) is not growing
 
 
 # who splits dies
@@ -461,18 +502,13 @@ async def test_an_acceptance_outlives_a_crash(cluster: LoopbackCluster) -> None:
 # who deletes dies
 
 
-@pytest.mark.parametrize(("operation", "after"), [
-    (Operation.INDEX_DELETE, 0),
-    (Operation.INDEX_DELETE, 4),
-    (Operation.INDEX_MOVE, 0),
-    (Operation.INDEX_MOVE, 1),
-    (Operation.INDEX_MOVE, 2),
-    (Operation.INDEX_MOVE, 4),
-])
+@pytest.mark.parametrize("after", [0, 1, 2, 5, 20, 22, 30, 41, 42, 43, 44, 47])
 def test_a_deletion_that_stops_half_way_leaves_a_container_or_none(
-    operation: Operation, after: int, monkeypatch: pytest.MonkeyPatch
+    after: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """It stops `after` so many messages of its decisions: of seven ranges first, three replicas each; then the root."""
     monkeypatch.setattr(container_deletion, "SPLIT_FREEZE_S", 0.4)
+    monkeypatch.setattr(split, "PATIENCE_S", 0.0)
     for module in (container_deletion, databases):
         monkeypatch.setattr(module, "FROZEN_WAIT_S", 1.0)
 
@@ -481,12 +517,15 @@ def test_a_deletion_that_stops_half_way_leaves_a_container_or_none(
         splits, service = await grown(cluster)
         await splits.settle()
         await empty(service, NAMES)
+        spans = await splits.spans(ACCOUNT, "c")
+        assert spans is not None
+        assert len(spans.spans) == 7
         deleter = cluster.proxy()
         left = after
 
         def loss(sent: int) -> Loss | None:
             nonlocal left
-            left -= sent == operation
+            left -= sent == Operation.INDEX_MOVE
             return Loss.REQUEST if left < 0 else None
 
         for peer in deleter.peers.values():
@@ -496,11 +535,12 @@ def test_a_deletion_that_stops_half_way_leaves_a_container_or_none(
         for peer in deleter.peers.values():
             peer.faults.loss = lambda _operation: None
         await asyncio.sleep(0.5)
+        await splits.settle()
         try:
             await put(service, name("b/after"), b"data")
             await put(service, name("z/after"), b"data")
         except NoSuchContainer:
-            assert operation is Operation.INDEX_MOVE, "the ranges alone were deleted"
+            assert after > 42, "the ranges alone were deleted"
             await service.create_container(ACCOUNT, "c", {})
             await put(service, name("b/after"), b"data")
             await put(service, name("z/after"), b"data")

@@ -1,14 +1,15 @@
 import base64
 import hashlib
+import tracemalloc
 import zlib
 from collections.abc import Mapping
 
 import pytest
 
-from proxy.http.message import Request
+from proxy.http.message import Buffer, Request
 from proxy.s3.body import UNSIGNED_CHUNKS_AND_TRAILER, ChunkedBody, S3Body, open_body
 from proxy.s3.errors import S3Error
-from tests.unit.proxy.s3_requests import HOST, read_all, request
+from tests.unit.proxy.s3_requests import HOST, Pieces, read_all, request
 
 MIB = 1 << 20
 DATA = b"some payload"
@@ -51,6 +52,26 @@ def test_a_plain_body_is_handed_on_as_it_is() -> None:
     assert body.length == 6
     assert read_all(body) == [b"one", b"two"]
     assert body.checksums == {}
+
+
+def test_chunks_of_a_byte_take_no_more_memory_than_their_bytes() -> None:
+    held: list[int] = []
+
+    class Watched(Pieces):
+        async def read(self) -> Buffer:
+            held.append(tracemalloc.get_traced_memory()[0])
+            return await super().read()
+
+    size = 40_000
+    wire = b"1\r\nx\r\n" * size + b"0\r\n\r\n"
+    asked = put({"x-amz-decoded-content-length": str(size)})
+    asked.body = Watched([wire[i : i + 4096] for i in range(0, len(wire), 4096)])
+    tracemalloc.start()
+    try:
+        assert read_all(open_chunked(asked)) == [b"x" * size]
+    finally:
+        tracemalloc.stop()
+    assert max(held) - held[0] < 10 * size
 
 
 def test_a_right_checksum_is_told_after_the_end() -> None:

@@ -9,7 +9,15 @@ from cluster.clock import ZERO
 from proxy.http.message import Headers
 from proxy.objects.model import ObjectInfo
 from proxy.s3.errors import S3Error
-from proxy.s3.headers import content_md5, copy_condition, description, object_fields, override, write_condition
+from proxy.s3.headers import (
+    check_supported,
+    content_md5,
+    copy_condition,
+    description,
+    object_fields,
+    override,
+    write_condition,
+)
 from storage.metadata import ObjectMetadata
 
 
@@ -49,7 +57,6 @@ def test_a_body_sent_in_chunks_is_not_stored_as_such() -> None:
         "x-amz-server-side-encryption-customer-key",
         "x-amz-grant-read",
         "x-amz-object-lock-mode",
-        "x-amz-tagging",
         "x-amz-website-redirect-location",
         "x-amz-write-offset-bytes",
     ],
@@ -57,6 +64,14 @@ def test_a_body_sent_in_chunks_is_not_stored_as_such() -> None:
 def test_what_is_not_done_is_refused(name: str) -> None:
     with pytest.raises(S3Error, match="NotImplemented"):
         description(Headers([(name, "x")]))
+
+
+def test_tags_go_with_new_objects_only() -> None:
+    tagged = Headers([("x-amz-tagging", "a=b")])
+    description(tagged)
+    check_supported(tagged, taggable=True)
+    with pytest.raises(S3Error, match="NotImplemented"):
+        check_supported(tagged)
 
 
 def test_md5_is_decoded_or_refused() -> None:

@@ -418,7 +418,6 @@ def test_metadata_and_keys_have_limits(client: Any, bucket: str) -> None:
 def test_what_is_not_done_is_refused(client: Any, bucket: str) -> None:
     for arguments in (
         {"ServerSideEncryption": "AES256"},
-        {"Tagging": "a=b"},
         {"WebsiteRedirectLocation": "/x"},
         {"ObjectLockMode": "GOVERNANCE", "ObjectLockRetainUntilDate": datetime.datetime(2040, 1, 1)},
         {"GrantRead": "id=x"},
@@ -430,6 +429,114 @@ def test_what_is_not_done_is_refused(client: Any, bucket: str) -> None:
     )
     client.put_object(Bucket=bucket, Key="key", StorageClass="STANDARD", ACL="private")
     assert client.get_object_tagging(Bucket=bucket, Key="key")["TagSet"] == []
+
+
+def _tag_set(**tags: str) -> dict[str, Any]:
+    return {"TagSet": [{"Key": key, "Value": value} for key, value in tags.items()]}
+
+
+def test_objects_are_tagged(client: Any, bucket: str) -> None:
+    """s3-tests: test_put_obj_with_tags, test_get_obj_head_tagging, test_put_modify_tags, test_put_delete_tags."""
+
+    def tags(key: str = "key") -> dict[str, str]:
+        found = client.get_object_tagging(Bucket=bucket, Key=key)["TagSet"]
+        return {tag["Key"]: tag["Value"] for tag in found}
+
+    client.put_object(Bucket=bucket, Key="key", Body=b"x", Tagging="foo=bar&bar", Metadata={"m": "v"})
+    assert tags() == {"foo": "bar", "bar": ""}
+    head = client.head_object(Bucket=bucket, Key="key")
+    assert (head["TagCount"], head["ETag"]) == (2, client.get_object(Bucket=bucket, Key="key")["ETag"])
+    client.put_object_tagging(Bucket=bucket, Key="key", Tagging=_tag_set(a="1"))
+    after = client.get_object(Bucket=bucket, Key="key")
+    assert (tags(), after["TagCount"], after["Body"].read()) == ({"a": "1"}, 1, b"x")
+    assert (after["LastModified"], after["Metadata"]) == (head["LastModified"], {"m": "v"})
+    source = f"{bucket}/key"
+    client.copy_object(Bucket=bucket, Key="copy", CopySource=source)
+    client.copy_object(Bucket=bucket, Key="other", CopySource=source, TaggingDirective="REPLACE", Tagging="b=2")
+    client.copy_object(Bucket=bucket, Key="summed", CopySource=source, ChecksumAlgorithm="SHA256")
+    assert (tags("copy"), tags("other"), tags("summed")) == ({"a": "1"}, {"b": "2"}, {"a": "1"})
+    client.copy_object(
+        Bucket=bucket, Key="copy", CopySource=f"{bucket}/copy", MetadataDirective="REPLACE", TaggingDirective="REPLACE"
+    )
+    assert tags("copy") == {}
+    client.delete_object_tagging(Bucket=bucket, Key="key")
+    assert tags() == {}
+    assert "TagCount" not in client.head_object(Bucket=bucket, Key="key")
+    client.put_object_tagging(Bucket=bucket, Key="key", Tagging=_tag_set(a="1"))
+    client.put_object(Bucket=bucket, Key="key", Body=b"y")
+    assert tags() == {}
+    many = _tag_set(**{f"k{number}": "v" for number in range(11)})
+    assert refused(client.put_object_tagging, Bucket=bucket, Key="key", Tagging=many) == (400, "InvalidTag")
+    for call in (client.get_object_tagging, client.delete_object_tagging):
+        assert refused(call, Bucket=bucket, Key="never") == (404, "NoSuchKey")
+
+
+def test_uploads_in_parts_are_tagged(client: Any, bucket: str) -> None:
+    begun = client.create_multipart_upload(Bucket=bucket, Key="key", Tagging="a=1", ChecksumAlgorithm="CRC32")
+    upload = {"Bucket": bucket, "Key": "key", "UploadId": begun["UploadId"]}
+    part = client.upload_part(**upload, PartNumber=1, Body=b"x", ChecksumAlgorithm="CRC32")
+    named = {"PartNumber": 1, "ETag": part["ETag"], "ChecksumCRC32": part["ChecksumCRC32"]}
+    client.complete_multipart_upload(**upload, MultipartUpload={"Parts": [named]})
+    assert client.get_object_tagging(Bucket=bucket, Key="key")["TagSet"] == _tag_set(a="1")["TagSet"]
+    assert client.head_object(Bucket=bucket, Key="key")["TagCount"] == 1
+
+
+def test_buckets_are_tagged(client: Any, other: Any, bucket: str) -> None:
+    """s3-tests: test_set_bucket_tagging."""
+    assert refused(client.get_bucket_tagging, Bucket=bucket) == (404, "NoSuchTagSet")
+    client.put_bucket_tagging(Bucket=bucket, Tagging=_tag_set(Hello="World", team="a/b"))
+    assert client.get_bucket_tagging(Bucket=bucket)["TagSet"] == _tag_set(Hello="World", team="a/b")["TagSet"]
+    assert refused(other.get_bucket_tagging, Bucket=bucket) == (403, "AccessDenied")
+    assert refused(other.put_bucket_tagging, Bucket=bucket, Tagging=_tag_set(a="b")) == (403, "AccessDenied")
+    client.delete_bucket_tagging(Bucket=bucket)
+    assert refused(client.get_bucket_tagging, Bucket=bucket) == (404, "NoSuchTagSet")
+    assert refused(client.put_bucket_tagging, Bucket="never", Tagging=_tag_set(a="b")) == (404, "NoSuchBucket")
+
+
+def test_pages_of_other_origins_are_told_what_they_may(running: Running, client: Any, other: Any, bucket: str) -> None:
+    """s3-tests: test_set_cors, test_cors_origin_response, test_cors_header_option, test_cors_presigned_put_object."""
+
+    def asked(method: str, path: str, headers: dict[str, str]) -> tuple[int, dict[str, str]]:
+        connection = http.client.HTTPConnection("127.0.0.1", running.port)
+        connection.request(method, path, headers=headers)
+        answer = connection.getresponse()
+        answer.read()
+        connection.close()
+        return answer.status, {name.lower(): value for name, value in answer.getheaders()}
+
+    def preflight(method: str, origin: str = "http://a", **headers: str) -> tuple[int, str | None]:
+        fields = {"Origin": origin, "Access-Control-Request-Method": method, **headers}
+        status, told = asked("OPTIONS", f"/{bucket}/key", fields)
+        return status, told.get("access-control-allow-origin")
+
+    assert preflight("GET") == (403, None)
+    rule = {"AllowedOrigins": ["http://*"], "AllowedMethods": ["GET", "PUT"], "AllowedHeaders": ["content-type"],
+            "ExposeHeaders": ["ETag"], "MaxAgeSeconds": 60}  # fmt: skip
+    configuration = {"CORSRules": [rule]}
+    assert refused(other.put_bucket_cors, Bucket=bucket, CORSConfiguration=configuration) == (403, "AccessDenied")
+    client.put_bucket_cors(Bucket=bucket, CORSConfiguration=configuration)
+    assert client.get_bucket_cors(Bucket=bucket)["CORSRules"] == [rule]
+    assert preflight("PUT", **{"Access-Control-Request-Headers": "Content-Type"}) == (200, "http://a")
+    assert preflight("PUT", **{"Access-Control-Request-Headers": "X-Amz-Acl"}) == (403, None)
+    assert preflight("DELETE") == (403, None)
+    assert preflight("GET", "https://a") == (403, None)
+    assert asked("OPTIONS", f"/{bucket}", {"Origin": "http://a"})[0] == 400
+    assert asked("OPTIONS", "/never", {"Origin": "http://a", "Access-Control-Request-Method": "GET"})[0] == 403
+    client.put_object(Bucket=bucket, Key="key", Body=b"x")
+    url = client.generate_presigned_url("get_object", {"Bucket": bucket, "Key": "key"}).partition(str(running.port))[2]
+    status, told = asked("GET", url, {"Origin": "http://a"})
+    shown = (told["access-control-allow-origin"], told["access-control-expose-headers"], told["vary"][:6])
+    assert (status, *shown) == (200, "http://a", "ETag", "Origin")
+    # so that a page can read what is wrong
+    for path, expected in ((f"/{bucket}/key", 403), (f"/{bucket}/%ff", 400)):
+        status, told = asked("GET", path, {"Origin": "http://a"})
+        assert status == expected
+        assert ("access-control-allow-origin" in told) == (status == 403)
+    assert "access-control-allow-origin" not in asked("GET", url, {"Origin": "https://a"})[1]
+    assert "access-control-allow-origin" not in asked("GET", url, {})[1]
+    client.delete_bucket_cors(Bucket=bucket)
+    assert refused(client.get_bucket_cors, Bucket=bucket) == (404, "NoSuchCORSConfiguration")
+    assert "access-control-allow-origin" not in asked("GET", url, {"Origin": "http://a"})[1]
 
 
 def test_deleting_what_is_not_there_is_fine(client: Any, bucket: str) -> None:

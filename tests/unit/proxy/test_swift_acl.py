@@ -58,7 +58,7 @@ def test_referrers_cannot_be_allowed_to_write() -> None:
     ],
 )
 def test_users_are_named_in_several_ways(acl: str, user: User, granted: bool) -> None:
-    assert grants_user(acl, user) is granted
+    assert grants_user(acl, user.listed_as("AUTH_photos")) is granted
 
 
 @pytest.mark.parametrize(

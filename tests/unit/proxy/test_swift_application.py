@@ -7,7 +7,7 @@ from proxy.http.message import Headers, Request
 from proxy.objects import errors
 from proxy.swift.application import failed, protocol_error
 from tests.unit.proxy.memory_service import BytesBody
-from tests.unit.proxy.swift_cluster import Cluster, answered, run
+from tests.unit.proxy.swift_cluster import NOW_S, Cluster, answered, run
 
 
 def test_every_answer_has_the_transaction_id() -> None:
@@ -17,6 +17,30 @@ def test_every_answer_has_the_transaction_id() -> None:
             answer = await cluster("GET", path)
             assert answer.headers["x-trans-id"] == answer.headers["x-openstack-request-id"]
             assert answer.headers["x-trans-id"].startswith("tx")
+
+    run(test())
+
+
+def test_a_transaction_id_looks_as_swifts_do_and_is_the_logs() -> None:
+    """tempest's AreAllWellFormatted."""
+
+    async def test() -> None:
+        request = Request("GET", "/healthcheck", "", Headers([]), BytesBody(b""), "0A1B2C3D00000001")
+        answer = await answered(await Cluster().application(request))
+        assert answer.headers["x-trans-id"] == request.id == f"tx000000a1b2c3d00000001-{int(NOW_S):010x}"
+
+    run(test())
+
+
+def test_every_answer_but_304_has_a_type() -> None:
+    """tempest's ExistsAllResponseHeaders looks for it where there is no body, too."""
+
+    async def test() -> None:
+        cluster = Cluster()
+        for method, path in (("PUT", "/c"), ("POST", "/c"), ("PUT", "/c/o"), ("POST", "/c/o"), ("DELETE", "/c/o"),
+                             ("DELETE", "/c"), ("POST", ""), ("HEAD", "")):  # fmt: skip
+            answer = await cluster.as_ann(method, path)
+            assert (answer.status < 300, "content-type" in answer.headers) == (True, True)
 
     run(test())
 

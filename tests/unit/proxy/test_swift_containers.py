@@ -100,6 +100,7 @@ def test_a_new_container_is_a_bucket_unless_another_account_has_the_name() -> No
         ("path=photos", ["photos/1", "photos/2"]),
         ("path=", ["a", "photos", "photos/", "z"]),
         ("path=nothing", []),
+        ("path=/", []),
         ("path=photos&limit=1", ["photos/1"]),
         ("prefix=nothing", []),
     ],

@@ -99,6 +99,36 @@ def test_bad_attributes_do_no_harm(records: bytes) -> None:
     assert found in ({"f": b""}, {})
 
 
+def test_attributes_without_an_end_are_refused() -> None:
+    """A few megabytes of gzip are gigabytes of them."""
+
+    def header(kind: bytes, records: bytes) -> bytes:
+        info = tarfile.TarInfo("pax")
+        info.type, info.size = kind, len(records)
+        return info.tobuf() + records + bytes(-len(records) % 512)
+
+    for kind in (tarfile.XHDTYPE, tarfile.XGLTYPE):
+        many = b"".join(header(kind, b"12 %04d=abc\n\n"[:12] % number) for number in range(2000))
+        large = b"".join(header(kind, b"300010 %02d=%s\n" % (number, b"x" * 299_999)) for number in range(10))
+        for data in (many, large):
+            with pytest.raises(tar.BadArchive, match="too many attributes"):
+                asyncio.run(_read(data + tarfile.TarInfo("f").tobuf(), "", 1 << 20))
+
+
+def test_what_decompresses_to_much_lets_others_run() -> None:
+    data = gzip.compress(_archive("w:", {"f": bytes(10 << 20)}))
+
+    async def turns() -> int:
+        reading = asyncio.ensure_future(_read(data, "gz", len(data)))
+        count = 0
+        while not reading.done():
+            await asyncio.sleep(0)
+            count += 1
+        return count
+
+    assert asyncio.run(turns()) > 100
+
+
 @given(st.data())
 def test_damage_is_noticed_or_harmless(data: st.DataObject) -> None:
     archive = bytearray(_archive("w:", {"f": b"x" * 20}))

@@ -8,15 +8,23 @@ from pathlib import Path
 import pytest
 
 from cluster.clock import Timestamp
+from cluster.wire import RemoteError
 from storage.blobs import record
+from storage.blobs.commits import Commits
+from storage.blobs.index import BlobIndex
+from storage.blobs.mapping import NoRoom
 from storage.blobs.store import BlobStore
+from storage.blobs.tables import Tables
 from storage.log.interface import offset_of
-from storage.messages import INLINE_LIMIT, BlobCommit, BlobPrepare
+from storage.messages import INLINE_LIMIT, BlobCommit, BlobPrepare, BlobPromise
+from tests.unit.cluster.wire_cluster import until
 from tests.unit.storage.blob_stores import (
+    PART_POWER,
     Device,
     clock,
     delete,
     got,
+    headed,
     key_of,
     pieces,
     put,
@@ -262,6 +270,31 @@ def test_a_version_whose_record_was_lost_is_adopted_from_its_file(tmp_path: Path
     run(body)
 
 
+def test_what_could_not_be_adopted_goes_when_the_device_is_whole_again(tmp_path: Path) -> None:
+    async def body() -> None:
+        options = {"segment_bytes": 4096}
+        device = Device(tmp_path / "d", options)
+        async with device as store:
+            await put_large(store, "large", clock.now(), LARGE, b"meta")
+            entry = store.index.get(key_of("large"))
+            assert entry is not None
+            await store.promise(BlobPromise(key_of("large"), clock.now()))
+            for n in range(10):
+                await store.put(put(f"{n}", clock.now()), bytes(1000))
+        with next((tmp_path / "d" / "log").glob("00000001.*")).open("r+b") as file:
+            file.seek(offset_of(entry.position))
+            file.write(bytes(40))
+        shutil.rmtree(tmp_path / "d" / "blobs" / "index")
+        async with Device(tmp_path / "d", options) as store:
+            await swept(store)
+            assert store.stat(key_of("large")) is None
+            assert len(files(tmp_path / "d")) == 1, "its peers may have lost it"
+            store.made_whole()
+            await until(lambda: not files(tmp_path / "d"))
+
+    run(body)
+
+
 def test_dead_segments_are_dropped_and_mostly_dead_ones_rewritten(tmp_path: Path) -> None:
     async def body() -> None:
         device = Device(tmp_path / "d", {"segment_bytes": 16384})
@@ -337,6 +370,176 @@ def test_what_was_forgotten_was_never_here_after_any_crash(tmp_path: Path) -> No
                 assert tables(store)["segments"].keys() == expected["segments"].keys()
                 assert store.stat(gone[0][0]) is None
         assert digests[8:] == [bytes(16)] * 8
+
+    run(body)
+
+
+def test_what_is_being_forgotten_is_not_written_again_behind_that(tmp_path: Path) -> None:
+    """A damaged version is put in place of itself by who heals it; behind the FORGET it would be back."""
+
+    async def body() -> None:
+        device = Device(tmp_path / "device")
+        async with device as store:
+            await store.put(put("a", clock.now()), b"data")
+            version = await headed(store, "a")
+            assert version is not None
+            forgetting = asyncio.ensure_future(store.forget([(key_of("a"), version.timestamp)]))
+            await asyncio.sleep(0)
+            assert store.stat(key_of("a")) is not None
+            await store.install(key_of("a"), version, b"data", replace=True)
+            await forgetting
+            assert store.stat(key_of("a")) is None
+
+    run(body)
+
+
+def test_a_version_is_being_forgotten_until_the_last_record_of_that_is_durable(tmp_path: Path) -> None:
+    class Records:
+        """A log of which somebody else says when its records are durable."""
+
+        def __init__(self) -> None:
+            self.futures: list[asyncio.Future[None]] = []
+
+        def register(self, *_arguments: object) -> None:
+            pass
+
+        def append(self, *_arguments: object) -> asyncio.Future[None]:
+            self.futures.append(asyncio.get_running_loop().create_future())
+            return self.futures[-1]
+
+    async def body() -> None:
+        records = Records()
+        index = BlobIndex(str(tmp_path))
+        commits = Commits(records, index, lambda: 0.0, lambda _data_ids: None)  # type: ignore[arg-type]
+        forgetting = [asyncio.ensure_future(commits.forget([(key_of("a"), clock.now())])) for _ in range(2)]
+        await asyncio.sleep(0)
+        records.futures[0].set_result(None)
+        await forgetting[0]
+        assert commits.is_forgetting(key_of("a"))
+        records.futures[1].set_result(None)
+        await forgetting[1]
+        assert not commits.is_forgetting(key_of("a"))
+        index.close()
+
+    run(body)
+
+
+def no_room(*_arguments: object) -> list[bytes]:
+    """Stand in for a change of the index's tables when their file system is full."""
+    raise NoRoom("no space left on device")
+
+
+def test_a_segment_is_dropped_though_there_is_no_room_in_the_index(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To drop it is what makes room."""
+
+    async def body() -> None:
+        device = Device(tmp_path / "d", {"segment_bytes": 4096})
+        async with device as store:
+            for n in range(4):
+                await store.put(put("a", clock.now()), bytes(3000 + n))
+            before = [info.id for info in device.log.segments()]
+            monkeypatch.setattr(Tables, "forget_segment", no_room)
+            assert await store.compaction.step()
+            assert [info.id for info in device.log.segments()] == before[1:]
+
+    run(body)
+
+
+def test_a_segment_whose_versions_the_tables_had_no_room_for_is_not_dropped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their entries are in memory only, and say where they are: the sums of the tables do not know them."""
+
+    async def body() -> None:
+        device = Device(tmp_path / "d", {"segment_bytes": 4096})
+        async with device as store:
+            monkeypatch.setattr(Tables, "merge", no_room)
+            for n in range(4):
+                await store.put(put(f"{n}", clock.now()), bytes(4000))
+            assert not await store.compaction.step()
+            assert store.index.crowded
+            before = dict(store.index.live_bytes)
+            for n in range(4):
+                assert (await got(store, f"{n}"))[1] == bytes(4000)
+            await store.delete(delete("0", clock.now()))
+            assert await store.compaction.step()  # what is dead goes also now
+            assert (await got(store, "1"))[1] == bytes(4000)
+            told = all_told(store)
+            monkeypatch.undo()
+            live = dict(store.index.live_bytes)
+            assert not store.index.crowded
+            assert {segment: live[segment] for segment in list(before)[1:]} == dict(list(before.items())[1:])
+            assert all_told(store) == told
+
+    run(body)
+
+
+def test_what_the_tables_have_no_room_for_is_listed_and_summed_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A peer that is rebuilt takes the list for all that is here."""
+
+    async def body() -> None:
+        async with Device(tmp_path / "d") as store:
+            for n in range(0, 40, 2):
+                await store.put(put(f"{n}", clock.now()), b"")
+            store.index.merge()
+            with monkeypatch.context() as patched:
+                patched.setattr(Tables, "merge", no_room)
+                for n in range(30, 60):
+                    await store.put(put(f"{n}", clock.now()), b"")
+                await store.delete(delete("7", clock.now()))
+                await put_large(store, "large", clock.now(), LARGE)
+                store.index.merge()
+                assert store.index.crowded
+                told = all_told(store)
+                referred, _following = store.index.data_ids(b"", 1)
+                assert store.index.data_id(key_of("large")) in referred
+            store.index.merge()
+            assert not store.index.crowded
+            assert all_told(store) == told
+            assert len(told[0]) == 15 + 30 + 2
+
+    run(body)
+
+
+def all_told(store: BlobStore) -> tuple[list[tuple[bytes, Timestamp, bool]], list[bytes], list[list[bytes]]]:
+    """Return what peers are told of all that is here: in pages, and in sums."""
+    found: list[tuple[bytes, Timestamp, bool]] = []
+    while page := store.versions(found[-1][0] + b"\0" if found else b"", None, 3):
+        found += page
+    partitions = range(1 << PART_POWER)
+    digests = store.digests(PART_POWER, partitions)
+    return found, digests, [store.subdigests(PART_POWER, partition) for partition in partitions]
+
+
+def test_an_index_that_had_no_room_to_forget_takes_versions_again_once_there_is_some(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def body() -> None:
+        async with Device(tmp_path / "d") as store:
+            timestamp = clock.now()
+            await store.put(put("a", timestamp), b"")
+            with monkeypatch.context() as patched:
+                patched.setattr(Tables, "forget", no_room)
+                await store.forget([(key_of("a"), timestamp)])
+            with pytest.raises(RemoteError):
+                await store.put(put("b", clock.now()), b"")
+            store._tick()
+            await store.put(put("b", clock.now()), b"")
+
+    run(body)
+
+
+def test_why_data_was_lost_is_known_though_it_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "d" / "blobs" / "index").mkdir(parents=True)
+    (tmp_path / "d" / "blobs" / "index" / "lost").write_bytes(b"\xff\xfe")
+
+    async def body() -> None:
+        async with Device(tmp_path / "d") as store:
+            assert store.lost_data
 
     run(body)
 

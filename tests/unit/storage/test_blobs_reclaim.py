@@ -1,6 +1,8 @@
 """storage.blobs.reclaim and graves: what is forgotten stays forgotten, whatever becomes of the index."""
 
 import asyncio
+import errno
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from storage.messages import Refusal
 from storage.metadata import ObjectMetadata
 from storage.metadata import pack as packed
 from tests.unit.storage.blob_stores import Device, clock, delete, key_of, put, put_large, run, tables
+from tests.unit.storage.faulty_disk import FaultyDisk
 
 SEGMENT = {"segment_bytes": 4096}
 SIZES = {"keeps the segment": 2600, "victim": 300}
@@ -282,5 +285,58 @@ def test_compaction_does_not_bring_back_what_is_being_forgotten(tmp_path: Path) 
             await fill(store, *"abcabc")
             await asyncio.gather(store.reclaims.forget([(key_of("victim"), timestamp)]), compact(store))
             assert store.stat(key_of("victim")) is None
+
+    run(body)
+
+
+def test_a_floor_that_could_not_be_written_down_is_written_by_who_asks_again(tmp_path: Path) -> None:
+    async def body() -> None:
+        disk = FaultyDisk()
+        device = Device(tmp_path / "d", disk=disk)
+        floor = pack(wall_us() - 10**6, 0, 0)
+        async with device as store:
+            disk.failures["fsync"] = errno.ENOSPC
+            with pytest.raises(RemoteError):
+                await store.reclaims.raise_floor(floor)
+            disk.failures.clear()
+            await store.reclaims.raise_floor(floor)
+            crashed = device.crash()
+        async with Device(crashed) as store:
+            assert store.reclaims.floor == floor
+
+    run(body)
+
+
+def test_floors_that_are_raised_at_the_same_time_are_durable_for_each_of_those_who_asked(tmp_path: Path) -> None:
+    """Each leader of a reclaiming asks by itself."""
+
+    class Slow(FaultyDisk):
+        def __init__(self) -> None:
+            super().__init__()
+            self.delay_s = 0.0
+            self.under_way = self.most_at_once = 0
+
+        def fsync(self, fd: int) -> None:
+            self.under_way += 1
+            self.most_at_once = max(self.most_at_once, self.under_way)
+            time.sleep(self.delay_s)
+            super().fsync(fd)
+            self.under_way -= 1
+
+    async def body() -> None:
+        disk = Slow()
+        device = Device(tmp_path / "d", disk=disk)
+        floors = [pack(wall_us() - seconds * 10**6, 0, 0) for seconds in (3, 1, 1, 2)]
+        async with device as store:
+            disk.delay_s, disk.most_at_once = 0.1, 0
+
+            async def raised(floor: Timestamp) -> None:
+                await store.reclaims.raise_floor(floor)
+                assert (device.path / "blobs" / "reclaim-floor").read_bytes() >= floor
+
+            await asyncio.gather(*map(raised, floors))
+        assert disk.most_at_once == 1
+        async with Device(device.path) as store:
+            assert store.reclaims.floor == max(floors)
 
     run(body)

@@ -3,13 +3,17 @@
 import asyncio
 import errno
 import os
+import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, ClassVar, TypeVar
 
 import pytest
 
 from cluster.clock import pack as timestamp_at
 from cluster.clock import wall_us
-from cluster.wire import RemoteError
+from cluster.threads import WaiterThreads
+from cluster.wire import RemoteError, Reply, Request
 from storage.blobs import digest
 from storage.blobs.reader import FileReader
 from storage.messages import (
@@ -23,6 +27,7 @@ from storage.messages import (
     Refusal,
     Version,
 )
+from tests.unit.cluster.wire_cluster import cluster, until
 from tests.unit.storage.blob_stores import (
     PART_POWER,
     Device,
@@ -38,6 +43,7 @@ from tests.unit.storage.blob_stores import (
 )
 from tests.unit.storage.faulty_disk import FaultyDisk
 
+T = TypeVar("T")
 LARGE = os.urandom(3 * INLINE_LIMIT + 12345)
 
 
@@ -501,6 +507,56 @@ def test_damage_is_refused_reported_and_forgotten_when_repaired(tmp_path: Path) 
     run(body)
 
 
+def test_who_reports_damage_is_on_the_loops_thread(tmp_path: Path) -> None:
+    """What is reported changes the list of what is damaged, and asks the index: neither is for two threads."""
+
+    async def body() -> None:
+        threads = []
+        device = Device(tmp_path / "d", on_corrupt=lambda _found: threads.append(threading.current_thread()))
+        async with device as store:
+            await put_large(store, "large", clock.now(), LARGE)
+            flip(find_file(tmp_path / "d", "large"), 100)
+            with pytest.raises(RemoteError):
+                await got(store, "large")
+        assert threads == [threading.current_thread()]
+
+    run(body)
+
+
+def test_a_download_that_nobody_wants_to_its_end_leaves_no_file_open(tmp_path: Path) -> None:
+    class Counting(FaultyDisk):
+        opened: ClassVar[set[int]] = set()
+
+        def open(self, path: str) -> int:
+            fd = super().open(path)
+            self.opened.add(fd)
+            return fd
+
+        def close(self, fd: int) -> None:
+            self.opened.discard(fd)
+            super().close(fd)
+
+    async def body() -> None:
+        disk = Counting()
+        async with Device(tmp_path / "d", disk=disk) as store:
+            await put_large(store, "a", clock.now(), LARGE)
+
+            async def answer(_request: Request) -> Reply:
+                _version, data = await store.get(BlobGet(key_of("a")))  # type: ignore[misc]
+                return Reply((), body=data)
+
+            async with cluster(answer) as wire:
+                disk.opened.clear()
+                reply = await wire.peer.call(1, ())
+                await reply.body.read()
+                assert len(disk.opened) == 1
+                reply.body.close()
+                async with asyncio.timeout(5):
+                    await until(lambda: not disk.opened)
+
+    run(body)
+
+
 async def read_all(reader: FileReader) -> bytes:
     return b"".join([bytes(piece) async for piece in reader])
 
@@ -571,6 +627,89 @@ def test_a_failed_sync_of_a_file_fails_its_commit_for_good(tmp_path: Path) -> No
                 assert caught.value.code == Refusal.DEVICE_FAILED
                 disk.failures.clear()
             assert store.stat(key_of("a")) is None
+
+    run(body)
+
+
+def test_what_a_failed_log_may_have_kept_keeps_its_file(tmp_path: Path) -> None:
+    """A sync that fails tells nothing of what is on the disk: the next start may find the record."""
+
+    async def body() -> None:
+        disk = FaultyDisk()
+        device = Device(tmp_path / "d", {"disk": disk})
+        async with device as store:
+            await store.prepare(BlobPrepare(b"u" * 16, None), pieces(LARGE))
+            disk.failures["fdatasync"] = errno.EIO
+            with pytest.raises(RemoteError) as caught:
+                await store.commit(BlobCommit(b"u" * 16, key_of("a"), clock.now(), 0, b"m"))
+            assert caught.value.code == Refusal.DEVICE_FAILED
+            await asyncio.gather(*store._tasks, return_exceptions=True)
+            disk.failures.clear()
+            crashed = device.crash()
+        async with Device(crashed) as store:
+            assert store.stat(key_of("a")) is not None, "the record was in the page cache"
+            assert (await got(store, "a"))[1] == LARGE
+            assert store.lost_data == ""
+
+    run(body)
+
+
+def test_a_version_for_which_there_was_no_room_leaves_no_file(tmp_path: Path) -> None:
+    async def body() -> None:
+        disk = FaultyDisk()
+        async with Device(tmp_path / "d", {"disk": disk}) as store:
+            await store.prepare(BlobPrepare(b"u" * 16, None), pieces(LARGE))
+            disk.failures["pwritev"] = errno.ENOSPC
+            with pytest.raises(RemoteError) as caught:
+                await store.commit(BlobCommit(b"u" * 16, key_of("a"), clock.now(), 0, b"m"))
+            assert caught.value.code == Refusal.DEVICE_FULL
+            async with asyncio.timeout(5):
+                await until(lambda: not files_in(tmp_path / "d"))
+            disk.failures.clear()
+
+    run(body)
+
+
+def test_an_upload_whose_file_got_its_name_and_no_more_leaves_nothing(tmp_path: Path) -> None:
+    async def body() -> None:
+        disk = FaultyDisk()
+        async with Device(tmp_path / "d", disk=disk) as store:
+            await store.prepare(BlobPrepare(b"u" * 16, None), pieces(LARGE))
+            disk.failures["fsync"] = errno.ENOSPC
+            with pytest.raises(RemoteError) as caught:
+                await store.commit(BlobCommit(b"u" * 16, key_of("a"), clock.now(), 0, b"m"))
+            assert caught.value.code == Refusal.DEVICE_FULL
+            disk.failures.clear()
+            store.abort(b"u" * 16)
+            async with asyncio.timeout(5):
+                await until(lambda: not files_in(tmp_path / "d"))
+
+    run(body)
+
+
+def test_an_upload_is_removed_though_the_disk_is_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("storage.blobs.upload._RETRY_S", 0.01)
+
+    class Behind(WaiterThreads):
+        is_behind = False
+
+        def run(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> asyncio.Future[T]:
+            if self.is_behind:
+                raise OverflowError("4096 calls wait for the disk")
+            return super().run(function, *args, **kwargs)
+
+    async def body() -> None:
+        waiters = Behind()
+        async with Device(tmp_path / "d", waiters=waiters) as store:
+            await store.prepare(BlobPrepare(b"u" * 16, None), pieces(LARGE))
+            upload = store._uploads._uploads[b"u" * 16]
+            waiters.is_behind = True
+            store.abort(b"u" * 16)
+            await asyncio.sleep(0.05)
+            assert upload._file is not None
+            waiters.is_behind = False
+            async with asyncio.timeout(5):
+                await until(lambda: upload._file is None)
 
     run(body)
 

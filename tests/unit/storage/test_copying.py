@@ -1,12 +1,16 @@
 """storage.copying: versions go from device to device, many at a time, damage and replacement included."""
 
+import asyncio
+
 import pytest
 
 from cluster.clock import Timestamp, pack
 from cluster.wire import RemoteError
 from proxy.objects.model import ObjectName
+from storage import copying
 from storage.blobs.reader import FileReader
 from storage.copying import ALONE_FROM, KEYS, Listed
+from storage.housekeeping.budget import Budget
 from storage.messages import COPY_ALONE, BlobCopyMany, BlobGet, BlobPut, Operation, Refusal
 from tests.loopback import LoopbackCluster, LoopbackDevice, in_cluster, put, until
 from tests.unit.storage.moving import held
@@ -108,6 +112,26 @@ async def test_the_answer_covers_at_least_the_first_key_and_no_more_than_the_lim
     reply = await peer.call(Operation.BLOB_COPY_MANY, BlobCopyMany((key_of(4), key_of(9)), 1 << 20))
     assert [status for status, _version in reply.metadata] == [COPY_ALONE, 0]
     assert reply.metadata[1][1] is None
+
+
+@in_cluster
+async def test_what_a_source_copies_itself_does_not_keep_others_waiting_until_they_give_up(
+    cluster: LoopbackCluster,
+) -> None:
+    """It pays for a large object for minutes, when clients leave it little."""
+    source, target = cluster.devices[:2]
+    listed = [await store(source, number, b"data") for number in range(3)]
+    budget = Budget(1 << 20)
+    source.service._budget = budget
+    paying = asyncio.ensure_future(budget.took(1 << 32))
+    await asyncio.sleep(0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(copying, "GIVE_S", 0.05)
+        patch.setattr(copying, "FETCH_TIMEOUT_S", 2.0)
+        fetched = await target.service.copies.fetch_many(listed, 0)
+    assert fetched.count == 3
+    assert budget.took_bytes > 1 << 32
+    paying.cancel()
 
 
 @in_cluster

@@ -12,6 +12,7 @@ from storage.disk import (
     IOV_MAX,
     RealDisk,
     TemporaryFile,
+    drop_unfinished,
     read_fully,
     read_small_file,
     replace_small_file,
@@ -74,6 +75,10 @@ def test_a_small_file_is_replaced_even_when_a_crash_left_half_of_it(tmp_path: Pa
     (tmp_path / "state.new").write_bytes(b"half")
     replace_small_file(disk, path, b"new")
     assert read_small_file(disk, path) == b"new"
+    assert os.listdir(tmp_path) == ["state"]
+    (tmp_path / "state.new").write_bytes(b"half")
+    drop_unfinished(disk, str(tmp_path))
+    drop_unfinished(disk, str(tmp_path))
     assert os.listdir(tmp_path) == ["state"]
 
 

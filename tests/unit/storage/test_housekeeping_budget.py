@@ -61,6 +61,28 @@ def test_a_budget_lets_as_much_through_as_it_says_and_saves_up_little() -> None:
     assert asyncio.run(take(budget, 40)) == pytest.approx(10.0, abs=0.3)
 
 
+def test_what_many_others_are_given_does_not_hold_us_up_for_hours() -> None:
+    """Each of them goes by a budget of its own; together they may be far beyond ours for as long as they copy."""
+    now = 100.0
+    waits: list[float] = []
+
+    async def sleep(delay_s: float) -> None:
+        waits.append(delay_s)
+
+    budget = Budget(1 * MiB, 1 * MiB, lambda: now, sleep)
+    budget.spend(3 * MiB)
+    asyncio.run(budget.took(0))
+    for _ in range(1000):
+        budget.spend(3 * MiB)
+    asyncio.run(budget.took(1 * MiB))
+    assert waits == pytest.approx([3.0, 6.0], abs=0.1)
+    assert budget.took_bytes == 3004 * MiB
+    asyncio.run(budget.took(100 * MiB))  # what we took ourselves is paid for in full
+    budget.spend(1 * MiB)
+    asyncio.run(budget.took(1 * MiB))
+    assert waits[2:] == pytest.approx([106.0, 107.0], abs=0.1)
+
+
 def test_a_budget_without_a_ceiling_goes_as_fast_as_clients_let_it() -> None:
     budget = Budget(4 * MiB, 0)
     for _ in range(40):

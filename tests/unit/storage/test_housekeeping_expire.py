@@ -50,9 +50,9 @@ async def expire(cluster: LoopbackCluster) -> int:
     return sum(task.expired_count for task in tasks)
 
 
-async def short_lived(cluster: LoopbackCluster, service: ObjectService) -> None:
-    """Have an object that is due on all of its primaries."""
-    await put(service, NAME, b"short-lived", due(now_s() - 1))
+async def short_lived(cluster: LoopbackCluster, service: ObjectService, due_s: int = -1) -> None:
+    """Have an object that is due, so many seconds from now, on all of its primaries."""
+    await put(service, NAME, b"short-lived", due(now_s() + due_s))
     key = cluster.key(*NAME)
     await until(lambda: all(device.blobs.stat(key) is not None for device in cluster.holders(key)))
 
@@ -88,9 +88,11 @@ async def test_what_has_been_written_anew_or_put_off_stays(cluster: LoopbackClus
         await put(service, NAME, b"anew", TEXT)
     assert await expire(cluster) == 0, "the first primary has missed that"
     assert await get(service, NAME) == b"anew"
-    await short_lived(cluster, service)
-    await service.update_object(NAME, lambda metadata: metadata._replace(system={"delete_at": now_s() + 1000}))
-    assert await expire(cluster) == 0
+    await short_lived(cluster, service, due_s=1000)
+    with cluster.without(stale):
+        await service.update_object(NAME, lambda metadata: metadata._replace(system={"delete_at": now_s() + 5000}))
+    cluster.wall_offset_s = 2000
+    assert await expire(cluster) == 0, "the first primary has missed that"
     assert await get(service, NAME) == b"short-lived"
 
 
@@ -177,4 +179,6 @@ async def test_by_a_clock_that_is_not_trusted_nothing_goes(cluster: LoopbackClus
     first = cluster.holders(cluster.key(*NAME))[0]
     task = Expire(first.blobs, first._deletion(), first.placement, first.id, lambda: False)
     await task.step()
-    assert await get(service, NAME) == b"short-lived"
+    stat = first.blobs.stat(cluster.key(*NAME))
+    assert stat is not None
+    assert not stat.deleted

@@ -1,8 +1,10 @@
 """storage.housekeeping.rebuild and storage.membership: a device that lost data does no harm, and gets it back."""
 
+from collections.abc import Sequence
+
 import pytest
 
-from cluster.clock import ZERO, pack, wall_us
+from cluster.clock import ZERO, Timestamp, pack, wall_us
 from cluster.wire import RemoteError
 from proxy.objects.errors import Unavailable
 from proxy.objects.model import ObjectName
@@ -12,7 +14,8 @@ from storage.membership import decision, store
 from storage.membership.record import Local, State
 from storage.membership.votes import Votes
 from storage.messages import BlobGet, BlobPut, DatabaseKind, IndexInfo, Operation, Refusal
-from tests.loopback import LoopbackDevice, Loss, get, names_in, put, until
+from storage.rings.document import Stage
+from tests.loopback import LoopbackDevice, Loss, get, names_in, put, rings_of, until
 from tests.unit.storage.losing import LosingCluster, losing, rebuilt
 from tests.unit.storage.moving import held
 
@@ -353,6 +356,39 @@ async def test_a_healthy_device_has_no_floor_and_nothing_to_do(cluster: LosingCl
     cluster.devices[0].start()
     assert cluster.members[0].member.incarnation == 2
     assert not cluster.members[0].rebuilding
+
+
+@losing(4)
+async def test_what_is_elsewhere_is_forgotten_only_until_rings_change(cluster: LosingCluster) -> None:
+    """From then on this device may be counted on for any of it."""
+    await fill(cluster)
+    device = cluster.devices[0]
+    foreign = {}
+    for other in cluster.devices[1:]:
+        for key, timestamp in held(other).items():
+            if device not in cluster.holders(key):
+                await device.service.copies.fetch(key, Timestamp(timestamp), other.id)
+                foreign[key] = timestamp
+    partitions = {cluster.ring.partition(key) for key in foreign}
+    assert len(partitions) > 1
+    cluster.members[0].lost_data("a file system check removed files")
+    task, forget = cluster.rebuild(device), device.blobs.forget
+
+    async def overtaken(versions: Sequence[tuple[bytes, Timestamp]]) -> None:
+        cluster.publish(rings_of(2, Stage.JOINING, 0, cluster.ring, cluster.ring))
+        await forget(versions)
+
+    device.blobs.forget = overtaken
+    await until(lambda: bool((known := store.read(cluster.coordination, 0).member) and not known.votes))
+    while cluster.rings.version == 1:
+        await task.step()
+    left = {cluster.ring.partition(key) for key in held(device) if key in foreign}
+    assert left == partitions - {min(partitions)}
+    await task.step()
+    assert cluster.members[0].rebuilding
+    cluster.publish(rings_of(3, Stage.STABLE, 2, cluster.ring))
+    await rebuilt(task)
+    assert not held(device).keys() & foreign.keys()
 
 
 def test_the_pace_is_that_of_the_last_while() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, cast
 
+import msgpack
 import pytest
 
 from cluster.clock import Timestamp
@@ -495,6 +496,18 @@ def test_versions_that_the_fewest_can_give_back_come_first(tmp_path: Path) -> No
             heal = Heal(0, pair.store, pair.fetch_again, replicas)
             await heal.step()
             assert rare <= {key for key, _source in pair.asked[:4]}
+
+    run(body)
+
+
+@pytest.mark.parametrize("damaged", [[["no bytes", b"t" * 16, "", 1]], [[b"", b"t" * 16, "", 1]], [7], {"a": 1}])
+def test_a_list_of_what_was_quarantined_that_is_damaged_itself_is_done_without(tmp_path: Path, damaged: object) -> None:
+    (tmp_path / "d" / "blobs").mkdir(parents=True)
+    (tmp_path / "d" / "blobs" / "quarantine").write_bytes(msgpack.packb(damaged))
+
+    async def body() -> None:
+        async with Device(tmp_path / "d") as store:
+            assert store.quarantined == []
 
     run(body)
 

@@ -121,6 +121,23 @@ async def test_where_all_differ_nothing_is_replaced_and_it_is_said_once(cluster:
 
 
 @in_cluster
+async def test_what_differed_is_said_until_the_chunk_is_gone(cluster: LoopbackCluster) -> None:
+    load = await written(cluster)
+    kill(load.volume)
+    holders = cluster.holders(chunk_key(cluster.names, FAMILY, 0))
+    spoil(holders[0], 17)
+    spoil(holders[1], 18)
+    areas = [area(device) for device in cluster.devices]
+    for _ in range(2):
+        await scrub(areas)
+        assert sum(len(one.amiss()) for one in areas) == 1
+    for device in cluster.devices:
+        await device.chunks.drop(FAMILY, 1, None)
+    await scrub(areas)
+    assert [one.amiss() for one in areas] == [[]] * len(areas)
+
+
+@in_cluster
 async def test_a_chunk_that_is_not_at_rest_at_that_version_has_no_sum(cluster: LoopbackCluster) -> None:
     await written(cluster)
     device = cluster.holders(chunk_key(cluster.names, FAMILY, 0))[0]

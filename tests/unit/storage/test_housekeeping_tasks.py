@@ -6,13 +6,14 @@ import time
 import pytest
 
 from cluster.clock import ZERO, Timestamp, pack, wall_us
+from cluster.wire import RemoteError
 from proxy.objects import errors
 from proxy.objects.model import ListingQuery, ObjectName
 from proxy.objects.service import ObjectService
 from storage import copying
 from storage.housekeeping import replicate, rows, synchronize
 from storage.housekeeping.schedule import Schedule
-from storage.messages import DatabaseKind, Info, Operation, Row
+from storage.messages import DatabaseKind, Info, Operation, Refusal, Row
 from storage.quorum import Majority
 from tests.loopback import (
     LoopbackCluster,
@@ -275,6 +276,33 @@ async def test_a_row_is_added_once_and_then_confirmed_everywhere(cluster: Loopba
     await until(lambda: all(unlisted_at(device) == 0 for device in cluster.devices))
 
 
+@in_cluster
+async def test_a_version_that_is_damaged_here_keeps_no_other_row_waiting(cluster: LoopbackCluster) -> None:
+    dying, other = cluster.proxy(), cluster.proxy()
+    await other.service.create_container(ACCOUNT, "c", {})
+    lose_rows(dying)
+    names = [named(f"o{number}") for number in range(8)]
+    for name in names:
+        with pytest.raises(errors.Unavailable):
+            await put(dying.service, name, b"data")
+    device = cluster.holders(cluster.key(*names[0]))[0]
+    own = sorted((cluster.key(*name), name.object) for name in names if device in cluster.holders(cluster.key(*name)))
+    await until(lambda: unlisted_at(device) == len(own))
+    (damaged, spoiled), head = own[0], device.blobs.head
+
+    def refused(key: bytes) -> object:
+        if key == damaged:
+            raise RemoteError(Refusal.CORRUPT, "the bytes are not what was written")
+        return head(key)
+
+    device.blobs.head = refused  # type: ignore[assignment]
+    task = device.add_rows()
+    rows.PATIENCE_S = -1.0  # whichever turn it is
+    await task.step()
+    assert task.added_count == len(own) - 1 > 0
+    assert spoiled not in await names_in(other.service, ACCOUNT, "c")
+
+
 def unlisted_at(device: LoopbackDevice) -> int:
     """Return how many versions of a device nobody has confirmed."""
     count = device.blobs.status()["unlisted"]
@@ -290,6 +318,7 @@ async def test_a_row_is_added_also_when_its_proxys_clock_was_ahead(cluster: Loop
     with pytest.raises(errors.Unavailable):
         await put(dying.service, named("o"), b"data")
     first = cluster.holders(cluster.key(*named("o")))[0]
+    await until(lambda: unlisted_at(first) == 1)
     rows.PATIENCE_S = 0.05
     task = first.add_rows()
     await task.step()

@@ -17,7 +17,7 @@ from storage.indexes.errors import Damaged
 from storage.indexes.store import IndexStore
 from storage.log.interface import Log, position_of
 from storage.messages import Changes, DatabaseKind, IndexChanges, IndexInfo, IndexList, Refusal, Row
-from storage.quorum import Majority
+from storage.quorum import Majority, both
 from tests.unit.storage.index_fixtures import KEY, MemoryLog, at, create_message, row, rows_message
 
 
@@ -176,7 +176,7 @@ def test_a_damaged_database_is_made_anew_from_all_whose_rows_it_may_have_promise
         def replicas(_kind: DatabaseKind, _key: bytes) -> Replicas:
             class Members:
                 members = ((0, None), *peers.items())
-                writers = Majority(frozenset((0, 1, 2)), 2)
+                read_quorum = Majority(frozenset((0, 1, 2)), 2)
 
             return cast(Replicas, Members)
 
@@ -202,6 +202,48 @@ def test_a_damaged_database_is_made_anew_from_all_whose_rows_it_may_have_promise
     run(main)
 
 
+def test_while_rings_change_one_set_without_those_that_were_asked_is_enough_to_wait(tmp_path: Path) -> None:
+    """What was acknowledged before the change is on a quorum of one set: on us, and on the one that is away."""
+
+    async def main() -> None:
+        peers: dict[int, _Peer] = {}
+
+        async def pull(device_id: int, message: IndexChanges, _kind: DatabaseKind) -> Changes | None:
+            return await peers[device_id].store.changes(message)
+
+        log = MemoryLog()
+        await (await filled(tmp_path / "0", log, pull)).close()
+        for number in (1, 2, 3):
+            peers[number] = _Peer(await filled(tmp_path / str(number), MemoryLog()))
+        await peers[2].store.rows(rows_message([row("only-there", 5000)]))
+        spoiled(path_of(tmp_path / "0"))
+        store = opened(tmp_path / "0", log.crashed(), pull)
+        await scrubbed(store)
+        peers[2].up = False
+
+        def replicas(_kind: DatabaseKind, _key: bytes) -> Replicas:
+            class Members:
+                members = ((0, None), *peers.items())
+                writers = both(Majority.of((0, 1, 2)), Majority.of((0, 1, 3)))
+                read_quorum = Majority.of((0, 1, 2))
+
+            return cast(Replicas, Members)
+
+        task = HealDatabases(0, store, replicas)
+        await task.step()
+        assert KEY in store.incomplete
+        peers[2].up = True
+        await task.step()
+        assert not store.incomplete
+        found = await store.list(listing())
+        assert found is not None
+        assert Row(*found.items[-1]).name == "only-there"
+        for each in (store, *(peer.store for peer in peers.values())):
+            await each.close()
+
+    run(main)
+
+
 def test_what_is_damaged_on_all_is_made_of_what_there_is(tmp_path: Path) -> None:
     async def main() -> None:
         async def pull(_device: int, _message: IndexChanges, _kind: DatabaseKind) -> Changes | None:
@@ -216,7 +258,7 @@ def test_what_is_damaged_on_all_is_made_of_what_there_is(tmp_path: Path) -> None
         def replicas(_kind: DatabaseKind, _key: bytes) -> Replicas:
             class Members:
                 members = ((0, None), (1, _Peer(store)))
-                writers = Majority(frozenset((0, 1)), 2)
+                read_quorum = Majority(frozenset((0, 1)), 2)
 
             return cast(Replicas, Members)
 
@@ -254,7 +296,7 @@ def test_a_damaged_catalog_costs_no_database_and_nobody_is_answered_until_peers_
         def replicas(_kind: DatabaseKind, _key: bytes) -> Replicas:
             class Members:
                 members = ((0, None), (1, _Peer(store)))
-                writers = Majority(frozenset((0, 1)), 2)
+                read_quorum = Majority(frozenset((0, 1)), 2)
 
             return cast(Replicas, Members)
 

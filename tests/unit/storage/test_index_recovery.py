@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from cluster.clock import ZERO
 from cluster.wire import RemoteError
 from storage.indexes import record, shelf
 from storage.indexes.change import change_of_rows
@@ -17,7 +18,9 @@ from storage.indexes.store import IndexStore
 from storage.indexes.tuning import Tuning
 from storage.log.device import DeviceLog
 from storage.log.interface import Log
-from storage.messages import Changes, DatabaseKind, IndexChanges, IndexDelete, IndexFreeze, IndexInfo, Refusal
+from storage.messages import Changes, DatabaseKind, IndexChanges, IndexFreeze, IndexInfo, Refusal
+from storage.ranges.decision import Named
+from storage.ranges.deletion import acceptance_of, deletion_at
 from tests.unit.storage.index_fixtures import (
     KEY,
     MemoryLog,
@@ -203,6 +206,9 @@ def test_a_peer_pulls_the_rows_that_a_crash_took_back(tmp_path: Path, crash: Cra
     asyncio.run(asyncio.wait_for(main(), 20))
 
 
+ROOT = Named("AUTH_a", "c")
+
+
 def test_a_deletion_survives_and_a_freeze_does_not(tmp_path: Path) -> None:
     async def main() -> None:
         log = MemoryLog()
@@ -211,11 +217,16 @@ def test_a_deletion_survives_and_a_freeze_does_not(tmp_path: Path) -> None:
         await store.freeze(IndexFreeze(1, KEY, b"t", 60.0))
         again = opened(killed(tmp_path / "live", tmp_path / "frozen"), log.crashed())
         with pytest.raises(RemoteError) as raised:
-            await again.delete(IndexDelete(1, KEY, b"t", at(5)))
+            await again.move(acceptance_of(KEY, ROOT, at(1), at(5), b"t"))
         assert raised.value.code == Refusal.NOT_HELD
         await again.close()
 
-        await store.delete(IndexDelete(1, KEY, b"t", at(5)))
+        await store.move(acceptance_of(KEY, ROOT, at(1), at(5), b"t"))
+        again = opened(killed(tmp_path / "live", tmp_path / "accepted"), log.crashed())
+        assert (await again.freeze(IndexFreeze(1, KEY, b"u", 60.0, False))).accepted == (at(5), ZERO, at(1), [])
+        await again.close()
+
+        await store.move(deletion_at(KEY, ROOT, at(1), at(5)))
         again = opened(killed(tmp_path / "live", tmp_path / "deleted"), log.crashed())
         info = await again.info(INFO)
         assert info is not None

@@ -18,16 +18,19 @@ from storage.messages import (
     Changes,
     DatabaseKind,
     IndexChanges,
-    IndexDelete,
     IndexFreeze,
     IndexInfo,
     IndexMove,
     IndexRows,
+    IndexThaw,
     Info,
     Refusal,
     Row,
 )
+from storage.ranges.decision import Named
+from storage.ranges.deletion import acceptance_of, deletion_at
 from storage.ranges.pointers import Pointer, new_range_id
+from storage.ranges.state import Accepted, accepted_of
 from tests.loopback import until
 from tests.unit.storage.index_fixtures import (
     KEY,
@@ -194,7 +197,7 @@ def test_messages_that_make_no_sense_are_refused(tmp_path: Path) -> None:
             lambda: store.create(create_message(metadata={"acl": "x"})),
             lambda: store.list(list_message(prefix="\ud800")),
             lambda: store.info(INFO._replace(key=b"")),
-            lambda: store.delete(IndexDelete(1, KEY, b"t", b"x")),  # type: ignore[arg-type]
+            lambda: store.thaw(IndexThaw(1, KEY, b"t", b"x")),  # type: ignore[arg-type]
         ]
         for message in bad:
             assert await refused(message) == Refusal.BAD_REQUEST
@@ -284,8 +287,25 @@ def freeze(token: bytes = b"t", ttl_s: float = 5.0) -> IndexFreeze:
     return IndexFreeze(DatabaseKind.CONTAINER, KEY, token, ttl_s)
 
 
-def delete(timestamp: Timestamp | None, token: bytes = b"t") -> IndexDelete:
-    return IndexDelete(DatabaseKind.CONTAINER, KEY, token, timestamp)
+ROOT = Named("AUTH_a", "c")
+
+
+def accepted(timestamp: Timestamp, token: bytes = b"t") -> IndexMove:
+    return acceptance_of(KEY, ROOT, at(1), timestamp, token)
+
+
+def decided(timestamp: Timestamp) -> IndexMove:
+    return deletion_at(KEY, ROOT, at(1), timestamp)
+
+
+def thaw(token: bytes = b"t", abandoned: Timestamp | None = None) -> IndexThaw:
+    return IndexThaw(DatabaseKind.CONTAINER, KEY, token, abandoned)
+
+
+def deletion_of(info: Info | None) -> Accepted | None:
+    """Return what a store has accepted."""
+    assert info is not None
+    return accepted_of(info.metadata)
 
 
 def test_a_container_is_frozen_deleted_and_brought_back_empty(tmp_path: Path) -> None:
@@ -294,7 +314,10 @@ def test_a_container_is_frozen_deleted_and_brought_back_empty(tmp_path: Path) ->
         await store.rows(rows_message([row("x", 3, deleted=True)]))
         await store.freeze(freeze())
         assert await refused(lambda: store.rows(rows_message([row("y", 4)]))) == Refusal.FROZEN
-        await store.delete(delete(at(5)))
+        await store.move(accepted(at(5)))
+        assert await refused(lambda: store.rows(rows_message([row("y", 6)]))) == Refusal.SPLIT
+        await store.move(decided(at(5)))
+        await store.move(decided(at(5)))
         assert await refused(lambda: store.rows(rows_message([row("y", 6)]))) == Refusal.NOT_FOUND
         info = await store.info(INFO)
         assert info is not None
@@ -303,7 +326,7 @@ def test_a_container_is_frozen_deleted_and_brought_back_empty(tmp_path: Path) ->
         assert listing is not None
         assert (listing.items, listing.truncated) == ([], False)
         assert await refused(store.freeze(freeze())) == Refusal.NOT_FOUND
-        assert await refused(store.delete(delete(at(6)))) == Refusal.NOT_FOUND
+        assert await refused(store.move(accepted(at(6)))) == Refusal.NOT_FOUND
 
         await store.create(create_message(put=7))
         assert await refused(lambda: store.rows(rows_message([row("old", 4)], put=7))) == Refusal.NOT_FOUND
@@ -342,21 +365,20 @@ def test_no_row_comes_into_the_log_behind_what_is_decided_under_a_freeze(
         await store.freeze(freeze()._replace(empty=what == "deleted"))
         log.paused = True
         move = IndexMove(1, KEY, "AUTH_a", "c", at(1), at(5), [Pointer("", new_range_id(at(4)))], {}, ZERO, b"t")
-        deciding = asyncio.ensure_future(store.delete(delete(at(5))) if what == "deleted" else store.move(move))
+        deciding = asyncio.ensure_future(store.move(accepted(at(5)) if what == "deleted" else move))
         await until(lambda: bool(log._queue))
         if how == "cancelled":
             deciding.cancel()
             await asyncio.wait([deciding])
         elif how == "thawed":
-            await store.delete(delete(None))
+            await store.thaw(thaw())
         else:
             assert await refused(store.freeze(freeze(ttl_s=0.0)._replace(empty=False))) == Refusal.FROZEN
         assert await refused(lambda: store.rows(rows_message([row("x", 6)]))) == Refusal.FROZEN
         log.paused = False
         log.flush()
         await asyncio.wait([deciding])
-        code = Refusal.NOT_FOUND if what == "deleted" else Refusal.SPLIT
-        assert await refused(lambda: store.rows(rows_message([row("x", 6)]))) == code
+        assert await refused(lambda: store.rows(rows_message([row("x", 6)]))) == Refusal.SPLIT
 
     run(tmp_path, scenario)
 
@@ -397,16 +419,16 @@ def test_a_freeze_ends_by_itself_or_when_told(tmp_path: Path) -> None:
         await store.create(create_message())
         await store.freeze(freeze())
         assert await refused(store.freeze(freeze(b"other"))) == Refusal.FROZEN
-        assert await refused(store.delete(delete(at(5), b"other"))) == Refusal.NOT_HELD
-        await store.delete(delete(None, b"other"))
+        assert await refused(store.move(accepted(at(5), b"other"))) == Refusal.NOT_HELD
+        await store.thaw(thaw(b"other"))
         assert await refused(lambda: store.rows(rows_message([row("x", 2)]))) == Refusal.FROZEN
-        await store.delete(delete(None))
+        await store.thaw(thaw())
         await store.rows(rows_message([row("x", 2)]))
         await store.rows(rows_message([row("x", 3, deleted=True)]))
 
         await store.freeze(freeze(ttl_s=0.01))
         await asyncio.sleep(0.02)
-        assert await refused(store.delete(delete(at(5)))) == Refusal.NOT_HELD
+        assert await refused(store.move(accepted(at(5)))) == Refusal.NOT_HELD
         await store.rows(rows_message([row("x", 4)]))
 
     run(tmp_path, scenario)
@@ -426,11 +448,51 @@ def test_a_deletion_looks_for_rows_again(tmp_path: Path) -> None:
             await other.rows(rows_message([row("missed", 2)]))
             await store.freeze(freeze())
             await store.synchronize(DatabaseKind.CONTAINER, KEY, "AUTH_a", "c", 3)
-            assert await refused(store.delete(delete(at(5)))) == Refusal.NOT_EMPTY
+            assert await refused(store.move(accepted(at(5)))) == Refusal.NOT_EMPTY
             await store.rows(rows_message([row("x", 3)]))
             assert await names(store) == ["missed", "x"]
 
     asyncio.run(asyncio.wait_for(main(), 20))
+
+
+def test_a_deletion_that_was_accepted_and_abandoned_leaves_everything_as_it_was(tmp_path: Path) -> None:
+    async def scenario(store: IndexStore, _log: MemoryLog) -> None:
+        await store.create(create_message())
+        before = await store.info(INFO)
+        await store.freeze(freeze())
+        await store.move(accepted(at(5)))
+        assert deletion_of(await store.info(INFO)) == Accepted(at(5), ZERO, at(1), [])
+        assert await refused(store.thaw(thaw(abandoned=at(6)))) == Refusal.NOT_HELD
+        await store.freeze(freeze(b"settling")._replace(empty=False))
+        await store.thaw(thaw(b"settling", at(6)))
+        assert deletion_of(await store.info(INFO)) is None
+        await store.rows(rows_message([row("x", 4)]))
+        await store.rows(rows_message([row("x", 5, deleted=True)]))
+
+        await store.freeze(freeze())
+        assert await refused(store.move(accepted(at(6)))) == Refusal.SUPERSEDED, "it may come late"
+        await store.move(accepted(at(7)))
+        assert deletion_of(await store.info(INFO)) == Accepted(at(7), ZERO, at(1), [])
+        after = await store.info(INFO)
+        assert before is not None
+        assert after is not None
+        assert (after.put_timestamp, after.delete_timestamp) == (before.put_timestamp, ZERO)
+
+    run(tmp_path, scenario)
+
+
+def test_a_deletion_that_nobody_finished_is_begun_again_upon_itself(tmp_path: Path) -> None:
+    async def scenario(store: IndexStore, _log: MemoryLog) -> None:
+        await store.create(create_message())
+        await store.freeze(freeze())
+        await store.move(accepted(at(5)))
+        frozen = await store.freeze(freeze(b"other"))
+        assert frozen.accepted == Accepted(at(5), ZERO, at(1), [])
+        assert await refused(store.move(accepted(at(4), b"other"))) == Refusal.NOT_HELD
+        await store.move(accepted(at(6), b"other"))
+        assert deletion_of(await store.info(INFO)) == Accepted(at(6), ZERO, at(1), [])
+
+    run(tmp_path, scenario)
 
 
 # ── replicas ────────────────────────────────────────────────────────────────────
@@ -560,7 +622,8 @@ def test_replicas_become_equal_also_in_deletions(tmp_path: Path) -> None:
         await store.rows(rows_message([row("only here", 2)]))
         await other.create(create_message())
         await other.freeze(freeze())
-        await other.delete(delete(at(3)))
+        await other.move(accepted(at(3)))
+        await other.move(decided(at(3)))
         await store.synchronize(DatabaseKind.CONTAINER, KEY, "AUTH_a", "c", 3)
         one, two = await store.info(INFO), await other.info(INFO)
         assert one == two

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import os
 import threading
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
@@ -20,6 +21,8 @@ from storage.log.interface import (
     RecordDamaged,
     segment_of,
 )
+from storage.log.segments import SegmentFiles
+from storage.log.writer import WriteRefused
 from tests.unit.storage.faulty_disk import FaultyDisk
 
 KIND = 1
@@ -163,6 +166,59 @@ def test_after_a_failed_sync_nothing_is_acknowledged_any_more(tmp_path: Path) ->
     assert (b"good", b"") in contents(tmp_path)
 
 
+def test_a_segment_that_cannot_be_inspected_is_not_left_open(tmp_path: Path) -> None:
+    class Unreadable(FaultyDisk):
+        is_sick = False
+
+        def preadv(self, fd: int, buffers: Sequence[bytearray | memoryview], offset: int) -> int:
+            if self.is_sick:
+                raise OSError(errno.EIO, "Input/output error")
+            return super().preadv(fd, buffers, offset)
+
+    disk = Unreadable()
+
+    async def body(log: DeviceLog) -> None:
+        await log.append(KIND, b"m")
+        before = os.listdir("/proc/self/fd")
+        disk.is_sick = True
+        with pytest.raises(OSError, match="Input"):
+            log.inspect(log.segments()[0].id)
+        assert len(os.listdir("/proc/self/fd")) <= len(before) + 1  # the log reads it itself
+        disk.is_sick = False
+
+    with_log(tmp_path, body, disk=disk)
+
+
+def test_a_segment_of_which_a_sync_has_failed_is_not_sealed(tmp_path: Path) -> None:
+    """The kernel tells of an error once: the next sync would succeed, and recovery count what is not on the disk."""
+
+    class Sick(FaultyDisk):
+        syncing, may_fail = threading.Event(), threading.Event()
+
+        def fdatasync(self, fd: int) -> None:
+            self.syncing.set()
+            self.may_fail.wait(10)
+            raise OSError(errno.EIO, "Input/output error")
+
+    async def body() -> None:
+        disk = Sick()
+        log = DeviceLog(str(tmp_path), disk=disk, segment_bytes=4096)
+        loop = asyncio.get_running_loop()
+        first, second = (Appended(KIND, 0, b"m", bytes(5000), None, loop.create_future()) for _ in range(2))
+        log.writer.write([first], durable=False)
+        sync = loop.run_in_executor(None, log.writer.sync)
+        assert await loop.run_in_executor(None, disk.syncing.wait, 10)
+        loop.call_later(0.1, disk.may_fail.set)
+        with pytest.raises(WriteRefused):
+            await loop.run_in_executor(None, lambda: log.writer.write([second], durable=False))
+        with pytest.raises(DeviceFailed):
+            await sync
+        assert len(list(tmp_path.glob("*.segment"))) == 1
+        await log.close()
+
+    asyncio.run(body())
+
+
 def test_a_full_disk_refuses_and_goes_on_when_there_is_space(tmp_path: Path) -> None:
     disk = FaultyDisk()
 
@@ -236,6 +292,32 @@ def test_more_bytes_than_the_bound_are_refused(tmp_path: Path) -> None:
     with_log(tmp_path, body, queue_bytes=15_000)
 
 
+def test_to_list_segments_opens_none_that_was_listed_before(tmp_path: Path) -> None:
+    """There may be more of them than files that are kept open, and housekeeping lists them all the time."""
+
+    class Counting(FaultyDisk):
+        opened = 0
+
+        def open(self, path: str) -> int:
+            self.opened += 1
+            return super().open(path)
+
+    disk = Counting()
+    names = [f"{segment:08x}.segment" for segment in range(1, 11)]
+    for size, name in enumerate(names):
+        (tmp_path / name).write_bytes(bytes(size))
+    files = SegmentFiles(disk, str(tmp_path), open_limit=2)
+    active = 10
+    assert [(info.size, info.sealed) for info in files.infos(active)] == [(size, size < 9) for size in range(10)]
+    disk.opened = 0
+    (tmp_path / names[9]).write_bytes(bytes(100))
+    assert [info.size for info in files.infos(active)] == [*range(9), 100]
+    assert disk.opened <= 1
+    files.remove(3)
+    assert [info.id for info in files.infos(active)] == [1, 2, *range(4, 11)]
+    files.close()
+
+
 def test_a_segment_that_is_held_is_not_dropped(tmp_path: Path) -> None:
     async def body(log: DeviceLog) -> None:
         log.hold("indexes", START)
@@ -251,6 +333,22 @@ def test_a_segment_that_is_held_is_not_dropped(tmp_path: Path) -> None:
             log.read(positions[0], 1048)
 
     with_log(tmp_path, body, segment_bytes=4096)
+
+
+def test_what_is_appended_while_it_is_closed_is_refused_and_waits_for_nothing(tmp_path: Path) -> None:
+    async def body() -> None:
+        log = DeviceLog(str(tmp_path))
+        log.start()
+        before = log.append(KIND, b"before")
+        closing = asyncio.ensure_future(log.close())
+        await asyncio.sleep(0)
+        with pytest.raises(DeviceFailed):
+            log.append(KIND, b"late")
+        await closing
+        await before
+
+    asyncio.run(body())
+    assert contents(tmp_path) == [(b"before", b"")]
 
 
 def test_an_abandoned_future_disturbs_nobody(tmp_path: Path) -> None:

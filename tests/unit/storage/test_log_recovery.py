@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from storage.log import record as records
 from storage.log.device import DeviceLog
 from storage.log.interface import START, Appended, offset_of, segment_of
+from storage.log.record import _HEADER, MAGIC
 
 KIND = 1
 SEGMENT = "00000001.segment"
@@ -96,6 +98,32 @@ def test_a_torn_batch_comes_back_only_up_to_its_gap(tmp_path: Path, offset_in_re
             data[place] ^= 0x40
 
         assert opened(damaged_copy(tmp_path, flip)) == ([*names(index), b"new"], 0)
+
+
+def test_an_object_full_of_what_looks_like_headers_holds_no_start_up(tmp_path: Path) -> None:
+    """A client chooses what is in a torn batch; each header that names a megabyte of metadata would have it summed."""
+    fake = _HEADER.pack(0, MAGIC, KIND, 0, 0, 1 << 19, 0, 0, 0, 0, 1 << 40)
+    summed = []
+
+    async def run() -> None:
+        log = DeviceLog(str(tmp_path / "log"))
+        log.start()
+        await log.append(KIND, b"good")
+        torn = log.append_record(KIND, b"torntorn", fake * ((1 << 20) // len(fake)))
+        await torn.future
+        shutil.copytree(tmp_path / "log", tmp_path / "crashed")
+        await log.close()
+        segment = tmp_path / "crashed" / SEGMENT
+        data = bytearray(segment.read_bytes())
+        data[offset_of(torn.end) - 16] ^= 1
+        segment.write_bytes(data)
+
+    asyncio.run(run())
+    with pytest.MonkeyPatch.context() as patched:
+        plain = records.head_matches
+        patched.setattr(records, "head_matches", lambda *arguments: summed.append(0) or plain(*arguments))
+        assert opened(tmp_path / "crashed") == ([b"good", b"new"], 0)
+    assert len(summed) < 20
 
 
 def test_damage_before_a_later_batch_is_reported_and_passed_over(tmp_path: Path) -> None:

@@ -414,7 +414,7 @@ ARGUMENTS = {
     Operation.INDEX_ROWS: IndexRows(DatabaseKind.CONTAINER, CONTAINER, "a", "c", at(1), []),
     Operation.INDEX_LIST: IndexList(DatabaseKind.CONTAINER, CONTAINER, "a", "c", 2),
     Operation.INDEX_FREEZE: (DatabaseKind.CONTAINER, CONTAINER, b"token", 1.0),
-    Operation.INDEX_DELETE: (DatabaseKind.CONTAINER, CONTAINER, b"token", at(2)),
+    Operation.INDEX_THAW: (DatabaseKind.CONTAINER, CONTAINER, b"token", at(2)),
     Operation.INDEX_MOVE: IndexMove(DatabaseKind.CONTAINER, CONTAINER, "a", "c", at(1), at(2), [], {}, at(0), b"token"),
     Operation.INDEX_SAMPLE: (DatabaseKind.CONTAINER, CONTAINER, 1),
     Operation.INDEX_INVENTORY: (DatabaseKind.CONTAINER, b"", None, 1),

@@ -76,6 +76,7 @@ class Load:
         self.blocks: dict[int, bytes] = {}  # offset -> what was acknowledged last
         self.count = 0
         self._task: asyncio.Task[None] | None = None
+        self._turn = asyncio.Lock()
 
     def start(self) -> None:
         """Begin to write, until `stop`."""
@@ -95,17 +96,19 @@ class Load:
 
     async def some(self, count: int) -> None:
         """Write that many blocks at once; flush now and then; read one back."""
-        offsets = {
-            self._chance.randrange(self._chunk_count) * CHUNK + self._chance.randrange(16) * BLOCK for _ in range(count)
-        }
-        data = {offset: os.urandom(BLOCK) for offset in offsets}
-        await asyncio.gather(*(self.volume.write(offset, memoryview(block)) for offset, block in data.items()))
-        self.blocks |= data
-        self.count += len(data)
-        if self._chance.random() < 0.2:
-            await self.volume.flush()
-        offset = self._chance.choice(list(self.blocks))
-        assert await read(self.volume, offset, BLOCK) == self.blocks[offset]
+        async with self._turn:  # of two at once nobody knows which block is there in the end
+            offsets = {
+                self._chance.randrange(self._chunk_count) * CHUNK + self._chance.randrange(16) * BLOCK
+                for _ in range(count)
+            }
+            data = {offset: os.urandom(BLOCK) for offset in offsets}
+            await asyncio.gather(*(self.volume.write(offset, memoryview(block)) for offset, block in data.items()))
+            self.blocks |= data
+            self.count += len(data)
+            if self._chance.random() < 0.2:
+                await self.volume.flush()
+            offset = self._chance.choice(list(self.blocks))
+            assert await read(self.volume, offset, BLOCK) == self.blocks[offset]
 
     async def check(self, volume: OpenVolume | None = None) -> None:
         """Read everything back."""

@@ -81,7 +81,8 @@ class Holdfast:
     def __init__(self, directory: Path) -> None:
         self.data = directory / "data"
         self.offset = free_offset()
-        self.environment = {**os.environ, "PYTHONPATH": str(install(directory / "fakes"))}
+        path = (str(install(directory / "fakes")), os.environ.get("PYTHONPATH"))
+        self.environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, path))}
         self._front: subprocess.Popen[str] | None = None
 
     def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -94,7 +95,7 @@ class Holdfast:
 
     def up(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Start it behind; if there is none, make one of two nodes."""
-        size = () if (self.data / "VERSION").exists() else ("--nodes", "2", "--proxies", "1")
+        size = () if (self.data / "VERSION").exists() else ("--nodes", "2", "--proxies", "1", "--without-identity")
         return self("up", "--detach", "--port-offset", str(self.offset), *size, *arguments)
 
     def up_in_front(self) -> subprocess.Popen[str]:
@@ -121,7 +122,8 @@ class Holdfast:
     def make(self) -> None:
         """Make a cluster of two nodes that does not run."""
         self.data.mkdir(parents=True, mode=0o700)
-        create(Layout(self.data), plan(Wishes(node_count=2, proxy_count=1, port_offset=self.offset)))
+        wishes = Wishes(node_count=2, proxy_count=1, port_offset=self.offset, has_identity=False)
+        create(Layout(self.data), plan(wishes))
 
     def end(self) -> None:
         """Leave nothing running."""

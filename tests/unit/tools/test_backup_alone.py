@@ -10,7 +10,8 @@ import pytest
 from blockgw.backup.key import Secret
 from blockgw.backup.progress import Progress
 from tools import backup_alone
-from tools.backup_places import PASSPHRASE, add_place_arguments, bar, place_of, secret_of, shown
+from tools.backup_options import PASSPHRASE, add_place_arguments
+from tools.backup_places import bar, place_of, secret_of, shown
 from tools.errors import OperatorError
 
 MiB = 1 << 20
@@ -27,8 +28,9 @@ def test_a_restore_takes_nothing_of_a_cluster() -> None:
     assert not imported("tools.backup_alone") & {"storage", "proxy", "ring", "identity", "uvloop", "lmdb", "numpy"}
 
 
-def test_boto3_is_imported_when_it_is_needed() -> None:
-    assert "boto3" not in imported("tools.volumes")
+def test_what_only_backups_take_is_imported_for_them_alone() -> None:
+    assert not imported("tools.volumes") & {"boto3", "cryptography", "httptools", "uvloop"}
+    assert "boto3" not in imported("tools.volumes.backups")
 
 
 def parsed(*arguments: str) -> argparse.Namespace:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from identity.interfaces import Signer
 from identity.users import User, new_user
 from proxy.http.message import Headers, Request
 from proxy.s3.authenticate import authenticate
@@ -23,7 +24,7 @@ class OneUser:
         return ANN if name == ANN.name else None
 
 
-def verified(method: str, target: str, host: str = "127.0.0.1:9000") -> User | None:
+def verified(method: str, target: str, host: str = "127.0.0.1:9000") -> Signer | None:
     """Return whom the proxy takes for the sender of a request."""
     path, _mark, query = target.partition("?")
     request = Request(method, path, query, Headers([("host", host)]), NoBody(), "127.0.0.1", "test")

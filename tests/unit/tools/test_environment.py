@@ -3,6 +3,7 @@
 import subprocess
 
 from identity.users import new_user
+from tools.clouds import variables
 from tools.creation import Wishes, plan
 from tools.environment import render
 
@@ -10,7 +11,7 @@ USER = new_user("admin")
 
 
 def test_a_shell_can_source_it() -> None:
-    text = render(plan(Wishes(port_offset=7)), USER)
+    text = render(plan(Wishes(port_offset=7)), USER, {})
     script = f'set -eu; {text}\nprintf "%s\\n" "$AWS_ENDPOINT_URL" "$AWS_SECRET_ACCESS_KEY" "$ST_AUTH" "$ST_KEY"'
     shown = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True).stdout.split()
     assert shown == [
@@ -22,8 +23,8 @@ def test_a_shell_can_source_it() -> None:
 
 
 def test_each_line_is_a_name_and_a_value() -> None:
-    lines = render(plan(Wishes()), USER).splitlines()
+    lines = render(plan(Wishes()), USER, variables(plan(Wishes()), "it's")).splitlines()
     names = [line.partition("=")[0] for line in lines]
-    assert {"AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_DEFAULT_REGION", "ST_USER"} <= set(names)
+    assert {"AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_DEFAULT_REGION", "ST_USER", "OS_PASSWORD"} <= set(names)
     assert len(set(names)) == len(lines)
     assert all(name.isidentifier() and name.isupper() for name in names)

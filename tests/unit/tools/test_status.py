@@ -55,6 +55,15 @@ def test_a_cluster_without_its_block_gateway_serves_objects_only(state: str) -> 
 
 
 @pytest.mark.parametrize(
+    ("state", "deaths", "judged"),
+    [("up", 0, HEALTHY), ("starting", 0, HEALTHY), ("starting", 1, DEGRADED), ("dead", 1, DEGRADED)],
+)
+def test_the_identity_service_may_take_its_time_to_start(state: str, deaths: int, judged: str) -> None:
+    service = Process("identity", state, deaths=deaths)
+    assert judge(Processes([UP], [UP], services=[service])) == judged
+
+
+@pytest.mark.parametrize(
     ("answer", "health"),
     [
         (b'HTTP/1.1 200 OK\r\nA: b\r\n\r\n{"a": 1}', Health(True, {"a": 1})),

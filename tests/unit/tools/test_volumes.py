@@ -1,14 +1,18 @@
 """tools.volumes: what people write and read."""
 
+import argparse
 import asyncio
+import shutil
 from pathlib import Path
+from typing import cast
 
 import pytest
 
-from blockgw.interfaces import MiB
-from blockgw.nbd import NbdServer
+from blockgw.interfaces import BlockSizes, MiB
 from blockgw.nbd.protocol import Command
+from blockgw.nbd.server import NbdServer
 from tests.unit.blockgw.memory_export import MemoryExport, MemoryExports
+from tools.data_directory import Cluster
 from tools.errors import OperatorError
 from tools.volumes import images
 from tools.volumes.bench import READS, WRITES
@@ -46,8 +50,10 @@ def test_figures_are_shown_in_columns_and_units() -> None:
 
 @pytest.mark.parametrize("shape", [*READS, *WRITES])
 def test_a_load_counts_what_was_answered(shape: Shape, tmp_path: Path) -> None:
+    """Also of a volume that takes whole sectors only."""
+
     async def play() -> None:
-        export = MemoryExport("disk", 8 * MiB)
+        export = MemoryExport("disk", 8 * MiB, block_sizes=BlockSizes(minimum=4096))
         server = NbdServer(MemoryExports(export))
         path = str(tmp_path / "nbd.sock")
         await server.listen_unix(path)
@@ -87,3 +93,23 @@ def test_files_that_an_image_names_are_found() -> None:
     assert images._other_files({"filename": "a", "backing-filename": "/etc/shadow"}) == ["/etc/shadow"]
     external = {"filename": "a", "format-specific": {"data": {"data-file": "b", "extents": [{"filename": "c"}]}}}
     assert images._other_files(external) == ["b", "c"]
+
+
+@pytest.mark.skipif(shutil.which("qemu-img") is None, reason="qemu-img is not installed")
+def test_what_is_imported_is_durable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def play() -> None:
+        export = MemoryExport("disk", MiB)
+        server = NbdServer(MemoryExports(export))
+        path = str(tmp_path / "nbd.sock")
+        await server.listen_unix(path)
+        image = tmp_path / "image.raw"
+        image.write_bytes(b"x" * MiB)
+        monkeypatch.setattr(images, "ask_gateway", lambda *_asked, **_about: {})
+        monkeypatch.setattr(images, "uri_of", lambda _cluster, name: f"nbd+unix:///{name}?socket={path}")
+        given = argparse.Namespace(file=str(image), name="disk", format=None)
+        await asyncio.to_thread(images.bring_in, cast(Cluster, None), given)
+        assert bytes(export._data) == b"x" * MiB
+        assert export.log[-1] == "flush"
+        await server.close()
+
+    asyncio.run(play())

@@ -21,6 +21,7 @@ class MemoryTarget:
         self.log: list[tuple[str, str]] = []
         self.fails: Callable[[str, str], bool] = lambda _call, _name: False
         self.unlisted: set[str] = set()  # that a listing does not show yet
+        self.gone: dict[str, int] = {}  # that a listing shows still, with their sizes
         self._mutex = threading.Lock()
 
     def _asked(self, call: str, name: str) -> None:
@@ -54,6 +55,11 @@ class MemoryTarget:
             Entry(name, len(data))
             for name, data in self.objects.items()
             if name.startswith(prefix) and name not in self.unlisted
+        ]
+        yield from [
+            Entry(name, size)
+            for name, size in self.gone.items()
+            if name.startswith(prefix) and name not in self.objects
         ]
 
     def folders(self) -> Sequence[str]:

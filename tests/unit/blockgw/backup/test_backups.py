@@ -243,6 +243,19 @@ def test_notes_of_a_snapshot_that_is_gone_are_of_no_use(volume: MemoryVolume, ta
 # damage
 
 
+def test_pieces_that_a_listing_still_shows_after_their_deletion_are_sent_again(
+    volume: MemoryVolume, target: MemoryTarget
+) -> None:
+    """As listings of Swift may, for a while."""
+    first = back_up(volume, target)
+    sizes = {name: len(target.objects[name]) for name in target.names("pieces")}
+    delete(Repository(target, VOLUME_ID), first.manifest.id)
+    target.gone = sizes
+    second = back_up(volume, target)
+    assert second.manifest.counts.deduplicated == 0
+    assert restored(target, second.manifest.id) == bytes(volume.data)
+
+
 @pytest.mark.parametrize("secret", [None, SECRET], ids=["plain", "sealed"])
 @pytest.mark.parametrize("harm", ["changed", "cut", "gone", "another's"])
 def test_a_damaged_piece_is_named_and_not_restored(

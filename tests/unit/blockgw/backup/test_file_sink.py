@@ -58,3 +58,26 @@ def test_a_file_that_somebody_made_shorter_is_noticed(tmp_path: Path) -> None:
         os.truncate(tmp_path / "disk.part", 10)
         with pytest.raises(BackupError, match="shorter"):
             sink.read(0, 20)
+
+
+def test_two_do_not_restore_to_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one that is through first would have a file that the other still writes to."""
+    path = tmp_path / "disk"
+    opened = os.open
+    with FileSink(path, 4096) as first:
+        with pytest.raises(BackupError, match="somebody else"):
+            FileSink(path, 4096)
+        first.write(0, b"1" * 4096)
+
+        def open_late(name: str | Path, *how: int) -> int:
+            file = opened(name, *how)
+            monkeypatch.undo()
+            first.finish()
+            os.close(first._file)
+            return file
+
+        monkeypatch.setattr(os, "open", open_late)
+        with pytest.raises(BackupError, match="somebody else"):
+            FileSink(path, 4096)
+        first._file = opened(path, os.O_RDONLY)  # to be closed
+    assert path.read_bytes() == b"1" * 4096

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from typing import Any
 
 import pytest
@@ -80,6 +81,7 @@ def test_a_lock_that_cannot_be_read_is_broken_after_a_while() -> None:
     target.objects[NAME] = b"?"
     with Lock(target, NAME, "a test", sleeps) as held:
         held.check()
+    assert sleeps.slept_s >= locks.DEAD_S
 
 
 def test_who_lost_it_is_told_so_and_takes_nothing_away() -> None:
@@ -96,4 +98,5 @@ def test_it_is_renewed_while_it_is_held(monkeypatch: pytest.MonkeyPatch) -> None
     target = MemoryTarget()
     with Lock(target, NAME, "a test"):
         while json.loads(target.objects[NAME])["renewed"] < 3:
-            pass
+            time.sleep(0.001)
+    assert not target.objects, "it is not renewed any more, and was given back"

@@ -1,6 +1,7 @@
 """The client of NBD, on the server of NBD with a volume in memory."""
 
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 
 from blockgw.backup import nbd
 from blockgw.backup.nbd import Connection, NbdFailed, NbdVolume
+from blockgw.client import VolumeFile
 
 MiB = 1 << 20
 SIZE = 8 * MiB
@@ -20,8 +22,19 @@ SIZE = 8 * MiB
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Path]:
     """Serve "memory", of 8 MiB; return the socket."""
+    yield from serving(tmp_path, 1)
+
+
+@pytest.fixture
+def sectors(tmp_path: Path) -> Iterator[Path]:
+    """The same, of which nothing smaller than 4 KiB is read or written, as of an encrypted volume."""
+    yield from serving(tmp_path, 4096)
+
+
+def serving(tmp_path: Path, block: int) -> Iterator[Path]:
     path = tmp_path / "nbd.sock"
-    command = [sys.executable, "-m", "tests.unit.blockgw.memory_export", str(path), str(SIZE), "--deferred"]
+    options = ["--deferred", "--block", str(block)]
+    command = [sys.executable, "-m", "tests.unit.blockgw.memory_export", str(path), str(SIZE), *options]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     process.stdout.readline()
@@ -74,3 +87,30 @@ def test_without_a_server_one_waits_for_a_while(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(nbd, "_PAUSE_S", 0.01)
     with pytest.raises(NbdFailed, match="cannot be reached"):
         NbdVolume(str(tmp_path / "nothing"), "memory")
+
+
+def test_a_volume_that_has_sectors_is_opened_by_who_keeps_to_them(sectors: Path) -> None:
+    with NbdVolume(str(sectors), "memory") as volume:
+        assert volume.block == 4096
+        volume.write(4096, b"x" * 8192)
+        assert volume.read(0, 16384) == bytes(4096) + b"x" * 8192 + bytes(4096)
+
+
+def test_a_volume_that_has_sectors_is_a_file_of_bytes_all_the_same(sectors: Path) -> None:
+    """For programs; compared with bytes in memory."""
+    chance, expected = random.Random(7), bytearray(SIZE)
+    with VolumeFile(NbdVolume(str(sectors), "memory"), True) as disk:
+        for _ in range(100):
+            offset, length = chance.randrange(SIZE - 40_000), chance.choice([1, 511, 4096, 5000, 12_288, 40_000])
+            if chance.random() < 0.3:
+                disk.zero(offset, length)
+                expected[offset : offset + length] = bytes(length)
+            else:
+                data = chance.randbytes(length)
+                disk.seek(offset)
+                assert disk.write(data) == length
+                expected[offset : offset + length] = data
+            disk.seek(offset)
+            assert disk.read(100) == expected[offset : offset + 100]
+        disk.seek(0)
+        assert disk.readall() == expected

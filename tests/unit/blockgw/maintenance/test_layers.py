@@ -3,7 +3,7 @@
 import asyncio
 import os
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import pytest
 
@@ -16,6 +16,7 @@ from blockgw.maintenance import claims
 from blockgw.maintenance.garbage import sweep
 from blockgw.maintenance.jobs import Job, JobState
 from blockgw.maintenance.merge import merge
+from blockgw.volumes.volume import OpenVolume
 from tests.loopback import LoopbackCluster
 from tests.unit.blockgw.gateways import CLIENT, MiB, gateways, on_three_devices, read
 
@@ -169,6 +170,32 @@ async def test_a_clone_that_is_rolled_back_meanwhile_is_flattened_anew(cluster: 
             await asyncio.sleep(0)
         await gateway.rollback("guest", "early")
         await done(job)
+        assert await whole(gateway, "guest") == content
+        assert not set(await chain_of(gateway, "guest")) & set(await chain_of(gateway, "golden"))
+
+
+@on_three_devices
+async def test_what_was_brought_into_a_layer_that_a_rollback_gave_up_at_once_is_brought_up_anew(
+    cluster: LoopbackCluster,
+) -> None:
+    """The layer came with a snapshot, and went with the rollback to it, while one batch of chunks was under way."""
+    async with gateways(cluster) as (gateway,):
+        _parents, content, guest = await golden_and_guest(gateway)
+        gateway.release(guest)
+        claim, claimed = OpenVolume.claim, []
+
+        async def claim_between(self: OpenVolume, number: int, layers: Collection[int]) -> int:
+            claimed.append(number)
+            if len(claimed) > 1:
+                return await claim(self, number, layers)
+            await gateway.snapshot("guest", "early")
+            layer = await claim(self, number, layers)
+            await gateway.rollback("guest", "early")
+            return layer
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(OpenVolume, "claim", claim_between)
+            await done(await gateway.flatten("guest"))
         assert await whole(gateway, "guest") == content
         assert not set(await chain_of(gateway, "guest")) & set(await chain_of(gateway, "golden"))
 

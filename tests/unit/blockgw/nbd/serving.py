@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import uvloop
 
-from blockgw.nbd import PLAIN, Limits, NbdServer, Security
+from blockgw.nbd.limits import Limits
+from blockgw.nbd.server import PLAIN, NbdServer, Security
 from tests.unit.blockgw.memory_export import MemoryExport, MemoryExports
 
 MiB = 1 << 20

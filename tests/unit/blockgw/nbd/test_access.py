@@ -7,7 +7,7 @@ import pytest
 
 from blockgw.errors import NotAllowed, NotPermitted, TlsRequired, UnknownExport
 from blockgw.interfaces import Client
-from blockgw.nbd import Guarded, Rule
+from blockgw.nbd.access import Guarded, Rule
 from tests.unit.blockgw.memory_export import MemoryExport, MemoryExports
 
 LOCAL, NEAR, FAR = Client(""), Client("10.1.2.3"), Client("192.0.2.1")

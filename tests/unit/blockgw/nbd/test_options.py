@@ -48,8 +48,11 @@ def assert_only_whole(decode: Callable[[bytes], object], data: bytes) -> None:
 @pytest.mark.parametrize("decode", DECODERS)
 @given(data=st.binary(max_size=100))
 def test_no_data_raise_anything_else(decode: Callable[[bytes], object], data: bytes) -> None:
+    """And what is decoded is so as it is, not with a tail."""
     with suppress(Malformed):
         decode(data)
+        with pytest.raises(Malformed):
+            decode(data + b"\0")
 
 
 @pytest.mark.parametrize("name", [b"\xff", b"a\0b", b"x" * 4097])

@@ -13,10 +13,11 @@ import pytest
 
 from blockgw.errors import NotAllowed, NotSupported, OutOfSpace, ShuttingDown
 from blockgw.interfaces import BlockSizes
-from blockgw.nbd import Limits, NbdServer, Security
 from blockgw.nbd.handshake import Policy
+from blockgw.nbd.limits import Limits
 from blockgw.nbd.negotiation import Negotiation
 from blockgw.nbd.protocol import Command
+from blockgw.nbd.server import NbdServer, Security
 from blockgw.nbd.tls import TlsSession
 from tests.unit.blockgw.memory_export import MemoryExport, MemoryExports
 from tests.unit.blockgw.nbd import client
@@ -651,3 +652,32 @@ def test_the_address_of_a_client_is_known_on_tcp(runner: Runner) -> None:
         await server.close()
 
     runner(scenario())
+
+
+def test_who_resets_a_connection_before_it_is_taken_is_nobody(runner: Runner) -> None:
+    """Least of all the owner, who has no address either: he comes by a unix socket."""
+
+    async def play() -> None:
+        exports = MemoryExports(MemoryExport("volume", MiB))
+        made: list[Negotiation] = []
+
+        class Noted(Negotiation):
+            def connection_made(self, transport: asyncio.BaseTransport) -> None:
+                super().connection_made(transport)
+                made.append(self)
+
+        server = NbdServer(exports)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("blockgw.nbd.server.Negotiation", Noted)
+            port = await server.listen_tcp("127.0.0.1", 0)
+            with socket.create_connection(("127.0.0.1", port)) as client:  # the kernel takes it, and we not yet
+                client.sendall(b"\0\0\0\3")
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            async with asyncio.timeout(10):
+                while not made:  # noqa: ASYNC110
+                    await asyncio.sleep(0.005)
+            assert made[0]._task is None or made[0]._client.address == "127.0.0.1"
+        await server.close()
+        assert server.connection_count == 0
+
+    runner(play())

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from blockgw.nbd import Certificates, PreSharedKeys, TlsError, parse_keys
-from blockgw.nbd.tls import _PSK_CIPHERS, PSK_SUPPORTED, common_name
+from blockgw.nbd.tls import _PSK_CIPHERS, PSK_SUPPORTED, Certificates, PreSharedKeys, TlsError, common_name, parse_keys
 
 
 def test_keys_are_read_by_name() -> None:

@@ -4,6 +4,8 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable
 
+import pytest
+
 from storage.health import monitor as monitors
 from storage.health.condition import Condition, Health
 from storage.health.heartbeat import Place
@@ -128,5 +130,21 @@ def test_a_process_that_was_stopped_does_not_blame_its_disk() -> None:
         loop.call_soon(setattr, disk, "signs", Signs())
         await asyncio.sleep(monitors.LOOK_S * 3)
         assert disk.told == []
+
+    watched(scenario)
+
+
+def test_the_watch_goes_on_though_no_thread_can_be_had_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    class NoThread(threading.Thread):
+        def start(self) -> None:
+            raise RuntimeError("can't start new thread")
+
+    async def scenario(disk: Disk, monitor: Monitor) -> None:
+        with monkeypatch.context() as patched:
+            patched.setattr("storage.health.monitor.threading.Thread", NoThread)
+            await asyncio.sleep(3 * monitors.LOOK_S)
+        assert disk.told == []
+        disk.answer = BAD
+        await until(lambda: monitor.health.condition is Condition.FAILING)
 
     watched(scenario)

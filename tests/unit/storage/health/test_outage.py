@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import os
 import threading
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,26 @@ def test_the_next_process_knows_that_the_disk_failed(tmp_path: Path) -> None:
     assert after.suspicion.pending
     after.recovered()
     assert not setting.guard().suspicion.pending
+
+
+@pytest.mark.parametrize(("code", "trusted"), [(errno.EROFS, False), (errno.EIO, False), (errno.ENOSPC, True)])
+def test_after_a_failure_of_the_disk_the_index_is_made_anew(
+    tmp_path: Path, monkeypatch: Any, code: int, trusted: bool
+) -> None:
+    """It is never synced: the file system may have been mounted again since, without what was in memory."""
+    monkeypatch.setattr("faulthandler.enable", lambda *_a, **_k: None)
+    setting = Setting(tmp_path)
+    state = setting.directory / "blobs" / "index" / "state"
+    state.parent.mkdir(parents=True)
+    state.write_bytes(b"running this boot\n")
+    setting.guard().cannot_open(OSError(code, os.strerror(code)))
+    after = setting.guard()
+    after.distrust_what_failed()
+    assert state.exists() == trusted
+    state.write_bytes(b"running this boot\n")
+    after.recovered()
+    setting.guard().distrust_what_failed()
+    assert state.exists()
 
 
 def test_after_a_bus_error_the_index_is_made_anew(tmp_path: Path, monkeypatch: Any) -> None:

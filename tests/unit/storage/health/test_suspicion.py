@@ -18,6 +18,13 @@ def test_what_is_noted_is_found_by_the_next_process(tmp_path: Path) -> None:
     assert read(path) == Suspicion()
 
 
+def test_what_a_failure_has_lost_stays_lost_until_the_device_is_recovered() -> None:
+    failed = Suspicion().after_failure(now_s=1000.0)
+    assert failed.lost_writes
+    assert failed.after_failure(now_s=1001.0, lost_writes=False).lost_writes
+    assert not failed.after_recovery().after_failure(now_s=1001.0, lost_writes=False).lost_writes
+
+
 def test_failures_in_a_row_make_the_pauses_longer() -> None:
     suspicion, pauses = Suspicion(), []
     for minute in range(40):

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -10,14 +10,16 @@ import pytest
 from cluster.clock import ZERO, Timestamp, microseconds_of
 from cluster.coordination.embedded import EmbeddedCoordination
 from cluster.coordination.errors import Unavailable
+from cluster.coordination.interface import Coordination
 from cluster.threads import WaiterThreads
 from storage.disk import RealDisk
-from storage.membership import decision, store
+from storage.membership import decision, roster, store
 from storage.membership.local import LocalFile
 from storage.membership.membership import FLOOR_MARGIN_US, Membership
 from storage.membership.position import TellPosition
-from storage.membership.record import Local
+from storage.membership.record import Local, Member
 from storage.rings.background import BackgroundStore
+from tests.loopback import until
 
 IDENTITY = b"\x01" * 16
 
@@ -194,3 +196,27 @@ def test_an_operators_word_is_heard(place: Place) -> None:
         await place.background.close()
 
     asyncio.run(serve())
+
+
+def test_members_that_could_not_be_read_are_read_again(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(roster, "RETRY_S", 0.01)
+    left = 2
+    read_all = store.read_all
+
+    def failing(coordination: Coordination) -> Mapping[int, Member]:
+        nonlocal left
+        left -= 1
+        if left >= 0:
+            raise Unavailable("away")
+        return read_all(coordination)
+
+    async def body() -> None:
+        place.entered()
+        followed = roster.Roster(place.coordination)
+        followed.start()
+        assert followed.members == {}
+        await until(lambda: bool(followed.members))
+        followed.close()
+
+    monkeypatch.setattr(store, "read_all", failing)
+    asyncio.run(body())

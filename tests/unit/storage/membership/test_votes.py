@@ -23,7 +23,6 @@ VOTES = [
     (Operation.INDEX_ROWS, (C, KEY, "a", "c", ZERO, [])),
     (Operation.INDEX_LIST, (C, KEY, "a", "c", 10)),
     (Operation.INDEX_FREEZE, (C, KEY, b"t", 1.0)),
-    (Operation.INDEX_DELETE, (C, KEY, b"t", ZERO)),
     (Operation.INDEX_INFO, (A, KEY, "a", "", None)),
     (Operation.INDEX_MOVE, IndexMove(C, KEY, "a", "c", ZERO, ZERO, [], {}, ZERO, b"token")),
 ]
@@ -127,6 +126,6 @@ def test_every_operation_is_a_vote_or_known_not_to_be_one() -> None:
     judged = {operation for operation, _arguments in VOTES + OTHERS + CHUNK_VOTES}
     known_not = {
         Operation.BLOB_PREPARE, Operation.BLOB_ABORT, Operation.BLOB_SUBDIGESTS, Operation.ROWS_CONFIRM,
-        Operation.INDEX_SAMPLE, Operation.SCRUB, Operation.BLOB_RECLAIM, Operation.INDEX_RECLAIM,
+        Operation.INDEX_SAMPLE, Operation.INDEX_THAW, Operation.SCRUB, Operation.BLOB_RECLAIM, Operation.INDEX_RECLAIM,
     }
     assert set(Operation) - judged - known_not == set()

@@ -163,6 +163,25 @@ def test_reports_come_back_and_damaged_ones_are_passed_over(tmp_path: Path) -> N
     }
     assert store.progress() == {1: progress}
     store.forget_use("proxy-0")
-    store.forget_progress(1)
     assert "proxy-0" not in store.uses()
-    assert store.progress() == {}
+
+
+def test_reports_of_a_change_that_is_over_are_removed_and_what_is_told_meanwhile_is_not(tmp_path: Path) -> None:
+    """Its conductor may have been asleep: the next change may wait for what devices tell of that."""
+    keys = coordination(tmp_path)
+    store = RingStore(keys)
+    for device_id, version in enumerate((5, 5, 9)):
+        store.report_progress(device_id, Progress(version, 2, 2))
+    for process, newest in (("proxy-0", 5), ("proxy-1", 6), ("storage-2", 9)):
+        store.report_use(process, newest, newest)
+    delete = keys.delete
+
+    def delayed(key: str, expect: int | None = None) -> bool:
+        if key == "ring-progress/1":
+            store.report_progress(1, Progress(9, 2, 2))
+        return delete(key, expect)
+
+    keys.delete = delayed  # type: ignore[method-assign]
+    store.forget_reports(7)
+    assert {device_id: progress.version for device_id, progress in store.progress().items()} == {1: 9, 2: 9}
+    assert sorted(store.uses()) == ["proxy-1", "storage-2"]

@@ -1,0 +1,26 @@
+"""`POST …/action` with `{"os-extend": {...}}`: the only name in the document says what is to be done."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from cluster.controlplane.answer import Answer
+from cluster.controlplane.errors import Malformed
+from compute.volumes.api.requests import Request
+
+Action = Callable[[Request, str, Any], Answer]  # of the request, the id, and what the name has
+
+ACCEPTED = Answer(202)
+
+
+def dispatch(actions: Mapping[str, Action]) -> Callable[..., Answer]:
+    """Return the operation that does what the document names."""
+
+    def operation(context: Request, **parts: str) -> Answer:
+        context.caller  # noqa: B018 what nobody sends is not looked at
+        names = [name for name in context.document if name in actions]
+        if len(names) != 1 or len(context.document) != 1:
+            raise Malformed(f"There is no such action: {', '.join(map(str, context.document)) or 'none'}.")
+        (identifier,) = parts.values()
+        return actions[names[0]](context, identifier, context.document[names[0]])
+
+    return operation

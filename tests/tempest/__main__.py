@@ -1,0 +1,114 @@
+"""Run tempest: `python -m tests.tempest [--only REGEX] [--keep DIR] [--docs]`; `--help` tells more."""
+
+import argparse
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import urllib.request
+from pathlib import Path
+
+from cluster.config import Config, load
+from cluster.config.services import running
+from cluster.config.urls import swift_url
+from cluster.layout import Layout
+from tests.cluster import Cluster
+from tests.tempest import configuration, results
+from tests.tempest.known import REASONS
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs/openstack.md"
+_BEGIN, _END = "<!-- written by make tempest -->", "<!-- until here -->"
+_TESTS = {
+    "identity": ("tempest.api.identity.v3", "tempest.api.identity.admin.v3"),
+    "images": ("tempest.api.image.v2",),
+    "volumes": ("tempest.api.volume",),
+}
+_OBJECTS = "tempest.api.object_storage"
+
+
+def main() -> int:
+    """Return 0 when nothing failed but what is known to."""
+    parser = argparse.ArgumentParser(prog="python -m tests.tempest")
+    parser.add_argument("--only", metavar="REGEX", default="", help="of the names of tests (default: all of our APIs)")
+    parser.add_argument("--tempest", metavar="REQUIREMENT", default="tempest", help="as pip takes it")
+    parser.add_argument("--environment", type=Path, default=ROOT / ".venv/tempest", help="where tempest is, or goes")
+    parser.add_argument("--concurrency", type=int, default=2, metavar="N", help="tests at a time (default: 2)")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="where logs and results shall stay")
+    parser.add_argument("--docs", action="store_true", help="write docs/openstack.md's table")
+    arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(1))  # so that the cluster ends, too
+    _install(arguments.environment, arguments.tempest)
+    with tempfile.TemporaryDirectory(prefix="holdfast-tempest-") as directory:
+        found = _run_beside_cluster(arguments, arguments.keep or Path(directory))
+    text = results.table(found, REASONS)
+    print(text)
+    if arguments.docs:
+        _write(text)
+    failures = results.unexplained(found, REASONS)
+    return 1 if failures or not found else 0
+
+
+def _install(environment: Path, requirement: str) -> None:
+    if not (environment / "bin/tempest").exists():
+        print("installing tempest", flush=True)
+        subprocess.run([sys.executable, "-m", "venv", environment], check=True)
+        options = ("--quiet", "--disable-pip-version-check")
+        subprocess.run([environment / "bin/pip", "install", *options, requirement], check=True)
+
+
+def _run_beside_cluster(arguments: argparse.Namespace, directory: Path) -> list[results.Result]:
+    directory.mkdir(parents=True, exist_ok=True)
+    cluster = Cluster(directory / "data", with_identity=True)
+    cluster.identity_settings = dict(configuration.IDENTITY_SETTINGS)
+    cluster.up()
+    try:
+        return _run(arguments, cluster, directory / "workspace")
+    finally:
+        cluster.holdfast("down", check=False)
+
+
+def _run(arguments: argparse.Namespace, cluster: Cluster, workspace: Path) -> list[results.Result]:
+    layout = Layout(cluster.directory)
+    config = load(layout.config)
+    bin_ = arguments.environment / "bin"
+    environment = os.environ | {"HOME": str(workspace.parent)}  # where it would note its workspaces
+    initialize = [bin_ / "tempest", "init", workspace]
+    subprocess.run(initialize, env=environment, check=True, stdout=subprocess.DEVNULL)
+    password = layout.admin_password.read_text().strip()
+    settings = configuration.sections(config, password, str(workspace), _features(config))
+    (workspace / "etc/tempest.conf").write_text(configuration.render(settings))
+    regex = arguments.only or "|".join(re.escape(each) for each in _packages(config))
+    command = [bin_ / "tempest", "run", "--regex", regex, "--concurrency", str(arguments.concurrency)]
+    subprocess.run(command, cwd=workspace, env=environment, check=False)  # its status says whether all passed
+    stream = subprocess.run([bin_ / "stestr", "last", "--subunit"], cwd=workspace, stdout=subprocess.PIPE, check=False)
+    listed = subprocess.run(
+        [bin_ / "subunit2csv", "--no-passthrough"], input=stream.stdout, stdout=subprocess.PIPE, check=False
+    )
+    return results.read(listed.stdout.decode())
+
+
+def _packages(config: Config) -> list[str]:
+    served = [package for service in running(config) for package in _TESTS.get(service.name, ())]
+    return [f"{package}." for package in (*served, _OBJECTS)]
+
+
+def _features(config: Config) -> list[str]:
+    with urllib.request.urlopen(f"{swift_url(config)}/info", timeout=10) as answer:
+        return sorted(json.load(answer))
+
+
+def _write(text: str) -> None:
+    page = PAGE.read_text()
+    before, _begin, rest = page.partition(_BEGIN)
+    _old, _end, after = rest.partition(_END)
+    assert _begin, f"{PAGE} lacks {_BEGIN}"
+    assert _end, f"{PAGE} lacks {_END}"
+    PAGE.write_text(f"{before}{_BEGIN}\n\n{text}\n\n{_END}{after}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
