@@ -17,7 +17,8 @@ from storage.messages import BlobPrepare, Operation, Refusal
 from storage.quorum import Quorum
 
 STALL_TIMEOUT_S = 30.0  # without credit from a peer whose heartbeat goes on: its disk hangs
-LAG_S = 0.5  # how far one replica may fall behind a quorum before it is left out
+LAG_S = 1.0  # how far one replica may fall behind a quorum before it is left out
+SYNC_LAG_S = 0.5  # how much longer than a quorum one may take to have it on disk
 FINISH_TIMEOUT_S = 30.0  # fdatasync of a large file on a busy disk
 
 
@@ -86,7 +87,7 @@ class Upload:
         deadline = self._loop.time() + FINISH_TIMEOUT_S
         while pending:
             enough = self._quorum.reached([device_id for device_id, _peer in self.prepared])
-            limit = LAG_S if enough else max(0.0, deadline - self._loop.time())
+            limit = SYNC_LAG_S if enough else max(0.0, deadline - self._loop.time())
             done, pending = await asyncio.wait(pending, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
             for call in [call for call in calls if call in done]:
                 self._finished(calls[call], call.exception())

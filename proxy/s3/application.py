@@ -16,12 +16,11 @@ from proxy.s3.call import Call
 from proxy.s3.config import S3Config
 from proxy.s3.configuration import Handler
 from proxy.s3.cross_origin import fields_for_origin, preflight
-from proxy.s3.errors import S3Error, code_of_status, render, translate
+from proxy.s3.errors import S3Error, code_of_status, fields_of, render, translate
 from proxy.s3.interfaces import ObjectService
 from proxy.s3.names import check_key, locate, virtual_bucket
 from proxy.s3.operations import SLOW, select
 from proxy.s3.patience import patiently
-from proxy.s3.xml import CONTENT_TYPE
 
 _READING = ("GET", "HEAD")  # no operation of S3 that comes so changes anything
 # what a client is told of; anything else is a mistake of ours, which the server reports
@@ -66,7 +65,7 @@ class S3Application:
         error = S3Error(code_of_status(status), reason if status < 500 else None)
         path, request_id = (request.path, request.id) if request else ("", "")
         document = render(error, path, request_id, self._host_id)
-        return self._signed(Response(status, [("Content-Type", CONTENT_TYPE)], document), request_id)
+        return self._signed(Response(status, fields_of(error), document), request_id)
 
     def failed(self, request: Request, error: Exception) -> Response | None:
         """Answer what a body raised before any of it was sent; None: it is a mistake of ours."""
@@ -126,7 +125,7 @@ class S3Application:
     def _refusal(self, request: Request, error: Exception) -> Response:
         """Return the answer that tells of an expected error."""
         told = _s3_error(error)
-        response = Response(told.status, [("Content-Type", CONTENT_TYPE)])
+        response = Response(told.status, fields_of(told))
         if request.method != "HEAD":
             response.body = render(told, request.path, request.id, self._host_id)
         return response

@@ -21,7 +21,7 @@ from proxy.objects.errors import (
     SegmentChanged,
     Unavailable,
 )
-from proxy.s3.xml import text
+from proxy.s3.xml import CONTENT_TYPE, text
 
 # code -> (HTTP status, default message)
 CODES: dict[str, tuple[int, str]] = {
@@ -209,6 +209,16 @@ _CODES_OF_STATUSES = {
 def code_of_status(status: int) -> str:
     """Return the code for an error that was found where only HTTP is known."""
     return _CODES_OF_STATUSES.get(status, "InvalidRequest" if status < 500 else "InternalError")
+
+
+# SDKs wait some 50 ms before they try again, and give up within a second, unless they are told to wait longer
+_TRY_AGAIN_LATER = (("Retry-After", "1"), ("x-amz-retry-after", "1000"))  # seconds; milliseconds, which SDKs heed
+
+
+def fields_of(error: S3Error) -> list[tuple[str, str]]:
+    """Return the header fields of the answer that `error` is."""
+    later = _TRY_AGAIN_LATER if error.status == 503 else ()
+    return [("Content-Type", CONTENT_TYPE), *later]
 
 
 def render(error: S3Error, resource: str, request_id: str, host_id: str) -> bytes:

@@ -110,4 +110,4 @@ def error_of(error: ObjectServiceError) -> SwiftError:
         return SwiftError(
             status, fields=(("Content-Range", f"bytes */{error.size}"), ("Accept-Ranges", "bytes"))
         )
-    return SwiftError(status)
+    return SwiftError(status, fields=(("Retry-After", "1"),) if status == 503 else ())

@@ -117,6 +117,7 @@ class Load:
         self.slowest_s = 0.0
         self.slowest = ""
         self.counts: dict[str, int] = {}
+        self._since = time.monotonic()
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._endpoints = itertools.cycle(cluster.endpoints)
@@ -157,8 +158,11 @@ class Load:
             thread.join(timeout=60)
             assert not thread.is_alive(), "a request hangs"
 
-    def client(self, attempts: int = 6) -> Any:
-        """Return an S3 client with about the retries that SDKs make by themselves."""
+    def client(self, attempts: int = 10) -> Any:
+        """Return an S3 client that goes on for about as long as SDKs do which pause for a second before they try again.
+
+        Nine pauses double from 50 ms on, less what chance takes off: some ten seconds in all.
+        """
         with self._lock:
             endpoint = next(self._endpoints)
         retries = {"total_max_attempts": attempts}
@@ -168,11 +172,11 @@ class Load:
         return client
 
     def _note_attempt(self, response: Any, caught_exception: Exception | None, **about: Any) -> None:
-        operation = about["operation"].name
+        what = f"{about['operation'].name} at {time.monotonic() - self._since:.1f} s"
         if caught_exception is not None:
-            self.retried.append(f"{operation}: {caught_exception!r}")
+            self.retried.append(f"{what}: {caught_exception!r}")
         elif response[0].status_code >= 500:
-            self.retried.append(f"{operation}: {response[0].status_code} {response[1].get('Error')}")
+            self.retried.append(f"{what}: {response[0].status_code} {response[1].get('Error')}")
 
     def _guard(self, work: "Callable[[int], None]", index: int) -> None:
         try:

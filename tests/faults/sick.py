@@ -7,6 +7,7 @@ while they run.
 import contextlib
 import os
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -145,14 +146,48 @@ def await_serving(cluster: Cluster, device_id: int, timeout_s: float = 90.0) -> 
         return bool(answer.details["membership"]["state"] == "whole")
 
     took_s = await_true(f"device {device_id} serves", serves, timeout_s)
-    _layout, config = _layout_and_config(cluster)
-    ports = config.ports
-    for worker in range(config.worker_count()):
-        where = config.proxy_admin_listen(worker), ports.proxy_admin_port(worker)
-
-        def reaches_all(where: tuple[str, int] = where) -> bool:
-            answer = health(*where)
-            return answer is not None and answer.details.get("devices_down") == []
-
-        await_true(f"proxy {worker} reaches all devices", reaches_all)
+    for where in _proxies(cluster):
+        await_true(f"the proxy at {where} reaches all devices", lambda where=where: _out_of_reach(where) == [])  # type: ignore[misc]
     return took_s
+
+
+def _proxies(cluster: Cluster) -> list[tuple[str, int]]:
+    _layout, config = _layout_and_config(cluster)
+    workers = range(config.worker_count())
+    return [(config.proxy_admin_listen(worker), config.ports.proxy_admin_port(worker)) for worker in workers]
+
+
+def _out_of_reach(proxy: tuple[str, int]) -> list[int] | None:
+    """Return the devices that a proxy does not reach; None when it does not answer."""
+    answer = health(*proxy)
+    return answer.details.get("devices_down") if answer is not None else None
+
+
+class Company:
+    """Whether a second device was out of reach while one was sick: one more than the cluster is built to do without.
+
+    That happens when the machine's own disks stall: daemons find out that they hang, as they should.
+    """
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.seen: set[tuple[int, ...]] = set()  # the devices that were out of reach together
+        self._proxies = _proxies(cluster)
+        self._over = threading.Event()
+
+    @contextlib.contextmanager
+    def watched(self) -> Iterator[None]:
+        """Look while the block lasts."""
+        thread = threading.Thread(target=self._watch, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._over.set()
+            thread.join(timeout=30)
+
+    def _watch(self) -> None:
+        while not self._over.wait(0.1):
+            for proxy in self._proxies:
+                devices = _out_of_reach(proxy) or []
+                if len(devices) > 1:
+                    self.seen.add(tuple(devices))

@@ -21,6 +21,7 @@ from storage.health.marker import MARKER_FILE, Marker, cluster_digest, encode
 from tests.cluster import Cluster
 from tests.faults.load import Load
 from tests.faults.sick import (
+    Company,
     SickHardware,
     await_condition,
     await_serving,
@@ -31,7 +32,7 @@ from tests.faults.sick import (
     running_on,
 )
 
-PAUSE_LIMIT_S = 3.0  # of any request: a disk that hangs is found out within two
+PAUSE_LIMIT_S = 5.0  # of any request: a disk that hangs is found out within two
 FOUND_LIMIT_S = 8.0
 SICK_S = 1.5  # a fault lasts so long after it was found
 
@@ -67,25 +68,37 @@ FAULTS = [  # (fault, device, what it is found to be)
 ]
 
 
+@pytest.mark.timeout(600)
 def test_a_disk_fails_and_comes_back_and_nobody_notices(cluster: Cluster, hardware: SickHardware) -> None:
     """One fault after the other; recovery is the cluster's own work each time."""
-    cluster.s3().create_bucket(Bucket="sick")
-    load = Load(cluster, "sick")
-    took: dict[str, tuple[float, float]] = {}
-    with load.running():
-        time.sleep(1)
-        for fault, device_id, expected in FAULTS:
-            with hardware.fault(fault, directory_of(cluster, device_id)):
-                found_s = await_condition(cluster, device_id, expected, FOUND_LIMIT_S)
-                told = explanation(cluster, device_id)
-                assert f" is {expected} " in told
-                assert WORDS[_condition_named(expected)].doing in told
-                time.sleep(SICK_S)
-                assert condition(cluster, device_id) == expected
-            took[fault] = found_s, await_serving(cluster, device_id)
-    for fault, (found_s, back_s) in took.items():
-        print(f"{fault}: found after {found_s:.1f} s, served again {back_s:.1f} s after its end")
-    finished(load)
+    for bucket in ("sick", "sick-again", "sick-once-more"):
+        cluster.s3().create_bucket(Bucket=bucket)
+        load, company = Load(cluster, bucket), Company(cluster)
+        with load.running(), company.watched():
+            _go_through_faults(cluster, hardware)
+        if not company.seen:
+            finished(load)
+            return
+        load.check_everything()
+        print(f"out of reach together: {company.seen}; {load.report()}")
+        assert not load.violations, load.report()
+    pytest.fail("three times there were two sick disks at once: those of this machine are too slow to show anything")
+
+
+def _go_through_faults(cluster: Cluster, hardware: SickHardware) -> None:
+    time.sleep(1)
+    begin = time.monotonic()
+    for fault, device_id, expected in FAULTS:
+        began_s = time.monotonic() - begin
+        with hardware.fault(fault, directory_of(cluster, device_id)):
+            found_s = await_condition(cluster, device_id, expected, FOUND_LIMIT_S)
+            told = explanation(cluster, device_id)
+            assert f" is {expected} " in told
+            assert WORDS[_condition_named(expected)].doing in told
+            time.sleep(SICK_S)
+            assert condition(cluster, device_id) == expected
+        back_s = await_serving(cluster, device_id)
+        print(f"{fault} at {began_s:.1f} s: found after {found_s:.1f} s, served again {back_s:.1f} s after its end")
 
 
 @pytest.mark.long

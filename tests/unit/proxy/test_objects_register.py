@@ -493,6 +493,7 @@ async def test_a_cancelled_upload_leaves_nothing_behind(cluster: LoopbackCluster
 @pytest.mark.alone
 def test_a_replica_that_lags_is_left_out_of_an_upload(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upload, "LAG_S", 0.05)
+    monkeypatch.setattr(upload, "SYNC_LAG_S", 0.05)
 
     @in_cluster
     async def scenario(cluster: LoopbackCluster) -> None:

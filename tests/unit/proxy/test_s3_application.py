@@ -96,7 +96,9 @@ def test_a_body_that_finds_too_few_replicas_is_answered_503_as_the_request_would
     told = application().failed(request("GET", "/bucket/key"), Unavailable("1 of 3"))
     assert told is not None
     assert code(told) == (503, "ServiceUnavailable")
-    assert dict(told.headers)["x-amz-request-id"] == "REQUEST-1"
+    fields = dict(told.headers)
+    assert fields["x-amz-request-id"] == "REQUEST-1"
+    assert (fields["Retry-After"], fields["x-amz-retry-after"]) == ("1", "1000")
 
 
 def test_a_body_that_fails_by_a_mistake_of_ours_is_left_to_the_server() -> None:

@@ -51,6 +51,7 @@ def test_a_body_that_finds_too_few_replicas_is_answered_503_as_the_request_would
     told = failed(request, errors.Unavailable("1 of 3"))
     assert told is not None
     assert told.status == 503
+    assert dict(told.headers)["Retry-After"] == "1"
     assert ("X-Trans-Id", "tx1") in told.headers
     assert failed(request, KeyError("bug")) is None
 
