@@ -35,13 +35,13 @@ class Admission:
 
     def append_rows(self, state: State, message: IndexRows) -> asyncio.Future[Any]:
         """Merge rows; the future resolves when they are durable. Raise a refusal at once where it is known at once."""
-        change = change_of_rows(message)
         now = asyncio.get_running_loop().time()
+        if not message.moved and state.refused is None:
+            state.slow_down(len(message.rows), now)  # before they are looked at, which costs more than anything here
+        change = change_of_rows(message)
         state.refuse_rows(change, now)
         if message.moved:
             state.filled_at = now
-        else:
-            state.slow_down(len(change.rows), now)
         unheard_of = self._is_of_long_ago(state, change)
         bound = not message.moved or state.closed or unheard_of
         if unheard_of or (bound and any(is_old(row, self._floor.value) for row in change.rows.values())):

@@ -8,6 +8,7 @@ from storage.indexes.check import Check
 from storage.messages import DatabaseKind
 
 _DATABASE_COST = 64 << 10  # bytes that a database counts for: it is opened, and its small file read
+_BYTE_COST = 16  # a byte of rows takes as long to check as so many of a large object
 _KINDS = tuple(int(kind) for kind in DatabaseKind)
 
 
@@ -70,7 +71,7 @@ class DatabaseArea:
         key = found[0][0]
         self._check = self._check or Check()
         size, done = await self._databases.check(key, self._check)
-        cost = size
+        cost = size * _BYTE_COST
         if done:
             self._check = None
             cost += _DATABASE_COST

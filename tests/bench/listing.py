@@ -118,11 +118,11 @@ async def build(directory: Directory, database: Database, put_timestamp: Any, co
 
 async def _send(directory: Directory, database: Database, put_timestamp: Any, rows: list[Row]) -> None:
     """Bring rows to a quorum, waiting for devices that are behind with merging what they have taken."""
-    for _ in range(100):
+    for attempt in range(1000):
         try:
             await directory.send_rows(database, put_timestamp, rows)
         except Unavailable:
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(min(0.2 * 1.5**attempt, 3.0) * random.random())
         else:
             return
     raise AssertionError("devices are busy for ever")
@@ -270,7 +270,7 @@ def main() -> None:
     arguments = parser.parse_args()
     parent = Path(tempfile.mkdtemp(dir=arguments.directory))
     cluster = Cluster(parent / "data")
-    made = creation.plan(creation.Wishes(port_offset=cluster.offset))
+    made = creation.plan(creation.Wishes(port_offset=cluster.offset, has_identity=cluster.with_identity))
     if arguments.split_rows is not None:
         storage = dataclasses.replace(made.storage, container_split_rows=arguments.split_rows)
         made = dataclasses.replace(made, storage=storage)
