@@ -7,8 +7,7 @@ What a turn of the loop gathers is written at its end, or in the next, on the lo
 less time than a thread takes to wake up. Large batches, and the beginning of a segment, go to a thread. Another thread
 syncs: when somebody waits for that, when enough is written, and after a short while. Where syncs have been fast of late
 (`pace`), the loop makes those itself that somebody waits for. So records become durable soon, and what the
-files may not have before waits in memory for less. Where the last flush came after a single batch, the next batch is
-synced at once: by the time that its flush arrives it is durable, or nearly so.
+files may not have before waits in memory for less.
 
 `written` and `durable` are called with entries in journal order, on the loop's thread; each entry goes once through
 `written` and then `durable`, or once through `refused`. After a failed sync nothing is taken any more.
@@ -30,7 +29,6 @@ from storage.log.interface import START, DeviceFailed, Kind, LogBusy, LogRefusal
 from storage.log.writer import WriteRefused
 
 _HOLD_OWNER = "chunks"
-_TURNS = 3  # of the loop, until an answer has left
 _RECORD_COST = 512  # bytes of a write in memory beside its payload, roughly
 
 log = get_logger("storage.chunks")
@@ -91,8 +89,6 @@ class Journal:
         self._syncing: asyncio.Future[_Synced] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._flushes: list[tuple[Entry, asyncio.Future[None]]] = []  # by the last entry that each waits for
-        self._batches = 0  # written since the last flush
-        self._foresees_flush = False  # after the next batch
         self._failed: LogRefusal | None = None
         self.end = source.end  # of what is durable
         self.sync_count = 0
@@ -200,7 +196,6 @@ class Journal:
                 self._wanted = entry.end
         self._unsynced.extend(good)
         if good:
-            self._batches += 1
             self._owner.written(good)
         if refusal is not None:  # what was gathered meanwhile may be on top of it: the journal has no gaps
             gathered, self._gathered, self._gathered_bytes = self._gathered, [], 0
@@ -219,7 +214,6 @@ class Journal:
         """Return what resolves when all that is written is durable; None: it is. LogRefusal."""
         if self._failed is not None:
             raise self._failed
-        self._foresees_flush, self._batches = self._batches == 1, 0
         if not self._unsynced:
             return None
         if self._may_sync_here():
@@ -258,24 +252,12 @@ class Journal:
     def _sync_soon(self) -> None:
         """Sync at once if somebody waits for that or there is enough for it, else after a while."""
         waited = bool(self._flushes) or self._wanted > self.end
-        foreseen = self._foresees_flush and self._batches == 1 and bool(self._unsynced)
         if waited and self._may_sync_here():
             self._sync_here()
-        elif foreseen and not waited and self._may_sync_here():
-            self._after_answers(_TURNS)
-        elif waited or foreseen or self._unsynced_bytes >= self._rhythm.sync_bytes:
+        elif waited or self._unsynced_bytes >= self._rhythm.sync_bytes:
             self._sync()
         elif self._timer is None and self._unsynced:
             self._timer = self._loop.call_later(self._rhythm.sync_delay_s, self._sync_due)
-
-    def _after_answers(self, turns: int) -> None:
-        """Sync what a flush is foreseen for, after those who have written it were told that it is."""
-        if turns:
-            self._loop.call_soon(self._after_answers, turns - 1)
-        elif self._unsynced and self._may_sync_here():
-            self._sync_here()
-        elif self._unsynced:
-            self._sync()
 
     def _sync(self) -> None:
         """Sync, unless that goes on: who comes meanwhile is served by the next one."""

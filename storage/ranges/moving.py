@@ -68,29 +68,34 @@ class Copy:
         """Copy until little is left. Raise Undecidable.
 
         First all rows in the order of their names, which is the order on disk, here and there; then what has changed
-        since, round after round, each at most half as long as the one before.
+        since, round after round, each at most half as long as the one before. A leader that lacks many rows gets them
+        now: under the freeze there is no time for that.
         """
         await self._catch_up_leader()
         count = await self._pages(pace, self._by_name)
         for _round in range(ROUNDS):
-            await self._catch_up_leader()
+            is_caught_up = await self._catch_up_leader()
             count = await self._pages(pace, self._changed, count // 2)
-            if count <= LITTLE:
+            if count <= LITTLE and is_caught_up:
                 return
-        raise Undecidable("rows come in faster than they can be copied")
+            if count <= LITTLE:
+                await asyncio.sleep(PAUSE_S)
+        raise Undecidable("rows come in faster than they can be copied, or can't be gathered from a quorum")
 
     async def _pages(self, pace: Pace, read: Read, tolerated: int | None = None) -> int:
         """Copy pages to the last, each while the next one is read; return how many rows these were.
 
         Writers must not keep it from coming to an end. Measured is, in a round, how many rows it has; in the order of
         names, how many have been added, of which 1/GROWTH_SHARE is `tolerated`. From half of that on copying yields to
-        clients no more; beyond it they are slowed down.
+        clients no more; beyond it they are slowed down. Once they had to be, none are tolerated any more.
         """
         loop = asyncio.get_running_loop()
         count, page = 0, await read(None)
         begun_with = Info(*page.info).object_count
         by_name = tolerated is None
         most = max(LITTLE, begun_with // GROWTH_SHARE if tolerated is None else tolerated)
+        if self._slowed_until:
+            most = 0
         hurry_from: tuple[int, float] | None = None  # rows copied by then, loop time
         while True:
             following, _ = await asyncio.gather(_next(read, page), self._take(page))
@@ -101,10 +106,8 @@ class Copy:
             await pace(len(page.rows), hurry_from is not None)
             if following is None:
                 return count
-            if hurry_from is not None and came_in > most and loop.time() > self._slowed_until - SLOWED_S / 2:
-                rate = (count - hurry_from[0]) / max(0.001, loop.time() - hurry_from[1])
-                self._slowed_until = loop.time() + SLOWED_S
-                await self._slow_down(rate)
+            if hurry_from is not None and came_in > most and count > hurry_from[0]:
+                await self._slow_down((count - hurry_from[0]) / max(0.001, loop.time() - hurry_from[1]))
             page = following
 
     async def _by_name(self, before: Changes | None) -> Changes:
@@ -122,20 +125,28 @@ class Copy:
         return page
 
     async def _slow_down(self, rows_per_s: float) -> None:
-        """Have replicas take rows more slowly than they are copied: else there is no end to it."""
+        """Have replicas take rows more slowly than they are copied, if they don't: else there is no end to it."""
+        now = asyncio.get_running_loop().time()
+        if now < self._slowed_until - SLOWED_S / 2:
+            return
+        self._slowed_until = now + SLOWED_S
         slowed = max(SLOWEST, int(rows_per_s / SLOWED_SHARE))
         message = IndexFreeze(KIND, self._key, b"", SLOWED_S, False, slowed)
         replicas = self._placement.replicas(KIND, self._key)
         await ask(self._placement, replicas, replicas.members, Operation.INDEX_FREEZE, message)
 
-    async def _catch_up_leader(self) -> None:
-        """Let the leader have what the others have, so that little of it is left to be gathered under the freeze."""
+    async def _catch_up_leader(self) -> bool:
+        """Let the leader have what the others have; tell whether it has what a quorum had."""
         replicas = self._placement.replicas(KIND, self._key)
+        heard = {self.leader}
         leader = [(device, peer) for device, peer in replicas.readers if device == self.leader]
         for device, peer in replicas.readers:
             if device != self.leader and peer.up:
                 pull = IndexInfo(KIND, self._key, *self._source, device)
-                await ask(self._placement, replicas, leader, Operation.INDEX_INFO, pull)
+                answers = await ask(self._placement, replicas, leader, Operation.INDEX_INFO, pull)
+                if self.leader in replies_of(answers):
+                    heard.add(device)
+        return replicas.writers.reached(heard)
 
     async def rest(self) -> None:
         """Copy what is left, while nothing comes in."""

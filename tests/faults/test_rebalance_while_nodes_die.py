@@ -90,7 +90,7 @@ def _filled(cluster: NetworkedCluster) -> dict[str, int]:
     """Fill a bucket; return the names and sizes of what is in it."""
     names = {f"s{index:05}": SMALL_BYTES for index in range(SMALL)}
     names |= {f"l{index:03}": LARGE_BYTES for index in range(LARGE)}
-    client = cluster.s3(retries={"max_attempts": 6}, max_pool_connections=8)
+    client = cluster.s3(retries={"max_attempts": 10}, max_pool_connections=8)
     client.create_bucket(Bucket=FILLED)
     with ThreadPoolExecutor(max_workers=8) as pool:
         list(pool.map(lambda item: client.put_object(Bucket=FILLED, Key=item[0], Body=_body(*item)), names.items()))
@@ -103,7 +103,7 @@ def _body(name: str, size: int) -> bytes:
 
 def _lost(cluster: NetworkedCluster, names: Mapping[str, int]) -> list[str]:
     """Return what of the filled bucket is not there, or not as it was, or not listed."""
-    client = cluster.s3(retries={"max_attempts": 6}, max_pool_connections=8)
+    client = cluster.s3(retries={"max_attempts": 10}, max_pool_connections=8)
 
     def is_whole(item: tuple[str, int]) -> bool:
         body = client.get_object(Bucket=FILLED, Key=item[0])["Body"].read()

@@ -369,8 +369,9 @@ def test_a_split_that_stops_half_way_is_finished_by_another(operation: Operation
     scenario()
 
 
-def skip(monkeypatch: pytest.MonkeyPatch, owner: type, method: str) -> None:
-    async def nothing(*_arguments: object) -> None: ...
+def skip(monkeypatch: pytest.MonkeyPatch, owner: type, method: str, result: object = None) -> None:
+    async def nothing(*_arguments: object) -> object:
+        return result
 
     monkeypatch.setattr(owner, method, nothing)
 
@@ -378,7 +379,7 @@ def skip(monkeypatch: pytest.MonkeyPatch, owner: type, method: str) -> None:
 @pytest.mark.parametrize("gathered", [True, False])
 def test_rows_that_only_other_replicas_have_are_gathered(gathered: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without that rule they are lost."""
-    skip(monkeypatch, moving.Copy, "_catch_up_leader")
+    skip(monkeypatch, moving.Copy, "_catch_up_leader", True)
     if not gathered:
         skip(monkeypatch, decision.Decision, "gather")
 
@@ -393,6 +394,32 @@ def test_rows_that_only_other_replicas_have_are_gathered(gathered: bool, monkeyp
         assert (listed == sorted([*NAMES, "a/other"])) is gathered
 
     scenario()
+
+
+def test_a_leader_that_lacks_much_gets_it_before_writers_are_frozen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What takes long must not be begun under the freeze, and what was copied not be copied again."""
+    catch_up, freeze = moving.Copy._catch_up_leader, decision.Decision.freeze
+    steps: list[str] = []
+
+    async def slowly(copy: moving.Copy) -> bool:
+        steps.append("catch up")
+        return await catch_up(copy) and len(steps) > 4
+
+    async def noted(undecided: decision.Decision) -> object:
+        steps.append("freeze")
+        return await freeze(undecided)
+
+    monkeypatch.setattr(moving.Copy, "_catch_up_leader", slowly)
+    monkeypatch.setattr(decision.Decision, "freeze", noted)
+
+    @splitting
+    async def scenario(cluster: LoopbackCluster) -> None:
+        splits, service = await grown(cluster)
+        await splits.settle()
+        assert await names_in(service, ACCOUNT, "c") == sorted(NAMES)
+
+    scenario()
+    assert steps[:6] == ["catch up"] * 5 + ["freeze"]
 
 
 @pytest.mark.parametrize("copied", [True, False])
