@@ -24,6 +24,10 @@ class Principal(Protocol):
     def display_name(self) -> str:
         """The name beside."""
 
+    @property
+    def admin(self) -> bool:
+        """Whether it may do anything in any account."""
+
     def may(self, account: str, action: Action) -> bool:
         """Tell whether it may do `action` in `account`, whatever access lists say."""
 

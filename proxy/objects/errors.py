@@ -86,3 +86,7 @@ class SegmentChanged(ObjectServiceError):
 
 class BodyTooLarge(ObjectServiceError):
     """413: more bytes than an object may have."""
+
+
+class QuotaExceeded(ObjectServiceError):
+    """413, or 403 in S3: the account or the container may not hold more."""

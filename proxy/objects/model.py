@@ -57,6 +57,7 @@ class NewObject:
     etag: str | None = None  # instead of the data's md5
     modified_us: int | None = None  # instead of now
     condition: Condition | None = None  # decided atomically with the write
+    unbound: bool = False  # whoever asks is not bound by the account's quota
     # called with the data's md5 (hex) when all of it has been read, before anything is committed;
     # may raise to refuse, or return more of `system` and `row` (checksums known only at the end)
     finish: Callable[[str], tuple[Mapping[str, Any], Mapping[str, Any]]] | None = None

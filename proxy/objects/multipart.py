@@ -54,6 +54,7 @@ from proxy.objects.model import (
     UploadListing,
 )
 from proxy.objects.objects import Objects, Written
+from proxy.objects.quotas import Quotas
 from storage.messages import Row
 from storage.metadata import DELETE_AT, EXPIRING, ObjectMetadata
 
@@ -123,6 +124,7 @@ class Multipart:
         objects: Objects,
         manifests: Manifests,
         directory: Directory,
+        quotas: Quotas,
         background: Background,
         clock: HybridClock,
         grace_s: float = GRACE_S,
@@ -132,6 +134,7 @@ class Multipart:
         self._objects = objects
         self._manifests = manifests
         self._directory = directory
+        self._quotas = quotas
         self._background = background
 
     async def create(self, name: ObjectName, new: NewObject) -> str:
@@ -164,8 +167,12 @@ class Multipart:
     async def put_part(
         self, name: ObjectName, upload_id: str, number: int, body: Body, new: NewObject
     ) -> ObjectInfo:
-        """Store a part; one of the same number is replaced. Raise NoSuchUpload."""
+        """Store a part; one of the same number is replaced. Raise NoSuchUpload, QuotaExceeded.
+
+        Parts count when they are an object; but one that is too large by itself need not come.
+        """
         await self._find(name, upload_id)
+        await self._quotas.require_room(name, body.length or 0)
         part = _new_part(name, upload_id, number)
         written = await self._objects.put(part, body, new)
         if await self._objects.find(_entry(name, upload_id)) is None:
@@ -228,7 +235,9 @@ class Multipart:
             etag=f"{md5(digests).hexdigest()}-{len(chosen)}",
             condition=condition,
         )
-        written = await self._manifests.put(name, segments, new, sum(part.size for part in chosen))
+        size = sum(part.size for part in chosen)
+        await self._quotas.require_room(name, size)
+        written = await self._manifests.put(name, segments, new, size)
         return written, {segment.object for segment in segments}
 
     async def abort(self, name: ObjectName, upload_id: str) -> None:

@@ -33,6 +33,7 @@ from proxy.objects.model import (
 )
 from proxy.objects.multipart import GRACE_S, Multipart
 from proxy.objects.objects import Objects, Written
+from proxy.objects.quotas import Quotas
 from proxy.objects.ranges import Range
 from proxy.objects.register import Register
 from storage.client import Placement
@@ -49,15 +50,18 @@ class ObjectService:
         self._confirmations = Confirmations(placement)
         self._background = Background()
         self._objects = Objects(placement.names, register, self._directory, self._confirmations)
+        directory = self._directory
+        self._quotas = Quotas(directory.known_container, directory.container_info, directory.account_info)
         self._buckets = Buckets(self._objects)
         self._manifests = Manifests(self._objects, self._directory)
         self._multipart = Multipart(
-            self._objects, self._manifests, self._directory, self._background, clock, multipart_grace_s
+            self._objects, self._manifests, self._directory, self._quotas, self._background, clock, multipart_grace_s
         )
 
     async def close(self) -> None:
         """Finish what runs behind answers already given."""
         self._confirmations.flush()
+        self._quotas.close()
         await self._background.close()
 
     # containers
@@ -72,6 +76,7 @@ class ObjectService:
             return True
         if metadata:
             await self._directory.update(database, info.put_timestamp, metadata)
+            self._quotas.forget(account, container)
         await self._enter(account, container, info.put_timestamp, info.created_us)
         return False
 
@@ -90,6 +95,7 @@ class ObjectService:
         info = await self._directory.container_info(account, container)
         database = self._directory.container(account, container)
         await self._directory.update(database, info.put_timestamp, metadata)
+        self._quotas.forget(account, container)
 
     async def container_info(self, account: str, container: str) -> ContainerInfo:
         """Return the container's state as a quorum has it. Raise NoSuchContainer."""
@@ -110,6 +116,7 @@ class ObjectService:
                 await self._leave(account, container, gone)
             raise
         timestamp = await self._directory.delete(database)
+        self._quotas.forget(account, container)
         await self._leave(account, container, timestamp)
         self._multipart.forget_container(account, container, timestamp)
 
@@ -135,6 +142,7 @@ class ObjectService:
             await self._directory.create(database, metadata)
         else:
             await self._directory.update(database, info.put_timestamp, metadata)
+        self._quotas.forget(account)
 
     async def list_account(self, account: str, query: ListingQuery) -> AccountListing:
         """Return a page of an account."""
@@ -157,10 +165,11 @@ class ObjectService:
     # objects
 
     async def put_object(self, name: ObjectName, body: Body, new: NewObject) -> ObjectInfo:
-        """Store an object whole. Raise NoSuchContainer, BodyTooLarge, Unavailable, what the condition raises.
+        """Store an object whole. Raise NoSuchContainer, BodyTooLarge, QuotaExceeded, Unavailable, what `new` raises.
 
         Nothing is visible before `body` has ended well and `new.finish` has agreed.
         """
+        await self._quotas.require_room(name, body.length or 0, new.unbound)
         return self._replacing(await self._objects.put(name, body, new))
 
     async def head_object(self, name: ObjectName) -> ObjectInfo:
@@ -208,7 +217,8 @@ class ObjectService:
     async def put_manifest(
         self, name: ObjectName, segments: Sequence[Segment], new: NewObject, size: int
     ) -> ObjectInfo:
-        """Store a manifest that stands for `size` bytes; `new.etag` is the whole's."""
+        """Store a manifest that stands for `size` bytes; `new.etag` is the whole's. Raise QuotaExceeded."""
+        await self._quotas.require_room(name, size, new.unbound)
         return self._replacing(await self._manifests.put(name, segments, new, size))
 
     async def segments(self, name: ObjectName) -> tuple[ObjectInfo, list[Segment]]:
@@ -228,7 +238,7 @@ class ObjectService:
     async def put_part(
         self, name: ObjectName, upload_id: str, number: int, body: Body, new: NewObject
     ) -> ObjectInfo:
-        """Store a part; one of the same number is replaced. Raise NoSuchUpload."""
+        """Store a part; one of the same number is replaced. Raise NoSuchUpload, QuotaExceeded."""
         return await self._multipart.put_part(name, upload_id, number, body, new)
 
     async def copy_part(
@@ -258,7 +268,7 @@ class ObjectService:
         condition: Condition | None = None,
         check: CompletionCheck | None = None,
     ) -> ObjectInfo:
-        """Make the object of the named parts. Raise NoSuchUpload, InvalidPart, PartTooSmall."""
+        """Make the object of the named parts. Raise NoSuchUpload, InvalidPart, PartTooSmall, QuotaExceeded."""
         return self._replacing(await self._multipart.complete(name, upload_id, parts, condition, check))
 
     async def abort_upload(self, name: ObjectName, upload_id: str) -> None:

@@ -17,6 +17,7 @@ from proxy.objects.errors import (
     ObjectServiceError,
     OutOfSpace,
     PartTooSmall,
+    QuotaExceeded,
     RangeNotSatisfiable,
     SegmentChanged,
     Unavailable,
@@ -121,6 +122,7 @@ CODES: dict[str, tuple[int, str]] = {
     ),
     "OwnershipControlsNotFoundError": (404, "The bucket ownership controls were not found"),
     "PreconditionFailed": (412, "At least one of the pre-conditions you specified did not hold"),
+    "QuotaExceeded": (403, "The bucket or its owner may not store more."),
     "ReplicationConfigurationNotFoundError": (404, "The replication configuration was not found"),
     "RequestHeaderSectionTooLarge": (
         400,
@@ -177,6 +179,7 @@ _TRANSLATIONS: tuple[tuple[type[ObjectServiceError], str, str | None], ...] = (
     (Unavailable, "ServiceUnavailable", "Too few storage nodes answered. Please try again."),
     (OutOfSpace, "ServiceUnavailable", "The storage devices are full."),
     (BodyTooLarge, "EntityTooLarge", None),
+    (QuotaExceeded, "QuotaExceeded", None),
     (SegmentChanged, "OperationAborted", "A segment of this large object is missing or has changed."),
 )
 

@@ -7,7 +7,7 @@ from identity.interfaces import Tokens, Users
 from proxy.http.errors import BadBody, BodyTimeout, BodyTruncated
 from proxy.http.message import Request, Response
 from proxy.objects.errors import ObjectServiceError
-from proxy.swift import accounts, auth, bulk, containers, cors, objects, reading, tempurl
+from proxy.swift import accounts, auth, bulk, containers, cors, formpost, objects, reading, staticweb, tempurl
 from proxy.swift.call import Call, Handler, SwiftConfig
 from proxy.swift.copy import copy
 from proxy.swift.errors import CLIENT_DISCONNECT, SwiftError, answer, error_of
@@ -138,6 +138,15 @@ def _methods(call: Call) -> str:
 async def _handle(call: Call) -> Response:
     if tempurl.is_temporary(call):
         return await tempurl.answer_bearer(call, _handle)
+    if formpost.is_form(call):
+        return await formpost.post(call)
+    if staticweb.is_visit(call):
+        return await staticweb.visit(call, lambda call: _told(_handle_plainly(call)))
+    return await _handle_plainly(call)
+
+
+async def _handle_plainly(call: Call) -> Response:
+    """Answer what asks for a resource itself."""
     method = call.request.method
     if call.parameters:
         for parameter in call.parameters:

@@ -12,7 +12,7 @@ from proxy.http.message import Response
 from proxy.objects.errors import ObjectServiceError
 from proxy.objects.model import NewObject, ObjectName
 from proxy.swift import containers, tar
-from proxy.swift.access import denied, owns, require_owner, require_write
+from proxy.swift.access import denied, may_make_containers, require_container_writer, require_write
 from proxy.swift.call import Call
 from proxy.swift.creation import guessed_type, new_object, read_all
 from proxy.swift.errors import SwiftError, error_of, status_line
@@ -121,7 +121,7 @@ async def _delete_one(call: Call, path: str) -> int:
         return 412
     try:
         if not object_:
-            require_owner(call)
+            await require_container_writer(call)
             await containers.remove(call, container)
             return 204
         await require_write(call, account, container)
@@ -219,8 +219,7 @@ class _Extraction:
         return 201
 
     async def _make(self, container: str) -> None:
-        account = self._call.name.account
-        if container in self._made or not owns(self._call.user, account):
+        if container in self._made or not await may_make_containers(self._call):
             return
         if len(self._made) >= MAX_CONTAINERS_PER_EXTRACTION:
             raise SwiftError(400, f"More than {MAX_CONTAINERS_PER_EXTRACTION} containers to create from tar.")

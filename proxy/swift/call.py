@@ -1,11 +1,12 @@
 """One request on its way through a handler, and what every handler may use."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from identity.interfaces import Principal
 from proxy.http.message import Request, Response
 from proxy.objects.model import ObjectName
+from proxy.swift.account_acl import Level
 from proxy.swift.interfaces import ObjectService
 
 
@@ -22,10 +23,20 @@ class Grant:
 
     account: str
     container: str  # "": all of them
+    prefix: str | None = None  # of the objects that the URL is for; None: it is for one
+    query: str = ""  # what makes a URL for another object of the prefix
 
     def covers(self, account: str, container: str) -> bool:
         """Tell whether objects of this container are open."""
         return self.account == account and self.container in ("", container)
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A symbolic link on the way to an object."""
+
+    target: ObjectName
+    etag: str  # that the target has to have; empty: any
 
 
 @dataclass(slots=True, eq=False)
@@ -40,6 +51,8 @@ class Call:
     config: SwiftConfig
     now_s: float
     grant: Grant | None = None  # of a temporary URL; there is no user then
+    link: Link | None = None  # by which the request came to `name`
+    levels: dict[str, Level] = field(default_factory=dict)  # by account, whose access list was asked about the user
 
 
 Handler = Callable[[Call], Awaitable[Response]]

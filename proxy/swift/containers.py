@@ -9,11 +9,11 @@ from contextlib import suppress
 from dataclasses import replace
 
 from cluster.clock import microseconds_of
-from proxy.http.message import Headers, Response
+from proxy.http.message import Response
 from proxy.objects.errors import ContainerTaken, NoSuchContainer
 from proxy.objects.model import CommonPrefix, ContainerInfo, ContainerListing, ListingQuery
-from proxy.swift import acl, listing
-from proxy.swift.access import READ_ACL, WRITE_ACL, owns, require_owner, require_read
+from proxy.swift import acl, listing, quotas
+from proxy.swift.access import OWNER_HEADERS, READ_ACL, WRITE_ACL, owns, require_container_writer, require_read
 from proxy.swift.call import Call
 from proxy.swift.errors import Fields, SwiftError, answer
 from proxy.swift.headers import (
@@ -27,7 +27,6 @@ from proxy.swift.headers import (
 from proxy.swift.limits import CONTAINER_LISTING_LIMIT
 from proxy.swift.names import check_container
 from proxy.swift.queries import content_type, listing_query
-from proxy.swift.tempurl import SECRETS
 from storage.messages import Row
 
 
@@ -87,9 +86,9 @@ async def head(call: Call) -> Response:
 
 async def put(call: Call) -> Response:
     """Make the container, or bring its metadata up to date."""
-    require_owner(call)
+    await require_container_writer(call)
     account, container, _object = call.name
-    changes = _changes(call.request.headers)
+    changes = _changes(call)
     policy = call.request.headers.get("x-storage-policy")
     if policy and policy.lower() != call.config.policy.lower():
         raise SwiftError(400, f"Invalid X-Storage-Policy '{policy}'")
@@ -118,9 +117,9 @@ async def make(call: Call, container: str, metadata: Mapping[str, str]) -> bool:
 
 async def post(call: Call) -> Response:
     """Change the container's metadata."""
-    require_owner(call)
+    await require_container_writer(call)
     account, container, _object = call.name
-    changes = _changes(call.request.headers)
+    changes = _changes(call)
     info = await call.service.container_info(account, container)
     if changes:
         check_total(info.metadata, changes, CONTAINER_META)
@@ -130,7 +129,7 @@ async def post(call: Call) -> Response:
 
 async def delete(call: Call) -> Response:
     """Delete the container, which must be empty."""
-    require_owner(call)
+    await require_container_writer(call)
     await remove(call, call.name.container)
     return answer(204)
 
@@ -143,8 +142,10 @@ async def remove(call: Call, container: str) -> None:
         await call.service.release_bucket(container, account)
 
 
-def _changes(headers: Headers) -> dict[str, str | None]:
-    """Return what a request changes in a container's metadata and access lists."""
+def _changes(call: Call) -> dict[str, str | None]:
+    """Return what a request changes in a container's metadata, and if the account's owner asks in its access lists."""
+    headers = call.request.headers
+    quotas.check_container(headers)
     changes = metadata_changes(headers, CONTAINER_META)
     for name in (READ_ACL, WRITE_ACL):
         if name in headers:
@@ -154,14 +155,15 @@ def _changes(headers: Headers) -> dict[str, str | None]:
                 raise SwiftError(400, str(error)) from None
         elif f"x-remove-{name.removeprefix('x-')}" in headers:
             changes[name] = None
-    return changes
+    if owns(call, call.name.account):
+        return changes
+    return {name: value for name, value in changes.items() if name not in OWNER_HEADERS}
 
 
 def _headers(call: Call, info: ContainerInfo) -> Fields:
     """Return what GET and HEAD say of a container; access lists and keys are for its owner."""
     put_us = microseconds_of(info.put_timestamp)
-    owned = owns(call.user, info.account)
-    shown = (READ_ACL, WRITE_ACL) if owned else ()
+    owned = owns(call, info.account)
     return (
         ("X-Container-Object-Count", str(info.object_count)),
         ("X-Container-Bytes-Used", str(info.bytes_used)),
@@ -173,6 +175,6 @@ def _headers(call: Call, info: ContainerInfo) -> Fields:
         *(
             (titled(name), str(value))
             for name, value in info.metadata.items()
-            if name in shown or (name.startswith(CONTAINER_META) and (owned or name not in SECRETS))
+            if name.startswith((CONTAINER_META, READ_ACL, WRITE_ACL)) and (owned or name not in OWNER_HEADERS)
         ),
     )

@@ -1,21 +1,24 @@
 """Copies on the server's side: COPY with Destination, PUT with X-Copy-From."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 from urllib.parse import quote
 
 from proxy.http.message import Buffer, Response
 from proxy.http.ranges import parse_range
 from proxy.objects.model import NewObject, ObjectInfo, ObjectName, ObjectReader
-from proxy.swift import large
-from proxy.swift.access import require_read, require_write
+from proxy.swift import large, numbered, symlink
+from proxy.swift.access import is_reseller, require_read, require_write
 from proxy.swift.call import Call
-from proxy.swift.creation import condition_of, type_of
+from proxy.swift.creation import NoBytes, condition_of, type_of
 from proxy.swift.errors import SwiftError
 from proxy.swift.headers import (
     DELETE_AT,
     DLO,
+    MANIFEST_ETAG,
     OBJECT_META,
     SLO,
+    SYMLINK,
     check_metadata,
     content_headers,
     last_modified,
@@ -83,19 +86,15 @@ class _Transfer:
             user=user,
             system=system,
             condition=condition_of(self.call),
+            unbound=is_reseller(self.call.user),
         )
         return self.new
 
 
 async def _copy(call: Call, source: ObjectName, target: ObjectName) -> Response:
     check_object(target)
-    await require_read(call, source.account, source.container)
     transfer = _Transfer(call, target)
-    info = None
-    if call.parameters.get("multipart-manifest") == "get":
-        info = await _copy_manifest(transfer, source)
-    if info is None:
-        info = await _copy_bytes(transfer, source)
+    info = await symlink.follow(replace(call, name=source), partial(_copy_found, transfer))
     assert transfer.source is not None
     assert transfer.new is not None
     fields = [
@@ -108,11 +107,24 @@ async def _copy(call: Call, source: ObjectName, target: ObjectName) -> Response:
     return Response(201, fields)
 
 
-async def _copy_bytes(transfer: _Transfer, source: ObjectName) -> ObjectInfo:
-    """Copy what a reader of `source` gets, or the range of it that the request names."""
-    call = transfer.call
+async def _copy_found(transfer: _Transfer, call: Call) -> ObjectInfo:
+    """Copy what `call` names. Raise Followed when it is a symbolic link, and not itself to be copied."""
+    await require_read(call, call.name.account, call.name.container)
+    info = None
+    if call.parameters.get("multipart-manifest") == "get":
+        info = await _copy_manifest(transfer, call)
+    return info if info is not None else await _copy_bytes(transfer, call)
+
+
+async def _copy_bytes(transfer: _Transfer, call: Call) -> ObjectInfo:
+    """Copy what a reader of the source gets, or the range of it that the request names."""
+    source = call.name
     head = await call.service.head_object(source)
     judge(call, head, copied=True)
+    if SYMLINK in head.metadata.system:
+        link = symlink.retargeted(head.metadata.system[SYMLINK], transfer.call.request.headers)
+        new = symlink.linked(transfer.of(head), link, transfer.target.account)
+        return await call.service.put_object(transfer.target, NoBytes(), new)
     await large.require_segments(call, head)
 
     def unchanged(info: ObjectInfo | None) -> None:
@@ -121,43 +133,36 @@ async def _copy_bytes(transfer: _Transfer, source: ObjectName) -> ObjectInfo:
 
     ranges = parse_range(call.request.headers.get("range")) if "range" in call.request.headers else None
     wanted: ByteRange | None = ranges[0] if ranges and len(ranges) == 1 else None
+    part = await numbered.find(call)
+    if part is not None:
+        wanted = part.start, part.end - 1
     if wanted is None and head.metadata.size > MAX_FILE_SIZE:
         raise SwiftError(413)
     return await call.service.copy_object(source, transfer.target, transfer.of, unchanged, wanted)
 
 
-async def _copy_manifest(transfer: _Transfer, source: ObjectName) -> ObjectInfo | None:
-    """Copy the manifest itself, so that both share the segments; None when `source` is no Swift manifest."""
-    call = transfer.call
+async def _copy_manifest(transfer: _Transfer, call: Call) -> ObjectInfo | None:
+    """Copy the manifest itself, so that both share the segments; None when the source is no Swift manifest."""
+    source = call.name
     info, segments = await call.service.segments(source)
     metadata = info.metadata
-    if not (metadata.system.get(SLO) or DLO in metadata.system):
+    if SYMLINK in metadata.system or not (metadata.system.get(SLO) or DLO in metadata.system):
         return None
     judge(call, info, copied=True)
     new = transfer.of(info)
     if info.manifest:
-        new = replace(
-            new, etag=metadata.etag, system={**new.system, SLO: True}, row={"slo_etag": metadata.etag}
-        )
+        own = {MANIFEST_ETAG: metadata.system[MANIFEST_ETAG]} if MANIFEST_ETAG in metadata.system else {}
+        row = {"slo_etag": metadata.etag, **own}
+        new = replace(new, etag=metadata.etag, system={**new.system, SLO: True, **own}, row=row)
         return await call.service.put_manifest(transfer.target, segments, new, metadata.size)
     new = replace(new, system={DLO: metadata.system[DLO], **new.system})
     if not metadata.size:
-        return await call.service.put_object(transfer.target, _NoBytes(), new)
+        return await call.service.put_object(transfer.target, NoBytes(), new)
     reader = await call.service.get_object(source, None, raw_manifest=True)
     try:
         return await call.service.put_object(transfer.target, _Pieces(reader), new)
     finally:
         await reader.pieces.aclose()
-
-
-class _NoBytes:
-    """An empty body."""
-
-    length: int | None = 0
-
-    async def read(self) -> Buffer:
-        """Return the end."""
-        return b""
 
 
 class _Pieces:

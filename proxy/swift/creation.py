@@ -7,6 +7,7 @@ from typing import Any
 
 from proxy.http.message import Body, Buffer, Headers
 from proxy.objects.model import Condition, NewObject, ObjectInfo
+from proxy.swift.access import is_reseller
 from proxy.swift.call import Call
 from proxy.swift.errors import SwiftError
 from proxy.swift.headers import OBJECT_META, content_headers, is_expired, object_system, user_metadata
@@ -27,6 +28,7 @@ def new_object(call: Call) -> NewObject:
         system=object_system(headers, call.now_s),
         condition=condition_of(call),
         finish=_etag_check(headers),
+        unbound=is_reseller(call.user),
     )
 
 
@@ -119,3 +121,13 @@ async def read_all(body: Body, headers: Headers, maximum: int) -> bytes:
     while piece := await body.read():
         whole += piece
     return bytes(whole)
+
+
+class NoBytes:
+    """An empty body."""
+
+    length: int | None = 0
+
+    async def read(self) -> Buffer:
+        """Return the end."""
+        return b""

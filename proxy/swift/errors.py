@@ -13,6 +13,7 @@ from proxy.objects.errors import (
     NoSuchUpload,
     ObjectServiceError,
     OutOfSpace,
+    QuotaExceeded,
     RangeNotSatisfiable,
     SegmentChanged,
     Unavailable,
@@ -34,6 +35,7 @@ _STATUSES: tuple[tuple[type[ObjectServiceError], int], ...] = (
     (SegmentChanged, 409),
     (InvalidPart, 400),
     (BodyTooLarge, 413),
+    (QuotaExceeded, 413),
     (RangeNotSatisfiable, 416),
     (OutOfSpace, 507),
     (Unavailable, 503),
@@ -110,4 +112,6 @@ def error_of(error: ObjectServiceError) -> SwiftError:
         return SwiftError(
             status, fields=(("Content-Range", f"bytes */{error.size}"), ("Accept-Ranges", "bytes"))
         )
+    if isinstance(error, QuotaExceeded):
+        return SwiftError(status, "Upload exceeds quota.")
     return SwiftError(status, fields=(("Retry-After", "1"),) if status == 503 else ())

@@ -26,6 +26,10 @@ ACCOUNT_META = "x-account-meta-"
 CONTAINER_META = "x-container-meta-"
 OBJECT_META = "x-object-meta-"
 
+# What signs temporary URLs and forms: metadata of an account or a container that only its owner sees.
+TEMP_URL_KEYS = ("temp-url-key", "temp-url-key-2")
+SECRETS = frozenset(prefix + key for prefix in (ACCOUNT_META, CONTAINER_META) for key in TEMP_URL_KEYS)
+
 # Kept with an object and given back as they are.
 CONTENT_HEADERS = (
     "cache-control",
@@ -40,6 +44,8 @@ CONTENT_HEADERS = (
 DELETE_AT = "delete_at"  # seconds since 1970
 DLO = "dlo"  # "container/prefix"
 SLO = "slo"
+MANIFEST_ETAG = "manifest_etag"  # of a static large object: md5 of the manifest as it is shown
+SYMLINK = "symlink"  # what a symbolic link stands for: container, object; account, etag and bytes if it says so
 
 _EMPTY: Mapping[str, str] = {}
 
@@ -229,8 +235,21 @@ def _system_fields(info: ObjectInfo) -> Fields:
     fields: Fields = ()
     if info.manifest:
         fields += (("X-Static-Large-Object", "True"),)
+    if MANIFEST_ETAG in system:
+        fields += (("X-Manifest-Etag", system[MANIFEST_ETAG]),)
+    if SYMLINK in system:
+        fields += _link_fields(system[SYMLINK])
     if DLO in system:
         fields += (("X-Object-Manifest", quote(system[DLO])),)
     if DELETE_AT in system:
         fields += (("X-Delete-At", str(system[DELETE_AT])),)
+    return fields
+
+
+def _link_fields(link: Mapping[str, Any]) -> Fields:
+    fields: Fields = (("X-Symlink-Target", quote(f"{link['container']}/{link['object']}")),)
+    if "account" in link:
+        fields += (("X-Symlink-Target-Account", quote(link["account"])),)
+    if "etag" in link:
+        fields += (("X-Symlink-Target-Etag", link["etag"]), ("X-Symlink-Target-Bytes", str(link["bytes"])))
     return fields

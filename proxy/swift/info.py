@@ -4,17 +4,19 @@ import json
 
 from cluster.version import VERSION
 from proxy.http.message import Response
-from proxy.swift import limits, tempurl
+from proxy.swift import limits, symlink, tempurl
 from proxy.swift.call import SwiftConfig
 from proxy.swift.headers import OBJECT_META
 from proxy.swift.names import VERSIONS
+
+SWIFT_VERSION = "2.38.0"  # whose behaviour this is: clients take from it what they may expect
 
 
 def capabilities(config: SwiftConfig) -> dict[str, object]:
     """Return what is announced."""
     return {
         "swift": {
-            "version": VERSION,
+            "version": SWIFT_VERSION,
             "max_file_size": limits.MAX_FILE_SIZE,
             "max_meta_name_length": limits.MAX_META_NAME_LENGTH,
             "max_meta_value_length": limits.MAX_META_VALUE_LENGTH,
@@ -48,6 +50,10 @@ def capabilities(config: SwiftConfig) -> dict[str, object]:
             "max_containers_per_extraction": limits.MAX_CONTAINERS_PER_EXTRACTION,
             "max_failed_extractions": limits.MAX_FAILED_EXTRACTIONS,
         },
+        "account_quotas": {},
+        "container_quotas": {},
+        "formpost": {"allowed_digests": sorted(tempurl.DIGESTS), "deprecated_digests": ["sha1"]},
+        "staticweb": {},
         "tempurl": {
             "methods": list(tempurl.METHODS),
             "allowed_digests": list(tempurl.DIGESTS),
@@ -56,7 +62,8 @@ def capabilities(config: SwiftConfig) -> dict[str, object]:
             "outgoing_remove_headers": [f"{OBJECT_META}*"],
             "outgoing_allow_headers": [f"{tempurl.SHOWN_META}*"],
         },
-        "tempauth": {"account_acls": False},
+        "symlink": {"symloop_max": symlink.SYMLOOP_MAX, "static_links": True},
+        "tempauth": {"account_acls": True},
         "holdfast": {"version": VERSION},
     }
 

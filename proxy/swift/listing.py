@@ -4,13 +4,15 @@ JSON is put together by hand, a row in about a microsecond: keys are ours, and n
 are escaped by the encoder's own C function.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from json.encoder import encode_basestring_ascii
 from time import gmtime, strftime
+from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
 from proxy.objects.model import CommonPrefix
+from proxy.swift.headers import MANIFEST_ETAG
 from storage.messages import Row
 
 PLAIN = "text/plain"
@@ -53,17 +55,28 @@ def container_json(items: Sequence[Item]) -> bytes:
             rows.append(f'{{"subdir": {quote(item)}}}')
             continue
         name, _timestamp, _deleted, size, etag, content_type, modified_us, *_rest = item
-        slo = f', "slo_etag": {quote(_slo_etag(item))}' if item.extra and "slo_etag" in item.extra else ""
+        more = ""
+        if item.extra:
+            more, etag = _more(item.extra), item.extra.get(MANIFEST_ETAG, etag)
         rows.append(
             f'{{"bytes": {size}, "hash": {quote(etag)}, "name": {quote(name)}, "content_type": '
-            f'{quote(text_of(content_type))}, "last_modified": "{time_text(modified_us)}"{slo}}}'
+            f'{quote(text_of(content_type))}, "last_modified": "{time_text(modified_us)}"{more}}}'
         )
     return f"[{', '.join(rows)}]".encode()
 
 
-def _slo_etag(row: Row) -> str:
-    assert row.extra is not None
-    return f'"{row.extra["slo_etag"]}"'
+def _more(extra: Mapping[str, Any]) -> str:
+    """Return what only some objects have: static large ones, symbolic links."""
+    quote = encode_basestring_ascii
+    more = ""
+    if "slo_etag" in extra:
+        etag = f'"{extra["slo_etag"]}"'
+        more += f', "slo_etag": {quote(etag)}'
+    if "symlink_path" in extra:
+        more += f', "symlink_path": {quote(extra["symlink_path"])}'
+    if "symlink_etag" in extra:
+        more += f', "symlink_etag": {quote(extra["symlink_etag"])}, "symlink_bytes": {extra["symlink_bytes"]}'
+    return more
 
 
 def account_json(items: Sequence[Item], policy: str) -> bytes:
@@ -87,8 +100,9 @@ def container_xml(items: Sequence[Item], container: str) -> bytes:
         if isinstance(item, CommonPrefix):
             parts.append(f"<subdir name={quoteattr(item)}><name>{escape(item)}</name></subdir>")
         else:
+            etag = (item.extra or {}).get(MANIFEST_ETAG, item.etag)
             parts.append(
-                f"<object><name>{escape(item.name)}</name><hash>{escape(item.etag)}</hash>"
+                f"<object><name>{escape(item.name)}</name><hash>{escape(etag)}</hash>"
                 f"<bytes>{item.size}</bytes><content_type>{escape(text_of(item.content_type))}</content_type>"
                 f"<last_modified>{time_text(item.modified_us)}</last_modified></object>"
             )

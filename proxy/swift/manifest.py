@@ -21,6 +21,7 @@ from proxy.swift.limits import MAX_MANIFEST_SEGMENTS
 from proxy.swift.listing import time_text
 from proxy.swift.names import is_utf8
 
+_LINK = "link"  # in `Segment.row`: the path of the symbolic link that was put as this segment
 _PATH_KEYS = frozenset(("path", "range", "etag", "size_bytes"))
 
 
@@ -134,7 +135,10 @@ def _range(value: Any, size: int | None) -> Range | None:
 
 
 def segment_of(entry: Entry, name: ObjectName, info: ObjectInfo, last: bool) -> Segment:
-    """Return the segment that `entry` makes of the object `info`. Raise Problem when they do not fit."""
+    """Return the segment that `entry` makes of the object `info`. Raise Problem when they do not fit.
+
+    `info` is of another name when the entry's is a symbolic link.
+    """
     size, etag = info.metadata.size, info.metadata.etag
     if DLO in info.metadata.system:
         raise Problem("A dynamic large object cannot be a segment")
@@ -155,7 +159,20 @@ def segment_of(entry: Entry, name: ObjectName, info: ObjectInfo, last: bool) -> 
         row[NESTED] = True
     if (start, end) != (0, size):
         row["size"] = size
-    return Segment(*name, end - start, etag, offset=start, row=row)
+    found = ObjectName(info.metadata.account, info.metadata.container, info.metadata.object)
+    if found != name:
+        row[_LINK] = f"/{name.container}/{name.object}"
+    return Segment(*found, end - start, etag, offset=start, row=row)
+
+
+def path_of(segment: Segment) -> str:
+    """Return the path under which a segment was put: that of a link, when it was one."""
+    return str((segment.row or {}).get(_LINK) or f"/{segment.container}/{segment.object}")
+
+
+def is_linked(segment: Segment) -> bool:
+    """Tell whether a segment was put as a symbolic link."""
+    return bool(segment.row and _LINK in segment.row)
 
 
 def inline_segment(data: bytes) -> Segment:
@@ -202,7 +219,7 @@ def _shown(segment: Segment, describe: Callable[[Segment], dict[str, Any]]) -> d
 def _details(segment: Segment) -> dict[str, Any]:
     row = segment.row or {}
     shown = {
-        "name": f"/{segment.container}/{segment.object}",
+        "name": path_of(segment),
         "bytes": row.get("size", segment.size),
         "hash": segment.etag,
         "content_type": row.get("type", ""),
@@ -213,7 +230,7 @@ def _details(segment: Segment) -> dict[str, Any]:
 
 def _puttable(segment: Segment) -> dict[str, Any]:
     return {
-        "path": f"/{segment.container}/{segment.object}",
+        "path": path_of(segment),
         "size_bytes": (segment.row or {}).get("size", segment.size),
         "etag": segment.etag,
     }

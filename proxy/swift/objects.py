@@ -3,7 +3,7 @@
 from cluster.clock import wall_us
 from proxy.http.message import Response
 from proxy.objects.errors import NoSuchObject
-from proxy.swift import copy, slo
+from proxy.swift import copy, slo, symlink
 from proxy.swift.access import require_write
 from proxy.swift.call import Call
 from proxy.swift.creation import bounded, new_object
@@ -27,6 +27,8 @@ async def put(call: Call) -> Response:
     account, container, _object = call.name
     await require_write(call, account, container)
     headers = call.request.headers
+    if symlink.is_link(headers):
+        return await symlink.put(call)
     if call.parameters.get("multipart-manifest") == "put":
         return await slo.put(call)
     if headers.get("x-copy-from"):
@@ -44,6 +46,7 @@ async def post(call: Call) -> Response:
     account, container, _object = call.name
     await require_write(call, account, container)
     headers = call.request.headers
+    symlink.refuse_target(headers)
     user = user_metadata(headers, OBJECT_META)
     kept_headers = dict(content_headers(headers))
     system = object_system(headers, call.now_s)
@@ -61,7 +64,7 @@ async def post(call: Call) -> Response:
             system={**kept, **system},
         )
 
-    await call.service.update_object(call.name, change)
+    symlink.refuse_changed(await call.service.update_object(call.name, change))
     return answer(202)
 
 

@@ -11,22 +11,35 @@ from proxy.http.message import Buffer, Response
 from proxy.http.ranges import Range, parse_range, resolve
 from proxy.objects.errors import RangeNotSatisfiable, SegmentChanged
 from proxy.objects.model import ObjectInfo, ObjectReader
-from proxy.swift import large, slo
+from proxy.swift import large, numbered, slo, symlink
 from proxy.swift.access import require_read
 from proxy.swift.byteranges import Bounds, ByteRanges
 from proxy.swift.call import Call
 from proxy.swift.headers import object_headers
 from proxy.swift.judgement import judge, range_counts
+from proxy.swift.numbered import Numbered
 
 
 async def get(call: Call) -> Response:
-    """Send the object's bytes."""
+    """Send the object's bytes, or those of what it links to."""
+    return await symlink.answer(call, _get)
+
+
+async def head(call: Call) -> Response:
+    """Send the object's headers, or those of what it links to."""
+    return await symlink.answer(call, _head)
+
+
+async def _get(call: Call) -> Response:
     account, container, _object = call.name
     await require_read(call, account, container)
     if call.parameters.get("multipart-manifest") == "get":
         manifest = await slo.get_manifest(call)
         if manifest is not None:
             return manifest
+    part = await numbered.find(call)
+    if part is not None:
+        return await _numbered(call, part)
     headers = call.request.headers
     wanted = parse_range(headers.get("range")) if "range" in headers else None
     if wanted is None:
@@ -34,14 +47,16 @@ async def get(call: Call) -> Response:
     return await (_single(call, wanted[0]) if len(wanted) == 1 else _several(call, wanted))
 
 
-async def head(call: Call) -> Response:
-    """Send the object's headers."""
+async def _head(call: Call) -> Response:
     account, container, _object = call.name
     await require_read(call, account, container)
     if call.parameters.get("multipart-manifest") == "get":
         manifest = await slo.get_manifest(call)
         if manifest is not None:
             return manifest
+    part = await numbered.find(call)
+    if part is not None:
+        return Response(206, [*object_headers(part.info), *part.fields()], length=part.end - part.start)
     info = await call.service.head_object(call.name)
     judge(call, info)
     return Response(200, object_headers(info), length=info.metadata.size)
@@ -87,6 +102,14 @@ async def _single(call: Call, wanted: Range) -> Response:
     fields = object_headers(reader.info)
     fields.append(("Content-Range", f"bytes {reader.start}-{reader.end - 1}/{reader.info.metadata.size}"))
     return _response(reader, 206, fields)
+
+
+async def _numbered(call: Call, part: Numbered) -> Response:
+    reader = await _checked(call, await call.service.get_object(call.name, (part.start, part.end - 1)))
+    if reader.info.timestamp != part.info.timestamp:
+        await reader.pieces.aclose()
+        raise SegmentChanged("the object was replaced while its segment was looked for")
+    return _response(reader, 206, [*object_headers(reader.info), *part.fields()])
 
 
 async def _several(call: Call, wanted: Sequence[Range]) -> Response:

@@ -17,6 +17,7 @@ from proxy.swift.creation import new_object, read_all, wanted_etag
 from proxy.swift.errors import SwiftError, answer, error_of, status_line
 from proxy.swift.headers import (
     DLO,
+    MANIFEST_ETAG,
     SLO,
     etag_of,
     is_expired,
@@ -29,8 +30,9 @@ from proxy.swift.large import is_nested
 from proxy.swift.limits import HEARTBEAT_S, MAX_MANIFEST_SEGMENTS, MAX_MANIFEST_SIZE
 from proxy.swift.manifest import Entry, Problem
 from proxy.swift.names import check_object, path_of
-from proxy.swift.parameters import best_match, is_true
+from proxy.swift.parameters import NONE, best_match, is_true
 from proxy.swift.report import FORMATS, Report
+from proxy.swift.symlink import follow, require_target
 
 _HEADS_AT_ONCE = 16
 
@@ -83,7 +85,9 @@ async def _store(call: Call, segments: list[Segment], new: NewObject) -> ObjectI
     wanted = wanted_etag(call.request.headers)
     if wanted and wanted != etag:
         raise SwiftError(422)
-    new = replace(new, etag=etag, system={**new.system, SLO: True}, row={"slo_etag": etag})
+    shown_etag = md5(manifest.render(segments)).hexdigest()
+    system = {**new.system, SLO: True, MANIFEST_ETAG: shown_etag}
+    new = replace(new, etag=etag, system=system, row={"slo_etag": etag, MANIFEST_ETAG: shown_etag})
     return await call.service.put_manifest(
         call.name, segments, new, sum(segment.size for segment in segments)
     )
@@ -119,15 +123,23 @@ async def _describe(call: Call, names: Sequence[ObjectName]) -> list[ObjectInfo 
     async def describe(name: ObjectName) -> ObjectInfo | SwiftError:
         async with turns:
             try:
-                await require_read(call, name.account, name.container)
-                info = await call.service.head_object(name)
+                info = await follow(replace(call, name=name, parameters=NONE), _described)
             except SwiftError as error:
                 return error
             except (NoSuchObject, NoSuchContainer) as error:
                 return error_of(error)
-        return SwiftError(404) if is_expired(info, call.now_s) else info
+        return info
 
     return await asyncio.gather(*map(describe, names))
+
+
+async def _described(call: Call) -> ObjectInfo:
+    await require_read(call, call.name.account, call.name.container)
+    info = await call.service.head_object(call.name)
+    if is_expired(info, call.now_s):
+        raise SwiftError(404)
+    require_target(call, info)
+    return info
 
 
 async def get_manifest(call: Call) -> Response | None:
@@ -135,6 +147,7 @@ async def get_manifest(call: Call) -> Response | None:
     info, segments = await call.service.segments(call.name)
     if is_expired(info, call.now_s):
         raise SwiftError(404)
+    require_target(call, info)
     if info.manifest:
         return _manifest_response(call, info, segments)
     if DLO not in info.metadata.system:
@@ -179,10 +192,10 @@ async def _names_to_delete(call: Call) -> list[str]:
     for name in manifests:  # grows as nested manifests are found
         for segment in await _segments_to_delete(call, name):
             target = ObjectName(*segment[:3])
-            if is_nested(segment) and target not in manifests:
+            if is_nested(segment) and not manifest.is_linked(segment) and target not in manifests:
                 manifests.append(target)
             else:
-                paths.append(f"/{target.container}/{target.object}")
+                paths.append(manifest.path_of(segment))
         if len(paths) + len(manifests) > MAX_MANIFEST_SEGMENTS * 10:
             raise SwiftError(400, "Too many segments to delete")
     paths += [f"/{name.container}/{name.object}" for name in reversed(manifests)]

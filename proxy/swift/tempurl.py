@@ -21,18 +21,16 @@ from proxy.objects.errors import NoSuchContainer
 from proxy.swift.access import unauthorized
 from proxy.swift.call import Call, Grant, Handler
 from proxy.swift.errors import SwiftError
-from proxy.swift.headers import ACCOUNT_META, CONTAINER_META, OBJECT_META
+from proxy.swift.headers import ACCOUNT_META, CONTAINER_META, OBJECT_META, TEMP_URL_KEYS
 from proxy.swift.parameters import NONE
 
 METHODS = ("GET", "HEAD", "PUT", "POST", "DELETE")
-KEYS = ("temp-url-key", "temp-url-key-2")
-SECRETS = frozenset(CONTAINER_META + key for key in KEYS)  # metadata of a container that is for its owner
-ACCOUNT_SECRETS = frozenset(ACCOUNT_META + key for key in KEYS)  # and of an account
 SHOWN_META = "x-object-meta-public-"  # the metadata of an object that bearers of a URL may see
 
 DIGESTS = {"sha1": 20, "sha256": 32, "sha512": 64}  # bytes
 _DATES = ("%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d")
 _HEAD_TOO = ("HEAD", "GET", "POST", "PUT")  # who may do one of these may look
+GENERATED = ("X-Backend-Content-Generator", "staticweb")  # of an answer: it is a page that we made
 # what would make an object of others, which the URL does not open
 _REFUSED_HEADERS = ("x-object-manifest", "x-copy-from", "x-symlink-target")
 
@@ -64,10 +62,14 @@ async def answer_bearer(call: Call, handle: Handler) -> Response:
     grant = await _granted(call, claim)
     if grant is None:
         raise _invalid(call)
+    if claim.prefix is not None:
+        grant = replace(grant, prefix=claim.prefix, query=_query(call, claim))
     for name in _REFUSED_HEADERS:
         if name in call.request.headers:
             raise SwiftError(400, f"Header '{name}' not allowed in this tempurl")
     response = await handle(replace(call, user=None, grant=grant, parameters=NONE))
+    if not call.name.object and response.status < 300 and GENERATED not in response.headers:
+        raise _invalid(call)  # a container is opened as a web site only
     response.headers = _shown(call, claim, response)
     return response
 
@@ -79,12 +81,12 @@ def _invalid(call: Call) -> SwiftError:
 
 def _claim(parameters: Mapping[str, str]) -> _Claim | None:
     """Return what the parameters say, None when they say nothing that could be right."""
-    signature = _signature(parameters.get("temp_url_sig", ""))
+    signed = signature(parameters.get("temp_url_sig", ""))
     expires_s = _seconds(parameters.get("temp_url_expires", ""))
-    if signature is None or expires_s is None:
+    if signed is None or expires_s is None:
         return None
     return _Claim(
-        *signature,
+        *signed,
         expires_s,
         parameters.get("temp_url_prefix"),
         parameters.get("temp_url_ip_range", ""),
@@ -93,7 +95,7 @@ def _claim(parameters: Mapping[str, str]) -> _Claim | None:
     )
 
 
-def _signature(text: str) -> tuple[str, bytes] | None:
+def signature(text: str) -> tuple[str, bytes] | None:
     """Return a signature's algorithm and bytes: in hexadecimal, or as "sha256:" and base64 of either alphabet."""
     name, colon, encoded = text.partition(":")
     try:
@@ -125,11 +127,28 @@ def _fits(call: Call, claim: _Claim) -> bool:
     return (
         call.request.method in METHODS
         and call.request.path.startswith("/v1/")
-        and bool(call.name.object.strip("/"))
+        and (bool(call.name.object.strip("/")) or _is_listing(call, claim))
         and claim.expires_s >= call.now_s
         and (claim.prefix is None or call.name.object.startswith(claim.prefix))
         and (not claim.ip_range or _is_within(call.request.peer, claim.ip_range))
     )
+
+
+def _is_listing(call: Call, claim: _Claim) -> bool:
+    """Tell whether the request is for the container itself, which a URL for all of its objects opens as well."""
+    return claim.prefix == "" and bool(call.name.container) and call.request.method in ("GET", "HEAD")
+
+
+def _query(call: Call, claim: _Claim) -> str:
+    """Return the parameters of the URL, as those of links to other objects of its prefix."""
+    parts = [
+        f"temp_url_prefix={quote(claim.prefix or '')}",
+        f"temp_url_expires={quote(call.parameters['temp_url_expires'])}",
+        f"temp_url_sig={quote(call.parameters['temp_url_sig'])}",
+    ]
+    if claim.ip_range:
+        parts.append(f"temp_url_ip_range={quote(claim.ip_range)}")
+    return "&".join([*parts, "inline"] if claim.inline else parts)
 
 
 def _is_within(peer: str, ip_range: str) -> bool:
@@ -145,7 +164,7 @@ def _is_within(peer: str, ip_range: str) -> bool:
 async def _granted(call: Call, claim: _Claim) -> Grant | None:
     """Return what the key opens with which the URL is signed, None when it is with none."""
     texts = list(_signed_texts(call, claim))
-    async for key, grant in _keys(call):
+    async for key, grant in keys(call):
         for text in texts:
             if hmac.compare_digest(hmac.digest(key, text, claim.digest), claim.signature):
                 return grant
@@ -164,18 +183,18 @@ def _signed_texts(call: Call, claim: _Claim) -> Iterator[bytes]:
         yield f"{lead}{signed}\n{claim.expires_s}\n{path}".encode()
 
 
-async def _keys(call: Call) -> AsyncIterator[tuple[bytes, Grant]]:
+async def keys(call: Call) -> AsyncIterator[tuple[bytes, Grant]]:
     """Yield the keys of the account and of the container, and what each opens."""
     account, container, _object = call.name
     info = await call.service.account_info(account)
-    for name in KEYS:
+    for name in TEMP_URL_KEYS:
         if key := info.metadata.get(ACCOUNT_META + name):
             yield str(key).encode("latin-1"), Grant(account, "")
     try:
         metadata = (await call.service.container_info(account, container)).metadata
     except NoSuchContainer:
         return
-    for name in KEYS:
+    for name in TEMP_URL_KEYS:
         if key := metadata.get(CONTAINER_META + name):
             yield str(key).encode("latin-1"), Grant(account, container)
 
@@ -187,6 +206,9 @@ def _shown(call: Call, claim: _Claim, response: Response) -> list[tuple[str, str
         for field in response.headers
         if not field[0].lower().startswith(OBJECT_META) or field[0].lower().startswith(SHOWN_META)
     ]
+    if GENERATED in fields:
+        claim = replace(claim, inline=True)
+        fields.remove(GENERATED)
     if call.request.method not in ("GET", "HEAD") or not 200 <= response.status < 300:
         return fields
     own = next((value for name, value in fields if name.lower() == "content-disposition"), "")

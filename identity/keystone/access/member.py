@@ -2,7 +2,8 @@
 
 Source: OpenStack Swift, "Keystone Auth" and "Container ACLs". A project PROJECT has the account AUTH_PROJECT, by id.
 There, `admin`, `manager` and `member` may do everything, `reader` may read. Who has the role admin in the project
-`admin` or `service` of the default domain may do everything in every account. In access lists `PROJECT:USER` by ids
+`admin` or `service` of the default domain, or the role ResellerAdmin in any project of it, may do everything in every
+account. In access lists `PROJECT:USER` by ids
 names somebody, in the default domain also by names; either part may be `*`. A role names those who have it in the
 container's own project.
 
@@ -22,6 +23,7 @@ from identity.users import ACCOUNT_PREFIX
 OPERATORS = frozenset(("admin", "manager", "member"))
 READER = "reader"
 ADMIN = "admin"
+RESELLER = "reselleradmin"  # the name of the role that Swift knows; the operator makes it
 ADMIN_PROJECTS = frozenset(("admin", "service"))  # of the default domain
 
 
@@ -72,7 +74,7 @@ def _member(user: Person, scope: Scope | None, roles: tuple[Role, ...], secret: 
         display_name=scope.name,
         roles=role_names,
         names=_names(user, scope, by_name=is_default and user.domain_id == DEFAULT_DOMAIN_ID),
-        admin=is_default and scope.name in ADMIN_PROJECTS and ADMIN in role_names,
+        admin=is_default and (RESELLER in role_names or (scope.name in ADMIN_PROJECTS and ADMIN in role_names)),
         secret_key=secret,
     )
 

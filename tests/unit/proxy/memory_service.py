@@ -20,6 +20,7 @@ from proxy.objects.errors import (
     NoSuchObject,
     NoSuchUpload,
     PartTooSmall,
+    QuotaExceeded,
     RangeNotSatisfiable,
 )
 from proxy.objects.model import (
@@ -41,6 +42,7 @@ from proxy.objects.model import (
     Upload,
     UploadListing,
 )
+from proxy.objects.quotas import of_account, of_container
 from storage.messages import Row
 from storage.metadata import ObjectMetadata, row_of
 
@@ -309,9 +311,16 @@ class MemoryService:
         container.objects[name.object] = _Stored(info, data, segments)
         return info
 
+    async def _require_room(self, name: ObjectName, size: int, unbound: bool = False) -> None:
+        quotas = [of_container(await self.container_info(name.account, name.container))]
+        if not unbound:
+            quotas.append(of_account(await self.account_info(name.account)))
+        if not all(quota.has_room(size) for quota in quotas):
+            raise QuotaExceeded
+
     async def put_object(self, name: ObjectName, body: Body, new: NewObject) -> ObjectInfo:
         """Store `body` under `name`."""
-        self._container(name.account, name.container)
+        await self._require_room(name, body.length or 0, new.unbound)
         return self._write(name, await _read_all(body), new)
 
     async def head_object(self, name: ObjectName) -> ObjectInfo:
@@ -372,7 +381,9 @@ class MemoryService:
         if source_condition is not None:
             source_condition(info)
         start, end = _bounds(len(data), wanted)
-        return self._write(target, data[start:end], new(info))
+        made = new(info)
+        await self._require_room(target, end - start, made.unbound)
+        return self._write(target, data[start:end], made)
 
     async def delete_object(self, name: ObjectName, condition: Condition | None = None) -> bool:
         """Delete `name`; tell whether it was there."""
@@ -392,6 +403,7 @@ class MemoryService:
     ) -> ObjectInfo:
         """Store a large object made of `segments`."""
         assert new.etag is not None
+        await self._require_room(name, size, new.unbound)
         return self._write(name, b"", new, size=size, segments=segments)
 
     async def segments(self, name: ObjectName) -> tuple[ObjectInfo, list[Segment]]:
@@ -429,6 +441,7 @@ class MemoryService:
     ) -> ObjectInfo:
         """Store a part; one of the same number is replaced."""
         upload = self._open_upload(name, upload_id)
+        await self._require_room(name, body.length or 0)
         data = await _read_all(body)
         etag = hashlib.md5(data).hexdigest()
         system, row = new.finish(etag) if new.finish else ({}, {})
@@ -471,6 +484,7 @@ class MemoryService:
             condition=condition,
         )
         size = sum(len(data) for _part, data in chosen)
+        await self._require_room(name, size)
         info = self._write(name, b"", new, size=size, segments=segments)
         upload.completed = wanted, info
         upload.parts.clear()

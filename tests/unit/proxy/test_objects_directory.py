@@ -49,6 +49,12 @@ async def account_names(service: ObjectService) -> list[str]:
     return [str(getattr(item, "name", item)) for item in listing.items]
 
 
+async def know_account(service: ObjectService) -> None:
+    """Have the account's state known, which the first write into it asks for because of quotas."""
+    await service.create_container(ACCOUNT, "first", {})
+    await put(service, name("o", "first"), b"")
+
+
 async def put_all(service: ObjectService, names: Sequence[str]) -> None:
     """Store small objects, all at once."""
     await asyncio.gather(*(put(service, name(text), text.encode()) for text in names))
@@ -327,6 +333,7 @@ async def test_clocks_an_hour_apart_agree_on_containers(cluster: LoopbackCluster
 async def test_a_put_by_a_proxy_that_lags_into_a_container_made_again_can_be_repeated(cluster: LoopbackCluster) -> None:
     ahead = cluster.proxy(lambda: wall_us() + HOUR_US).service
     behind = cluster.proxy(lambda: wall_us() - HOUR_US).service
+    await know_account(behind)
     await behind.create_container(ACCOUNT, "c", {})
     await behind.container_info(ACCOUNT, "c")  # believed from now on
     await ahead.delete_container(ACCOUNT, "c")
@@ -398,6 +405,7 @@ async def test_a_put_that_ends_after_its_container_was_deleted_is_undone(cluster
 @in_cluster
 async def test_a_refused_put_does_not_undo_what_another_has_written_since(cluster: LoopbackCluster) -> None:
     slow, quick = cluster.proxy(), cluster.proxy()
+    await know_account(slow.service)
     await slow.service.create_container(ACCOUNT, "c", {})
     await slow.service.container_info(ACCOUNT, "c")
     await quick.service.delete_container(ACCOUNT, "c")

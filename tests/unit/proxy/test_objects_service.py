@@ -13,7 +13,7 @@ from proxy.objects.model import ListingQuery, NewObject, ObjectInfo, ObjectName,
 from proxy.objects.service import ObjectService
 from storage.messages import Operation, Row
 from storage.metadata import DELETE_AT, ObjectMetadata
-from tests.loopback import TEXT, LoopbackCluster, Loss, MiB, body_of, get, in_cluster, names_in, put
+from tests.loopback import TEXT, LoopbackCluster, Loss, MiB, body_of, get, in_cluster, names_in, put, until
 
 ACCOUNT = "AUTH_a"
 NAME = ObjectName(ACCOUNT, "c", "o")
@@ -158,8 +158,7 @@ async def test_a_download_that_is_given_up_leaves_nothing_open(cluster: Loopback
         reader = await proxy.service.get_object(name)
         await anext(reader.pieces)
         await reader.pieces.aclose()
-    await asyncio.sleep(0.15)
-    assert not [exchange for peer in proxy.peers.values() for exchange in peer.exchanges]
+    await until(lambda: not [exchange for peer in proxy.peers.values() for exchange in peer.exchanges])
 
 
 # dynamic large objects

@@ -281,3 +281,57 @@ def test_a_post_keeps_a_static_and_drops_a_dynamic_manifest() -> None:
         assert (await cluster.as_ann("GET", "/c/dynamic")).body == WHOLE
 
     run(test())
+
+
+def test_a_segment_is_read_by_its_number() -> None:
+    """As test/functional/test_slo.py of Swift has it."""
+
+    async def test() -> None:
+        cluster = await _with_parts()
+        etag = (await _put(cluster, "/c/o", _items())).headers["etag"]
+        start = 0
+        for number, data in enumerate(PARTS.values(), start=1):
+            for method in ("GET", "HEAD"):
+                answer = await cluster.as_ann(method, f"/c/o?part-number={number}")
+                assert (answer.status, answer.length or len(answer.body)) == (206, len(data))
+                assert answer.headers["content-range"] == f"bytes {start}-{start + len(data) - 1}/9"
+                assert (answer.headers["x-parts-count"], answer.headers["etag"]) == ("3", etag)
+                assert answer.headers["x-manifest-etag"]
+            assert (await cluster.as_ann("GET", f"/c/o?part-number={number}")).body == data
+            start += len(data)
+        answer = await cluster.as_ann("GET", "/c/o?part-number=4")
+        assert (answer.status, answer.body) == (416, b"The requested part number is not satisfiable")
+        assert (answer.headers["content-range"], answer.headers["x-parts-count"]) == ("bytes */9", "3")
+        for number in ("0", "-1", "one", ""):
+            assert (await cluster.as_ann("GET", f"/c/o?part-number={number}")).status == 400
+        assert (await cluster.as_ann("GET", "/c/o?part-number=1", range="bytes=0-1")).status == 400
+        assert (await cluster.as_ann("GET", "/s/p1?part-number=7")).body == PARTS["p1"]
+        assert (await cluster.as_ann("GET", "/c/o?part-number=1", if_none_match=etag)).status == 304
+
+    run(test())
+
+
+def test_a_segment_is_copied_by_its_number() -> None:
+    async def test() -> None:
+        cluster = await _with_parts()
+        await _put(cluster, "/c/o", _items())
+        await cluster.as_ann("COPY", "/c/o?part-number=2", destination="c/p2")
+        assert (await cluster.as_ann("GET", "/c/p2")).body == PARTS["p2"]
+
+    run(test())
+
+
+def test_the_etag_of_the_manifest_is_told_and_goes_with_its_copy() -> None:
+    async def test() -> None:
+        cluster = await _with_parts()
+        await _put(cluster, "/c/o", _items())
+        shown = await cluster.as_ann("GET", "/c/o?multipart-manifest=get")
+        await cluster.as_ann("COPY", "/c/o?multipart-manifest=get", destination="c/copy")
+        for path in ("/c/o", "/c/copy"):
+            for method in ("GET", "HEAD"):
+                assert (await cluster.as_ann(method, path)).headers["x-manifest-etag"] == _md5(shown.body)
+        rows = (await cluster.as_ann("GET", "/c?format=json")).json
+        assert [row["hash"] for row in rows] == [_md5(shown.body)] * 2
+        assert (await cluster.as_ann("GET", "/c?format=xml")).body.count(_md5(shown.body).encode()) == 2
+
+    run(test())

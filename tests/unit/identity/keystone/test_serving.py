@@ -15,8 +15,9 @@ from cluster.controlplane.database import retried
 from cluster.coordination.embedded import EmbeddedCoordination
 from cluster.errors import ConfigError
 from cluster.layout import Layout
-from identity.keystone import cluster_services, endpoints
+from identity.keystone import endpoints
 from identity.keystone.access.keys import KeyDirectory
+from identity.keystone.policy.operators_file import operators_file
 from identity.keystone.published_key import PREFIX, hash_of_access
 from identity.keystone.schema import outbox, users
 from identity.keystone.sealing import Seal
@@ -165,9 +166,9 @@ def test_without_the_first_password_it_does_not_start(layout: Layout, config: Co
     service.close()
 
 
-def test_a_policy_that_is_not_there_is_refused(layout: Layout, config: Config) -> None:
+def test_a_policy_that_is_not_there_is_refused(layout: Layout) -> None:
     with pytest.raises(ConfigError, match="policy_file"):
-        cluster_services.policy_file(replace(config.identity, policy_file="policy.yaml"), layout)
+        operators_file(layout, "identity", "policy.yaml")
 
 
 def test_the_sweep_ends(service: IdentityService) -> None:

@@ -76,6 +76,13 @@ def test_a_key_that_was_just_published_is_found_and_opened_once(setting: Setting
     assert setting.seal.count == 1
 
 
+def test_a_key_that_is_known_needs_nobody_any_more(setting: Setting) -> None:
+    setting.publish("ACCESS", "secret", "member")
+    assert setting.secret_of("ACCESS") == "secret"
+    setting.here.close()  # nothing can be asked, for however long
+    assert setting.secret_of("ACCESS") == "secret"
+
+
 def test_users_of_the_bare_cluster_stand_beside(setting: Setting) -> None:
     ann = UserStore(setting.there).add(new_user("ann"))
     assert setting.users.by_access_key(ann.access_key) == ann

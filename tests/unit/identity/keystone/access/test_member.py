@@ -35,6 +35,12 @@ def test_other_roles_allow_nothing() -> None:
     assert may(of_token(token("service", "auditor"))) == (False, False)
 
 
+def test_resellers_do_everything_everywhere() -> None:
+    """As Swift's keystoneauth has it; of the default domain only: others give themselves what roles they like."""
+    assert may(of_token(token("ResellerAdmin")), OTHER) == (True, True)
+    assert may(of_token(token("ResellerAdmin", scope=project(domain_id="d2"))), OTHER) == (False, False)
+
+
 @pytest.mark.parametrize("name", ["admin", "service"])
 def test_administrators_of_the_cluster_do_everything_everywhere(name: str) -> None:
     admin = of_token(token("admin", scope=project(name)))

@@ -70,6 +70,16 @@ def test_a_revoked_token_and_an_expired_one_are_nobodys(setting: Setting) -> Non
     assert setting.members.verify(text) is None
 
 
+def test_an_outage_of_ten_minutes_fails_nobody_whose_token_holds(setting: Setting) -> None:
+    """Nothing is heard of the service meanwhile: keys and revocations are those of the beginning."""
+    known, unknown = sealed(token("member")), sealed(token("reader"))
+    assert setting.members.verify(known) is not None
+    for _minute in range(10):
+        setting.now_us += 60 * 1_000_000
+        assert setting.tokens.verify(known) is not None
+    assert setting.tokens.verify(unknown) is not None  # its first request
+
+
 def test_a_token_with_access_rules_is_refused(setting: Setting) -> None:
     text = sealed(token("member", application_credential_id="c" * 32, access_rules=True))
     assert setting.members.verify(text) is None
