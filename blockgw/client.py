@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from blockgw.backup.nbd import NbdFailed, NbdVolume
 from blockgw.interfaces import MiB
@@ -291,6 +292,11 @@ class VolumeFile(io.RawIOBase):
     def _check_writable(self) -> None:
         if not self._may_write:
             raise io.UnsupportedOperation("a snapshot is not written to")
+
+
+def uri_of(socket: Path, name: str) -> str:
+    """Return how clients of NBD on this host find a volume, or NAME@SNAPSHOT, of the gateway that has `socket`."""
+    return f"nbd+unix:///{quote(name)}?socket={quote(os.fspath(socket))}"
 
 
 @contextmanager

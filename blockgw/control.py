@@ -66,6 +66,7 @@ class Control:
             "limit": self._limit,
             "take": self._take,
             "give-away": self._give_away,
+            "dismiss": lambda asked: self._changed(gateway.dismiss(asked["name"], str(asked["holder"]))),
         }
 
     async def start(self, path: Path) -> None:

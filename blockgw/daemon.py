@@ -69,6 +69,7 @@ class GatewayDaemon:
         guarded = Guarded(gateway, rules_of(block), owner_may=True)
         server = NbdServer(guarded, registry=self._registry)
         gateway.send_away = server.close_export
+        gateway.cut_off = server.cut_off
         others = {f"gateway-{number}": self._layout.gateway_socket(number) for number in range(block.gateways)}
         others.pop(self._name, None)
         control = Control(gateway, others)

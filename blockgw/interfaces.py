@@ -28,6 +28,7 @@ class Client:
     address: str  # of TCP; empty on a unix socket
     secure: bool = False  # through TLS
     identity: str = ""  # what TLS has proved: the common name of a certificate, or the name of a pre-shared key
+    holder: str = ""  # for whom it asks (`holders`); empty: it does not say
 
     def __str__(self) -> str:
         return f"{self.identity or 'anonymous'} at {self.address or 'a unix socket'}"

@@ -19,13 +19,14 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TypeVar
 
+from blockgw import holders
 from blockgw.catalog import volume as volumes
 from blockgw.catalog.errors import CatalogError, NoSuchVolume, Overtaken, VolumeInUse
 from blockgw.catalog.store import Catalog
 from blockgw.catalog.volume import State, Volume
 from blockgw.dirty import DirtySince
 from blockgw.encryption import SectorCipher, sector_cipher
-from blockgw.errors import HeldElsewhere, ShuttingDown, UnknownExport, VolumeError
+from blockgw.errors import HeldElsewhere, NotAllowed, ShuttingDown, UnknownExport, VolumeError
 from blockgw.export import VolumeExport, description_of
 from blockgw.holding import Opened
 from blockgw.interfaces import Client, Description, Export
@@ -86,6 +87,8 @@ class Openings:
         self._tasks: set[asyncio.Task[None]] = set()
         # hangs up on all clients of an export; whoever serves them puts himself here
         self.send_away: Callable[[str, float], Awaitable[None]] = _nobody
+        # likewise on those who have it open for a holder
+        self.cut_off: Callable[[str, str, float], Awaitable[None]] = _nobody_of
 
     @property
     def open_count(self) -> int:
@@ -119,11 +122,14 @@ class Openings:
         self._names = tuple(each.name for each in found if each.state is State.AVAILABLE)
 
     async def describe(self, name: str, client: Client) -> Description:
-        """Tell of a volume, or of NAME@SNAPSHOT, by the catalog, whoever has it. Raise UnknownExport, VolumeError."""
-        del client
+        """Tell of a volume, or of NAME@SNAPSHOT, by the catalog, whoever has it.
+
+        Raise UnknownExport, NotAllowed, VolumeError.
+        """
         volume_name, at, snapshot = name.partition("@")
         try:
             about = await self.catalog(lambda catalog: catalog.find(volume_name))
+            holders.check(about, client)
             if at:
                 return description_of(about, about.snapshot(snapshot))
             _check_may_open(about)
@@ -132,17 +138,22 @@ class Openings:
             raise UnknownExport(str(error)) from error
 
     async def open(self, name: str, client: Client) -> Export:
-        """Open a volume for writing, or NAME@SNAPSHOT for reading. Raise UnknownExport, VolumeError."""
-        del client
+        """Open a volume for writing, or NAME@SNAPSHOT for reading. Raise UnknownExport, NotAllowed, VolumeError."""
         try:
-            if "@" in name:
-                return await self._open_snapshot(*name.split("@", 1))
+            volume_name, at, snapshot = name.partition("@")
+            if at:
+                return await self._open_snapshot(volume_name, snapshot, client)
             async with self.lock(name):
                 opened = await self._usable(name) or await self._open_patiently(name)
                 opened.users += 1
                 if opened.closing is not None:
                     opened.closing.cancel()
                     opened.closing = None
+                try:
+                    holders.check(opened.about, client)
+                except NotAllowed:
+                    self.release(opened.export)
+                    raise
                 return opened.export
         except CatalogError as error:
             raise UnknownExport(str(error)) from error
@@ -177,8 +188,9 @@ class Openings:
         """Return the lock of a name: who opens or closes it does so alone. It is there as long as somebody has it."""
         return self._locks.setdefault(name, asyncio.Lock())
 
-    async def _open_snapshot(self, name: str, snapshot_name: str) -> Export:
+    async def _open_snapshot(self, name: str, snapshot_name: str, client: Client) -> Export:
         about = await self.catalog(lambda catalog: catalog.find(name))
+        holders.check(about, client)
         snapshot = about.snapshot(snapshot_name)
         placing = DevicePlacing(self.placement, bytes.fromhex(about.family), 0, self._near)
         cipher = self._cipher_of(about)
@@ -383,6 +395,20 @@ class Openings:
         if not opened.users and not opened.pins and self._open.get(opened.about.name) is opened:
             self.close_later(opened)
 
+    async def dismiss(self, name: str, holder: str) -> Volume:
+        """Have nobody use a volume for `holder` any more, neither here nor elsewhere. Raise HeldElsewhere."""
+        async with self.lock(name):
+            opened: Opened | None = None
+            with suppress(VolumeInUse):  # it is in the trash: nobody has it, and it may be had back
+                opened = await self.hold(name)
+            about = await self.catalog(
+                lambda catalog: catalog.change(name, lambda each: holders.without(each, holder))
+            )
+            if opened is not None:
+                opened.about = about
+                await self.cut_off(name, holder, CLOSE_S)  # who comes from now on is refused
+            return about
+
     async def give_away(self, name: str) -> None:
         """Send a volume's clients away and close it, for another gateway to have it."""
         async with self.lock(name):  # who comes back at once waits, and finds that it is elsewhere
@@ -431,4 +457,8 @@ def _nothing() -> None:
 
 
 async def _nobody(_name: str, _deadline_s: float) -> None:
+    return None
+
+
+async def _nobody_of(_name: str, _holder: str, _deadline_s: float) -> None:
     return None

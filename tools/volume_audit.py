@@ -18,8 +18,8 @@ def differences(cluster: Cluster, fix: bool) -> Iterator[Ailment]:
     # imported here because only clusters with the service should pay for a database's library
     from sqlalchemy.exc import SQLAlchemyError
 
+    from compute.stored import BackendError
     from compute.volumes import audit
-    from compute.volumes.backend import BackendError
 
     try:
         found = audit.examine(config, layout, fix)

@@ -15,7 +15,7 @@ from blockgw.backup.errors import BackupError, NoSuchObject, TargetFailed
 from blockgw.backup.target import Address, Entry
 
 CONNECT_S, READ_S = 10, 60
-TRIES = 8
+TRIES = 10  # the last pauses are of seconds: servers restart meanwhile
 _MISSING = frozenset({"NoSuchKey", "404", "NotFound"})
 _EXISTS = frozenset({"PreconditionFailed", "412", "ConditionalRequestConflict", "409"})
 _BATCH = 1000  # DeleteObjects takes no more

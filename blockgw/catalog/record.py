@@ -34,6 +34,7 @@ def decode(data: bytes) -> Volume:
         fields["snapshots"] = tuple(_snapshot(snapshot) for snapshot in fields["snapshots"])
         fields["parent"] = None if fields["parent"] is None else Parent(**fields["parent"])
         fields["limits"] = Limits(**_known(Limits, fields.get("limits") or {}))
+        fields["dismissed"] = tuple(fields.get("dismissed") or ())
         return Volume(**_known(Volume, fields))
     except Unreadable:
         raise

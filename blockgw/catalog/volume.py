@@ -96,6 +96,7 @@ class Volume:
     purge_us: int = 0  # when it is deleted, if it is in the trash; 0: never by itself
     flattening: bool = False  # it is to be made independent of its parent
     limits: Limits = UNLIMITED
+    dismissed: tuple[str, ...] = ()  # for whom it is opened no more (blockgw.holders), the last ones
     key: str = field(default="", repr=False)  # wrapped (blockgw.encryption), hexadecimal; empty: it is not encrypted
 
     @property

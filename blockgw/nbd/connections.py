@@ -17,6 +17,10 @@ class Connection(Protocol):
     def export_name(self) -> str | None:
         """The export that it has open."""
 
+    @property
+    def holder(self) -> str:
+        """For whom it was opened; empty: that was not said."""
+
     def drain(self) -> None:
         """Take no more requests; answer those that were taken, then hang up."""
 

@@ -6,9 +6,11 @@ takes it from nobody.
 
 import asyncio
 import ssl
+from dataclasses import replace
 from typing import cast
 
 from blockgw.errors import VolumeError
+from blockgw.holders import parted
 from blockgw.interfaces import Client, Export
 from blockgw.nbd import options
 from blockgw.nbd.dialect import Dialect, Mode
@@ -56,6 +58,11 @@ class Negotiation(asyncio.Protocol):
     def export_name(self) -> str | None:
         """The export that it has open."""
         return None if self._export is None else self._export.name
+
+    @property
+    def holder(self) -> str:
+        """For whom it was opened."""
+        return self._client.holder
 
     # what the transport calls
 
@@ -168,18 +175,21 @@ class Negotiation(asyncio.Protocol):
 
     async def _find(self, step: Describe | Open) -> Step:
         try:
+            name, holder = parted(step.name)
+            client = replace(self._client, holder=holder)
             if isinstance(step, Describe):
-                return step.then(await self._shared.exports.describe(step.name, self._client))
-            return step.then(await self._open(step.name))
+                return step.then(await self._shared.exports.describe(name, client))
+            return step.then(await self._open(name, client))
         except VolumeError as error:
             return self._handshake.not_opened(step.option, error)
 
-    async def _open(self, name: str) -> Export:
+    async def _open(self, name: str, client: Client) -> Export:
         """Return the export, opened now or before."""
-        if self._export is not None and self._export.name == name:
+        if self._export is not None and self._export.name == name and self._client == client:
             return self._export
         self._let_go()
-        self._export = await self._shared.exports.open(name, self._client)
+        self._client = client
+        self._export = await self._shared.exports.open(name, client)
         return self._export
 
     def _let_go(self) -> None:

@@ -125,6 +125,12 @@ class NbdServer:
         """Hang up on all clients of an export, after their requests are answered. They may connect again at once."""
         await self._shared.connections.send_away(lambda connection: connection.export_name == name, deadline_s)
 
+    async def cut_off(self, name: str, holder: str, deadline_s: float = 10.0) -> None:
+        """Hang up on those who have opened an export for `holder`, after their requests are answered."""
+        await self._shared.connections.send_away(
+            lambda connection: connection.export_name == name and connection.holder == holder, deadline_s
+        )
+
     async def close(self, deadline_s: float = 10.0) -> None:
         """Stop listening, answer the requests that were taken, hang up; cut off what is left after `deadline_s`."""
         for listener in self._listeners:

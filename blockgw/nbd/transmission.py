@@ -90,6 +90,11 @@ class Transmission(asyncio.BufferedProtocol):
         """The export that it serves."""
         return self._export.name
 
+    @property
+    def holder(self) -> str:
+        """For whom."""
+        return self._session.client.holder
+
     # what the transport calls
 
     def get_buffer(self, sizehint: int) -> memoryview:

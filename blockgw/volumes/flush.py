@@ -8,6 +8,9 @@ and it is no quorum, what is there is found out anew, replicas are made equal, a
 Flushes go one after the other; all that come during one share the next. What a failed one could not make durable stays
 noted, so the next one does not pass over it.
 
+Where flushes have followed writes at once, the next write is sent to be durable before it is answered (`Foresight`):
+then the flush that follows it finds nothing to do, and devices are asked once instead of twice.
+
 What was acknowledged and is on no replica any more (`note_loss`) cannot be made durable by any flush: the next one that
 a client has asked for fails, as fsync does in Linux, and those after it say what has become of what was written since.
 """
@@ -40,6 +43,37 @@ class Owner(Protocol):
     @property
     def layer(self) -> int: ...
     async def reopen(self, chunk: Chunk) -> None: ...
+
+
+class Foresight:
+    """Whether a flush will follow the next writes at once: as it did last time, all of them before one was answered."""
+
+    __slots__ = ("_answered", "_followed", "_waves")
+
+    def __init__(self) -> None:
+        self._followed = False  # the last flush came after a single wave
+        self._waves = 0  # of writes since then: one begins when a write is asked for after another was answered
+        self._answered = False  # something of the last wave was
+
+    def __repr__(self) -> str:
+        return f"Foresight(followed={self._followed}, {self._waves} waves)"
+
+    def write(self) -> bool:
+        """Take note of a write; tell whether it will be flushed next."""
+        if self._answered or not self._waves:
+            self._waves += 1
+            self._answered = False
+        return self._followed and self._waves == 1
+
+    def answered(self) -> None:
+        """Take note that a write is answered."""
+        self._answered = True
+
+    def flush(self) -> None:
+        """Take note of a flush."""
+        if self._waves:
+            self._followed = self._waves == 1
+            self._waves = 0
 
 
 class Flusher:

@@ -21,7 +21,7 @@ from blockgw.interfaces import Buffer, Pieces
 from blockgw.lease import READ_ONLY_EPOCH, Tenure
 from blockgw.volumes.cache import ReadCache
 from blockgw.volumes.chunk import Chunk, Pending
-from blockgw.volumes.flush import Flusher
+from blockgw.volumes.flush import Flusher, Foresight
 from blockgw.volumes.opening import Opening
 from blockgw.volumes.outbox import Outbox
 from blockgw.volumes.reading import Reader
@@ -74,6 +74,7 @@ class OpenVolume:
         self._outboxes: dict[Replica, Outbox] = {}
         self._opening = Opening(self)
         self._flusher = Flusher(self)
+        self._foresight = Foresight()
         self._reader = Reader(self, cache)
         self._room = room or Room()
         self._room.join(self)
@@ -113,6 +114,7 @@ class OpenVolume:
         self.check()
         if self._switching is not None:
             return self._after_switch(kind, offset, length, data, fua)
+        fua = self._foresight.write() or fua
         number, start = divmod(offset, CHUNK)
         if start + length <= CHUNK:
             return self._change_chunk(kind, Piece(number, start, length, 0), data, fua)
@@ -244,6 +246,7 @@ class OpenVolume:
                 self._flusher.note(chunk)
             if not pending.done.done():
                 pending.done.set_result(None)
+            self._foresight.answered()
 
     # reading
 
@@ -293,6 +296,7 @@ class OpenVolume:
     def flush(self) -> Awaitable[object]:
         """Make durable on a quorum what was acknowledged."""
         self.check()
+        self._foresight.flush()
         return self._flusher.flush()
 
     async def ensure(self, chunk: Chunk) -> None:

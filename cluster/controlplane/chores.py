@@ -4,9 +4,11 @@ A chore that fails is reported, and done again when its time comes: what it is t
 """
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from cluster.controlplane.database import Database
 from cluster.telemetry.log import get_logger
 
 _log = get_logger("controlplane")
@@ -19,6 +21,29 @@ class Chore:
     name: str
     period_s: float
     step: Callable[[], object]
+
+
+class WhenChanged:
+    """A step that is left out while a database is as the last one found it, but for one about every `longest_s`."""
+
+    def __init__(
+        self,
+        database: Database,
+        step: Callable[[], object],
+        longest_s: float,
+        monotonic_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._database, self._step, self._longest_s, self._monotonic_s = database, step, longest_s, monotonic_s
+        self._changes: int | None = None
+        self._until_s = 0.0
+
+    def __call__(self) -> None:
+        """Do it, or leave it out. One that fails is done again the next time."""
+        changes, now_s = self._database.changes(), self._monotonic_s()
+        if changes is not None and changes == self._changes and now_s < self._until_s:
+            return
+        self._step()
+        self._changes, self._until_s = changes, now_s + self._longest_s
 
 
 class Chores:

@@ -22,6 +22,11 @@ TIMEOUT_S = 5.0
 class ControlError(Exception):
     """The supervisor refused; the text says why."""
 
+    def __init__(self, text: str, kind: str = "") -> None:
+        """`kind`: of the refusal, where there are several that a caller would tell apart."""
+        super().__init__(text)
+        self.kind = kind
+
 
 class NotRunning(ControlError):
     """Nobody answers."""
@@ -38,7 +43,7 @@ def ask(path: Path, do: str, *, timeout_s: float = TIMEOUT_S, **arguments: Any) 
     except (OSError, ValueError) as error:
         raise NotRunning(f"no supervisor answers: {error}") from error
     if "error" in answer:
-        raise ControlError(str(answer["error"]))
+        raise ControlError(str(answer["error"]), str(answer.get("kind", "")))
     return answer
 
 

@@ -49,16 +49,6 @@ def database_url(config: Config, layout: Layout) -> str | URL:
     return config.images.database or URL.create("sqlite", database=str(layout.images_database))
 
 
-def policy_file(config: Config, layout: Layout) -> str | None:
-    """Return the operator's rules, if there are any. Raise ConfigError when they are not there."""
-    if not config.images.policy_file:
-        return None
-    path = layout.directory / config.images.policy_file
-    if not path.is_file():
-        raise ConfigError(f"[images] policy_file: there is no {path}")
-    return str(path)
-
-
 def s3_client(config: Config, name: str) -> Any:
     """Return a client of this cluster's objects, as the service `name`."""
     user = service_user(config.cluster.key_bytes, name)
@@ -70,7 +60,7 @@ def s3_client(config: Config, name: str) -> Any:
         aws_secret_access_key=user.secret_key,
         config=ClientConfig(
             s3={"addressing_style": "path"},
-            retries={"mode": "standard", "max_attempts": 4},
+            retries={"mode": "standard", "total_max_attempts": 10},  # some ten seconds in all
             read_timeout=_ANSWER_S,
             max_pool_connections=_CONNECTIONS,
             request_checksum_calculation="when_required",  # what is sent was digested already

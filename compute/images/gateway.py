@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from blockgw.client import VolumeFile, VolumesError
+from blockgw.client import VolumeFile, VolumesError, uri_of
 from blockgw.client import Volumes as Client
 from cluster.layout import Layout
-from compute.images.golden import Disk, VolumeFailed, uri_of
-from compute.volumes.backend import BackendError, Removal, Stored
-from compute.volumes.gateway import Gateway
+from compute.gateway import Gateway
+from compute.images.golden import Disk, VolumeFailed
+from compute.stored import BackendError, Removal, Stored
 
 
 class GatewayVolumes:

@@ -8,7 +8,6 @@ clone reads through it any more. `goldens` has what is recorded of it.
 """
 
 import hashlib
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -16,7 +15,6 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Protocol
-from urllib.parse import quote
 
 from sqlalchemy import Connection
 
@@ -263,8 +261,3 @@ def _note_removal(image_id: str, is_gone: bool, now_us: int, connection: Connect
         goldens.forget(connection, image_id)
     else:
         goldens.postpone(connection, image_id, now_us)
-
-
-def uri_of(socket: Path, name: str) -> str:
-    """Return how NBD clients on this host find a volume."""
-    return f"nbd+unix:///{quote(name)}?socket={quote(os.fspath(socket))}"

@@ -9,13 +9,14 @@ The row of a deleted image stays until its volume is gone, which may be long: cl
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, insert, select, update
 
 from compute.images.schema import goldens
 
 WANTED, CONVERTING, READY, FAILED, UNWANTED = "wanted", "converting", "ready", "failed", "unwanted"
 ATTEMPTS = 5  # at a conversion that fails for reasons that may pass, or that processes die of
 RETRY_US = 5 * 1_000_000  # before the second; before the third twice as long, and so on
+_DUE_US = goldens.c.changed_at_us + goldens.c.attempts * RETRY_US  # of one that is wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,12 @@ def claim(connection: Connection, worker_id: str, now_us: int) -> Golden | None:
 def any_due(connection: Connection, now_us: int) -> bool:
     """Tell whether there is a conversion to be taken up."""
     return connection.scalar(select(goldens.c.image_id).where(_is_due(now_us)).limit(1)) is not None
+
+
+def next_due_us(connection: Connection) -> int | None:
+    """Return when there is a conversion to be taken up, as things are; None: there is none."""
+    due_us: int | None = connection.scalar(select(func.min(_DUE_US)).where(goldens.c.state == WANTED))
+    return due_us
 
 
 def is_claimed(connection: Connection, image_id: str, worker_id: str) -> bool:
@@ -123,7 +130,7 @@ def under_way(connection: Connection) -> list[Golden]:
 
 
 def _is_due(now_us: int) -> "ColumnElement[bool]":
-    return and_(goldens.c.state == WANTED, goldens.c.changed_at_us + goldens.c.attempts * RETRY_US <= now_us)
+    return and_(goldens.c.state == WANTED, now_us >= _DUE_US)
 
 
 def _set(connection: Connection, image_id: str, now_us: int, **values: Any) -> None:

@@ -28,10 +28,11 @@ RULES: Rules = {
     "choose_owner": "rule:trusted",  # ours
     "get_image": f"rule:trusted or (role:reader and ({_SEEN}))",
     "get_images": f"rule:trusted or (role:reader and {_OWN})",
+    "get_image_tasks": f"rule:trusted or (role:reader and {_OWN})",  # ours
     "modify_image": _MEMBER_OF_OWNER,
     "delete_image": _MEMBER_OF_OWNER,
-    "publicize_image": _ADMIN,
-    "communitize_image": f"{_ADMIN} or (role:member and {_OWN})",
+    "publicize_image": "rule:trusted",
+    "communitize_image": _MEMBER_OF_OWNER,
     "download_image": f"rule:trusted or (role:member and ({_SEEN}))",
     "download_deactivated": _ADMIN,  # ours
     "upload_image": _MEMBER_OF_OWNER,

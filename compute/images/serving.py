@@ -12,20 +12,21 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from cluster.clock import wall_us
 from cluster.config import Config
 from cluster.config.services import IMAGES
 from cluster.controlplane import migrations, runner, serving
-from cluster.controlplane.chores import Chore
+from cluster.controlplane.chores import Chore, WhenChanged
 from cluster.controlplane.database import Database, make_private
 from cluster.controlplane.errors import Unavailable as DatabaseUnavailable
 from cluster.coordination.embedded import EmbeddedCoordination
 from cluster.layout import Layout
+from compute.crew import Crew
 from compute.errors import Unavailable
-from compute.images import cluster_settings, workers
+from compute.images import cluster_settings, goldens, tasks, workers
 from compute.images.api.application import images_application
 from compute.images.api.context import Parts
 from compute.images.gateway import GatewayVolumes
@@ -38,6 +39,7 @@ from compute.images.uploads import Dock
 from compute.images.web.fetching import Fetcher
 from compute.policy import Policy
 from compute.tokens import FollowedTokens
+from identity.keystone.policy.operators_file import operators_file
 
 NAME = IMAGES.name
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -45,6 +47,8 @@ _TOKENS_S = 0.5  # after which what is revoked is refused
 _WORK_S = 0.5  # after which an import or a conversion is begun
 _REAP_S = 10.0
 _UNWANTED_S = 10.0
+_REAP_ANYHOW_S = 60.0  # also when nothing has changed: time passes, and processes elsewhere die
+_STOP_S = 1.0
 
 
 class ImageService:
@@ -69,11 +73,15 @@ class ImageService:
         self.coordination = EmbeddedCoordination(layout.coordination)
         self._tokens = FollowedTokens(self.coordination)
         self._reaper = Reaper(self.dock, place)
-        self._importers = [Importer(self.dock, Fetcher(self.dock.settings.web)) for _ in range(config.images.importers)]
+        self._reap = WhenChanged(self.dock.database, self._reaper.step, _REAP_ANYHOW_S)
+        importers = [Importer(self.dock, Fetcher(self.dock.settings.web)) for _ in range(config.images.importers)]
+        steps = [each.step for each in importers]
         self._golden: GoldenMaker | None = None
         if config.block.gateways:
             volumes = GatewayVolumes(layout, config.block.gateways)
             self._golden = GoldenMaker(self.dock, volumes, layout.images_scratch)
+            steps.append(self._golden.step)
+        self._crew = Crew("imports", self.dock.database, _next_due_us, wall_us, steps)
 
     def prepare(self) -> None:
         """Make what is missing for a start: tables, and order. Raise ConfigError."""
@@ -85,22 +93,27 @@ class ImageService:
 
     def application(self) -> Any:
         """Return the WSGI application."""
-        policy = Policy(RULES, SHARED, cluster_settings.policy_file(self._config, self._layout))
+        policy = Policy(RULES, SHARED, operators_file(self._layout, NAME, self._config.images.policy_file))
         return images_application(Parts(self.dock, self._tokens, policy, has_volumes=self._golden is not None))
 
     def chores(self) -> tuple[Chore, ...]:
         """Return what is to be done beside."""
+        self._crew.start()
         own = [
             Chore("tokens", _TOKENS_S, self._tokens.poll),
+            Chore("work", _WORK_S, self.work),
             Chore("seen", workers.SEEN_S, self._reaper.see),
-            Chore("bucket", _WORK_S, self.ensure_bucket),
             Chore("reap", _REAP_S, self.reap),
         ]
-        own += [Chore(f"import-{index}", _WORK_S, each.step) for index, each in enumerate(self._importers)]
         if self._golden is not None:
-            own.append(Chore("golden", _WORK_S, self._golden.step))
-            own.append(Chore("golden-removal", _UNWANTED_S, self._golden.remove_unwanted))
+            removal = WhenChanged(self.dock.database, self._golden.remove_unwanted, _REAP_ANYHOW_S)
+            own.append(Chore("golden-removal", _UNWANTED_S, removal))
         return tuple(own)
+
+    def work(self) -> None:
+        """Have done what waits."""
+        self._crew.look()
+        self.ensure_bucket()
 
     def ensure_bucket(self) -> None:
         """See that there is a bucket: at the first start of a cluster this is all soon, but not at once."""
@@ -113,7 +126,9 @@ class ImageService:
         """Remove what nobody wants."""
         if self._has_bucket:
             with suppress(Unavailable):
-                self._reaper.step()
+                if self.dock.leftovers:  # of which the database does not know
+                    self._reaper.step()
+                self._reap()
 
     def health(self) -> tuple[bool, dict[str, Any]]:
         """Tell whether it serves: it has a database and keys, and the store has answered once."""
@@ -126,9 +141,16 @@ class ImageService:
         return has_keys and self._has_bucket, {"token_keys": has_keys, "store": self._has_bucket}
 
     def close(self) -> None:
-        """Let go of the database and of coordination."""
+        """Begin nothing any more, and let go of the database and of coordination."""
+        self._crew.stop(_STOP_S)
         self.dock.database.close()
         self.coordination.close()
+
+
+def _next_due_us(connection: Connection) -> int | None:
+    """Return when an import or a conversion waits; None: there is none."""
+    found = (tasks.next_due_us(connection), goldens.next_due_us(connection))
+    return min((each for each in found if each is not None), default=None)
 
 
 def serve(config: Config, layout: Layout) -> None:

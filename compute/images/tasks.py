@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, insert, select, update
 
 from compute.errors import NotFound
 from compute.images.records import new_id
@@ -14,6 +14,7 @@ from compute.images.statuses import TaskStatus
 IMPORT = "api_image_import"  # the only type of task there is
 ATTEMPTS = 5  # at a task that fails for reasons that may pass, or that processes die of
 RETRY_US = 5 * 1_000_000  # before the second; before the third twice as long, and so on
+_DUE_US = tasks.c.updated_at_us + tasks.c.attempts * RETRY_US  # of one that waits
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,13 @@ def any_due(connection: Connection, now_us: int) -> bool:
     return connection.scalar(select(tasks.c.id).where(_is_due(now_us)).limit(1)) is not None
 
 
+def next_due_us(connection: Connection) -> int | None:
+    """Return when there is a task to be taken up, as things are; None: there is none."""
+    query = select(func.min(_DUE_US)).where(tasks.c.status == TaskStatus.PENDING.value)
+    due_us: int | None = connection.scalar(query)
+    return due_us
+
+
 def claim(connection: Connection, worker_id: str, now_us: int) -> Task | None:
     """Take up the task that has waited longest; None: none is due."""
     query = select(tasks).where(_is_due(now_us)).order_by(tasks.c.created_at_us).limit(1)
@@ -154,8 +162,7 @@ def sweep(connection: Connection, now_us: int) -> int:
 
 
 def _is_due(now_us: int) -> "ColumnElement[bool]":
-    pending = tasks.c.status == TaskStatus.PENDING.value
-    return and_(pending, tasks.c.updated_at_us + tasks.c.attempts * RETRY_US <= now_us)
+    return and_(tasks.c.status == TaskStatus.PENDING.value, now_us >= _DUE_US)
 
 
 def _set(connection: Connection, task_id: str, **values: Any) -> None:

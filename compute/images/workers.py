@@ -14,7 +14,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from compute.images.schema import workers
 
-SEEN_S = 5.0
+SEEN_S = 20.0
 DEAD_S = 120.0  # a process may be slow, and clocks may differ
 
 

@@ -13,6 +13,6 @@ snapshot, an image or a volume is a clone: there in no time, whatever its size. 
 - What was deleted but is still read through by clones remains a while, out of sight (`remains`).
 
 Read first: schema, statuses, then a noun (`volumes`), its operations (`operations.creation`) and its API
-(`api.volumes`). `backend` says what is needed of the gateway, of backups and of images; `gateway`,
+(`api.volumes`). `backend` says what is needed of the gateway, of backups and of images; `compute.gateway`,
 `moving` and `image_service` do it. Left out: groups, replication, migration between hosts, managing foreign volumes.
 """

@@ -12,11 +12,13 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from cluster.controlplane.database import refusing_duplicates
 from compute.volumes import volumes
-from compute.volumes.errors import Conflict, Invalid, NotFound, invalid_volume
+from compute.volumes.errors import Invalid, NotFound, invalid_volume
 from compute.volumes.records import columns_of, new_id, record_of
-from compute.volumes.schema import attachments
+from compute.volumes.schema import attachments, operations
 from compute.volumes.statuses import AttachMode, AttachStatus, VolumeStatus
 from compute.volumes.volumes import Volume
+
+DISMISSAL = "dismiss"  # the kind of operation that keeps out who had an attachment
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,11 @@ class Attachment:
     connector: Mapping[str, Any] | None = None
     attached_at_us: int | None = None
     updated_at_us: int | None = None
+
+    @property
+    def was_told(self) -> bool:
+        """Tell whether somebody knows how to connect."""
+        return self.status in (AttachStatus.ATTACHING, AttachStatus.ATTACHED)
 
 
 def get(connection: Connection, attachment_id: str, project_id: str | None = None) -> Attachment:
@@ -67,8 +74,10 @@ def reserve(
     held = of_volume(connection, volume.id)
     # of a server that is moved to another host both sides have an attachment for a while
     moves = bool(held) and instance_id is not None and all(each.instance_id == instance_id for each in held)
+    if not volume.multiattach and is_being_dismissed(connection, volume.id):
+        raise invalid_volume(f"volume {volume.id} is still being taken from who had it: try again")
     if held and not (moves or volume.multiattach):
-        raise invalid_volume(f"volume {volume.id} is attached, or about to be, and is not made for several")
+        raise _taken(volume)
     if volume.status not in (_ATTACHED if held else _FREE):
         raise invalid_volume(f"volume {volume.id} is {volume.status}: it cannot be attached")
     if volume.readonly and mode is AttachMode.READ_WRITE and instance_id:
@@ -107,6 +116,12 @@ def release(connection: Connection, attachment: Attachment, now_us: int) -> None
     settle(connection, attachment.volume_id, now_us)
 
 
+def is_being_dismissed(connection: Connection, volume_id: str) -> bool:
+    """Tell whether somebody may still be connected who had a volume before."""
+    query = select(operations.c.details).where(operations.c.kind == DISMISSAL)
+    return any(details["volume_id"] == volume_id for details in connection.scalars(query))
+
+
 def settle(connection: Connection, volume_id: str, now_us: int) -> None:
     """Have a volume's state follow from its attachments, unless something else is done to it."""
     volume = volumes.get(connection, volume_id)
@@ -131,6 +146,10 @@ _FOLLOWING = frozenset(
 )
 
 
+def _taken(volume: Volume) -> Invalid:
+    return invalid_volume(f"volume {volume.id} is attached, or about to be, and is not made for several")
+
+
 def _add(
     connection: Connection, volume: Volume, now_us: int, instance_id: str | None, mode: AttachMode, exclusive: bool
 ) -> Attachment:
@@ -143,7 +162,7 @@ def _add(
         mode=mode,
         instance_id=instance_id,
     )
-    with refusing_duplicates(Conflict(f"Volume {volume.id} was attached by somebody else just now.")):
+    with refusing_duplicates(_taken(volume)):  # on PostgreSQL somebody was there a moment before
         connection.execute(insert(attachments).values(columns_of(attachments, made)))
     return made
 

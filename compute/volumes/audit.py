@@ -16,9 +16,10 @@ from cluster.clock import wall_us
 from cluster.config import Config
 from cluster.controlplane.database import Database, retried
 from cluster.layout import Layout
+from compute.gateway import Gateway
+from compute.stored import Stored
 from compute.volumes import backups, cluster_settings, remains, snapshots, volumes
-from compute.volumes.backend import Backend, Stored
-from compute.volumes.gateway import Gateway
+from compute.volumes.backend import Backend
 from compute.volumes.operations import backing_up, journal
 from compute.volumes.operations.creation import clone_snapshot_of
 from compute.volumes.records import record_of

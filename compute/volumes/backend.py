@@ -1,72 +1,18 @@
 """What the service needs of others: of the block gateway, of the place where backups are, and of images.
 
 All calls block, and may be made again: what is there already, or gone already, is no error. So an operation that was
-interrupted is carried out once more from its beginning. Sizes are bytes.
+interrupted is carried out once more from its beginning. Sizes are bytes. What goes wrong is in `compute.stored`.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import Enum, auto
 from typing import Any, Protocol
 
-
-class BackendError(Exception):
-    """Base: it was not done. The text is for the operator, and in parts for the user."""
-
-
-class Unreachable(BackendError):
-    """Who should do it does not answer, or is not able to just now. To be tried again."""
+from compute.stored import Removal, Stored, Unreachable
 
 
 class NotYet(Unreachable):
     """It is on its way: to be asked again soon, and for long."""
-
-
-class Refused(BackendError):
-    """It cannot be done, however often it is tried."""
-
-
-class NoSuch(Refused):
-    """What it is about is not there."""
-
-
-class InUse(BackendError):
-    """Somebody is connected to the volume, or works on it. To be tried again for a while."""
-
-
-class Removal(Enum):
-    """What became of what was deleted."""
-
-    GONE = auto()
-    KEPT = auto()  # clones read through it; nobody else can
-
-
-@dataclass(frozen=True, slots=True)
-class StoredSnapshot:
-    """A snapshot, as the gateway has it."""
-
-    id: str
-    name: str
-    size: int
-    clones: tuple[str, ...] = ()  # names of the volumes that began with it, and still read through it
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """A volume, as the gateway has it."""
-
-    id: str
-    name: str
-    size: int
-    is_open: bool = True  # it can be used: it is not in the trash
-    flattening: bool = False
-    is_clone: bool = False
-    encrypted: bool = False
-    snapshots: tuple[StoredSnapshot, ...] = ()
-
-    def snapshot(self, name: str) -> StoredSnapshot | None:
-        """Return a snapshot by its name; None: there is none."""
-        return next((each for each in self.snapshots if each.name == name), None)
 
 
 class Backend(Protocol):
@@ -104,6 +50,9 @@ class Backend(Protocol):
 
         Raise InUse when it has clients.
         """
+
+    def dismiss(self, name: str, holder: str) -> None:
+        """Have nobody use a volume as NAME~HOLDER any more: connections are cut, and there are no new ones."""
 
     def flatten(self, name: str) -> None:
         """Begin to make a clone independent of its parent."""

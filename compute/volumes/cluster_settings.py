@@ -45,16 +45,6 @@ def database_url(config: Config, layout: Layout) -> str | URL:
     return config.volumes.database or URL.create("sqlite", database=str(layout.volumes_database))
 
 
-def policy_file(config: Config, layout: Layout) -> str | None:
-    """Return the operator's rules, if there are any. Raise ConfigError when they are not there."""
-    if not config.volumes.policy_file:
-        return None
-    path = layout.directory / config.volumes.policy_file
-    if not path.is_file():
-        raise ConfigError(f"[volumes] policy_file: there is no {path}")
-    return str(path)
-
-
 def place_of(config: Config, project_id: str, container: str) -> Place:
     """Return where a project's backups go."""
     url = f"{config.volumes.backup_place.rstrip('/')}/{project_id}/{container}"

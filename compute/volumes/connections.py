@@ -1,7 +1,8 @@
 """What a host needs to use a volume: where it is served by NBD, under which name, and how.
 
 The serial is what the disk is recognised by in the guest. A volume is open at one gateway at a time, so all hosts that
-ask are sent to the same one; any other would serve it as well once that one has let go.
+ask are sent to the same one; any other would serve it as well once that one has let go. The name has the attachment
+behind it, so that the gateway can keep out whoever has lost it (`blockgw.holders`).
 """
 
 import hashlib
@@ -9,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from blockgw.holders import SEPARATOR
 from compute.volumes import qos_specs
 from compute.volumes.attachments import Attachment
 from compute.volumes.settings import NbdAddress, Settings
@@ -30,14 +32,15 @@ def connection_info(
 ) -> dict[str, Any]:
     """Return it as Cinder's `connection_info`."""
     address = gateway_of(settings, volume.id)
+    export = volume.backend_name if attachment is None else f"{volume.backend_name}{SEPARATOR}{attachment.id}"
     read_only = mode == AttachMode.READ_ONLY or bool(volume.readonly)
     return {
         "driver_volume_type": DRIVER,
         "data": {
             "host": address.host,
             "port": address.port,
-            "export": volume.backend_name,
-            "url": f"nbd://{_bracketed(address.host)}:{address.port}/{volume.backend_name}",
+            "export": export,
+            "url": f"nbd://{_bracketed(address.host)}:{address.port}/{export}",
             "serial": volume.id,
             "volume_id": volume.id,
             "attachment_id": None if attachment is None else attachment.id,

@@ -11,7 +11,8 @@ from typing import Any
 
 import urllib3
 
-from compute.volumes.backend import Golden, Image, NewImage, NotYet, Refused, Unreachable
+from compute.stored import Refused, Unreachable
+from compute.volumes.backend import Golden, Image, NewImage, NotYet
 from compute.volumes.moving.parent import Mover
 from compute.volumes.volumes import GIB
 

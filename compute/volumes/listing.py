@@ -18,6 +18,8 @@ from sqlalchemy import Boolean, ColumnElement, Connection, Row, Select, Table, a
 from compute.volumes.errors import Invalid, NotFound
 from compute.volumes.moments import parse
 
+Conditions = Sequence["ColumnElement[bool]"]
+
 _COMPARISONS = ("eq", "neq", "gt", "gte", "lt", "lte")
 _TRUE = frozenset(("1", "t", "true", "on", "y", "yes"))
 _FALSE = frozenset(("0", "f", "false", "off", "n", "no"))
@@ -67,22 +69,30 @@ def wish_of(query: Mapping[str, str], filters: Mapping[str, str]) -> Wish:
 
 
 def fetch(
-    connection: Connection, listed: Listed, wish: Wish, conditions: Sequence["ColumnElement[bool]"], most: int
+    connection: Connection,
+    listed: Listed,
+    wish: Wish,
+    seen: Conditions,
+    chosen: Conditions,
+    most: int,
 ) -> Page:
-    """Return a page of the rows that fulfil `conditions` and the filters. Raise Invalid, NotFound (the marker)."""
+    """Return a page of the rows that fulfil `chosen` and the filters, of those that the caller may see at all (`seen`).
+
+    Raise Invalid; NotFound, when the marker is no row that the caller may see.
+    """
     if wish.limit == 0:
         return Page((), False)
     limit = min(wish.limit or most, most)
     order = [*_columns(listed, wish.sort), (listed.table.c.id, wish.sort[-1][1])]
-    query = _chosen(listed, wish, conditions)
+    query = _chosen(listed, wish, (*seen, *chosen))
     if wish.marker is not None:
-        query = query.where(_after(connection, listed, wish.marker, order))
+        query = query.where(_after(connection, listed, wish.marker, order, seen))
     query = query.order_by(*(column.desc() if descending else column.asc() for column, descending in order))
     rows = connection.execute(query.limit(limit).offset(wish.offset)).all()
     return Page(rows, len(rows) == limit)
 
 
-def count(connection: Connection, listed: Listed, wish: Wish, conditions: Sequence["ColumnElement[bool]"]) -> int:
+def count(connection: Connection, listed: Listed, wish: Wish, conditions: Conditions) -> int:
     """Return how many rows there are on all pages together."""
     found = connection.scalar(select(func.count()).select_from(_chosen(listed, wish, conditions).subquery()))
     return int(found or 0)
@@ -96,7 +106,7 @@ def truth(text: str, name: str) -> bool:
     raise Invalid(f"Invalid value '{text}' for {name}: it is neither true nor false.")
 
 
-def _chosen(listed: Listed, wish: Wish, conditions: Sequence["ColumnElement[bool]"]) -> "Select[Any]":
+def _chosen(listed: Listed, wish: Wish, conditions: Conditions) -> "Select[Any]":
     query = select(listed.table)
     for condition in (*conditions, *(_condition(listed, name, text) for name, text in wish.filters.items())):
         query = query.where(condition)
@@ -139,11 +149,11 @@ def _compared(column: "ColumnElement[Any]", text: str) -> "ColumnElement[bool]":
 
 
 def _after(
-    connection: Connection, listed: Listed, marker: str, order: Sequence[tuple[Any, bool]]
+    connection: Connection, listed: Listed, marker: str, order: Sequence[tuple[Any, bool]], seen: Conditions
 ) -> "ColumnElement[bool]":
     """Return what the rows after the marker's fulfil: in the first column that differs they come later."""
     query = select(*(column.label(f"key_{index}") for index, (column, _descending) in enumerate(order)))
-    values = connection.execute(query.where(listed.table.c.id == marker)).one_or_none()
+    values = connection.execute(query.where(listed.table.c.id == marker, *seen)).one_or_none()
     if values is None:
         raise NotFound(f"{listed.what} (marker)", marker)
     ways = []

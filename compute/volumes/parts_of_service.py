@@ -13,7 +13,7 @@ from compute.volumes.schema import services
 from compute.volumes.settings import Settings
 
 SCHEDULER, VOLUME, BACKUP = "cinder-scheduler", "cinder-volume", "cinder-backup"
-SEEN_S = 10.0  # how often a process says that it is there
+SEEN_S = 20.0  # how often a process says that it is there
 DOWN_S = 60.0  # without being seen
 
 

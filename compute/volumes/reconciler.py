@@ -6,8 +6,9 @@ reached, or is used just now, is tried again with the next step.
 
 from cluster.controlplane.database import Database, retried
 from cluster.telemetry.log import get_logger
+from compute.stored import BackendError, InUse, Refused, Removal, Stored
 from compute.volumes import remains
-from compute.volumes.backend import Backend, BackendError, InUse, Refused, Removal, Stored
+from compute.volumes.backend import Backend
 from compute.volumes.remains import WHOLE, Remain
 
 PER_STEP = 50  # what is tried in a step

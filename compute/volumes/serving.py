@@ -21,19 +21,22 @@ from cluster.controlplane.database import Database, make_private, retried
 from cluster.controlplane.errors import Unavailable
 from cluster.coordination.embedded import EmbeddedCoordination
 from cluster.layout import Layout
+from compute.crew import Crew
+from compute.gateway import Gateway
 from compute.policy import Policy
 from compute.tokens import FollowedTokens
 from compute.volumes import cluster_settings, messages, parts_of_service, volume_types
 from compute.volumes.api.application import block_storage_application
 from compute.volumes.api.parts import Parts
-from compute.volumes.gateway import Gateway
 from compute.volumes.moving.parent import Archive, Mover, Runner
+from compute.volumes.operations import journal
 from compute.volumes.operations.kinds import KINDS
 from compute.volumes.operations.work import Tools
-from compute.volumes.operations.worker import RENEW_S, Worker
+from compute.volumes.operations.worker import POLL_S, RENEW_S, Worker
 from compute.volumes.policy.defaults import RULES, SHARED
 from compute.volumes.reconciler import Reconciler
 from compute.volumes.schema import operations, remains
+from identity.keystone.policy.operators_file import operators_file
 
 NAME = VOLUMES.name
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -61,6 +64,8 @@ class VolumeService:
         tools = Tools(gateway, Archive(runner), mover, self._images)
         host = f"{socket.gethostname()}:{layout.directory}"
         self._worker = Worker(self.database, tools, self._settings, KINDS, host)
+        steps = [self._worker.step] * config.volumes.operations
+        self._crew = Crew("operations", self.database, journal.next_due_us, wall_us, steps)
         self._reconciler = Reconciler(self.database, gateway)
 
     def prepare(self) -> None:
@@ -81,19 +86,21 @@ class VolumeService:
             Parts(
                 self.database,
                 self._tokens,
-                Policy(RULES, SHARED, cluster_settings.policy_file(config, self._layout)),
+                Policy(RULES, SHARED, operators_file(self._layout, NAME, config.volumes.policy_file)),
                 self._settings,
                 self._images,
                 lambda project_id, container: cluster_settings.place_of(config, project_id, container),
-                self._worker.poke,
+                self._crew.poke,
+                self._worker.hasten,
             )
         )
 
     def chores(self) -> tuple[Chore, ...]:
         """Return what is to be done beside; operations are carried out from now on."""
-        self._worker.start(self._config.volumes.operations)
+        self._crew.start()
         return (
             Chore("tokens", _TOKENS_S, self._tokens.poll),
+            Chore("operations", POLL_S, self._crew.look),
             Chore("claims", RENEW_S, self._worker.renew),
             Chore("reconcile", _RECONCILE_S, self._reconciler.step),
             Chore("seen", parts_of_service.SEEN_S, self._see),
@@ -119,7 +126,7 @@ class VolumeService:
 
     def close(self) -> None:
         """Begin nothing any more, and let go of the database and of coordination."""
-        self._worker.stop(_STOP_S)
+        self._crew.stop(_STOP_S)
         self.database.close()
         self.coordination.close()
 

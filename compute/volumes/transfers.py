@@ -69,6 +69,11 @@ def offer(
     return made, key
 
 
+def opens(transfer: Transfer, key: str) -> bool:
+    """Tell whether `key` is the one of an offer."""
+    return hmac.compare_digest(_hash(transfer.salt, key), transfer.key_hash)
+
+
 def withdraw(connection: Connection, transfer: Transfer, now_us: int) -> None:
     """Take an offer back."""
     volume = volumes.get(connection, transfer.volume_id)
@@ -87,7 +92,7 @@ def accept(
     now_us: int,
 ) -> None:
     """Have a project own what was offered. Raise Invalid for a wrong key, OverQuota."""
-    if not hmac.compare_digest(_hash(transfer.salt, key), transfer.key_hash):
+    if not opens(transfer, key):
         raise Invalid(f"Invalid auth key: Attempt to transfer {transfer.id} with invalid auth key.")
     volume = volumes.get(connection, transfer.volume_id)
     if volume.status != VolumeStatus.AWAITING_TRANSFER:

@@ -173,6 +173,14 @@ def types_of(connection: Connection, project_id: str | None) -> set[str]:
     return set(connection.scalars(query).all())
 
 
+def hidden_from(connection: Connection, project_id: str | None) -> list[str]:
+    """Return the names of the types that a project may not use."""
+    query = select(volume_types.c.name).where(
+        volume_types.c.is_public.is_(False), volume_types.c.id.not_in(types_of(connection, project_id))
+    )
+    return list(connection.scalars(query).all())
+
+
 def allow(connection: Connection, type_id: str, project_id: str) -> None:
     """Let a project use a type. Raise Conflict when it may."""
     if _may_use(connection, type_id, project_id):

@@ -37,16 +37,6 @@ def database_url(identity: IdentityConfig, layout: Layout) -> str | URL:
     return identity.database or URL.create("sqlite", database=str(layout.identity_database))
 
 
-def policy_file(identity: IdentityConfig, layout: Layout) -> str | None:
-    """Return the operator's rules, if there are any. Raise ConfigError when they are not there."""
-    if not identity.policy_file:
-        return None
-    path = layout.directory / identity.policy_file
-    if not path.is_file():
-        raise ConfigError(f"[identity] policy_file: there is no {path}")
-    return str(path)
-
-
 def beginning(config: Config, layout: Layout) -> Beginning:
     """Return what there shall be in a new cluster. Raise ConfigError without the administrator's password."""
     return Beginning(

@@ -31,6 +31,7 @@ from identity.keystone.api.token_routes import TOKEN_ROUTES
 from identity.keystone.carrier import Carrier
 from identity.keystone.errors import BadRequest
 from identity.keystone.policy.enforcer import PolicyEnforcer
+from identity.keystone.policy.operators_file import operators_file
 from identity.keystone.published_key import PREFIX
 from identity.keystone.schema import outbox
 from identity.keystone.sealing import Seal
@@ -100,7 +101,7 @@ class IdentityService:
             settings=self._settings,
             seal=self._seal,
             provider=TokenProvider(self._keys, wall_us),
-            enforcer=PolicyEnforcer(cluster_services.policy_file(identity, self._layout)),
+            enforcer=PolicyEnforcer(operators_file(self._layout, "identity", identity.policy_file)),
         )
         return keystone_application(parts, TOKEN_ROUTES, committed=self._carry_at_once)
 

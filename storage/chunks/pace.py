@@ -5,8 +5,8 @@ as much delay, for a sync of 160 us); on a slow device the loop must not stand s
 longer counts as much as one that is faster; one that is really slow is believed at once, and forgotten slowly.
 """
 
-BRIEF_S = 0.001  # longer: the loop stands still for longer; shorter: more trips
-SLOW_S = 10 * BRIEF_S
+BRIEF_S = 0.002  # longer: the loop stands still for longer; shorter: more trips
+SLOW_S = 5 * BRIEF_S
 _WEIGHT = 0.1  # of a call that is not slow
 _UNKNOWN_S = 0.01  # before the first is measured: some are, in a thread
 

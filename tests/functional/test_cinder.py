@@ -7,8 +7,10 @@ import json
 import os
 import signal
 import time
+import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import openstack
@@ -16,7 +18,7 @@ import pytest
 from openstack.connection import Connection
 from openstack.exceptions import BadRequestException, HttpException, NotFoundException
 
-from blockgw.client import Volumes
+from blockgw.client import Volumes, VolumesError
 from cluster.config import load
 from cluster.layout import Layout
 from compute.volumes import audit
@@ -190,7 +192,17 @@ def test_encrypted_volumes_and_their_backups(ann: Any, admin: Any, disks: Volume
     assert (again.is_encrypted, read(disks, again, 4, 8 * MiB)) == (True, b"open")
 
 
-def test_from_an_image_and_to_an_image(ann: Any, disks: Volumes) -> None:
+def bytes_read(cluster: Cluster, exports: str) -> float:
+    """Return what was read of exports whose names begin so."""
+    config = load(cluster.directory / "cluster.toml")
+    place = f"{config.gateway_admin_listen(0)}:{config.ports.gateway_admin_port(0)}"
+    with urllib.request.urlopen(f"http://{place}/metrics", timeout=30) as answer:
+        lines = answer.read().decode().splitlines()
+    beginning = f'holdfast_nbd_bytes_total{{export="{exports}'
+    return sum(float(line.split()[-1]) for line in lines if line.startswith(beginning) and '"read"' in line)
+
+
+def test_from_an_image_and_to_an_image(ann: Any, disks: Volumes, cluster: Cluster) -> None:
     image = ann.image.create_image(
         name="cirros", disk_format="raw", container_format="bare", data=b"boot" + bytes(MiB - 4), wait=True
     )
@@ -205,6 +217,7 @@ def test_from_an_image_and_to_an_image(ann: Any, disks: Volumes) -> None:
     write(disks, volume, b"mine")
     told = ann.block_storage.upload_volume_to_image(volume, "of-a-volume", disk_format="qcow2")
     uploaded = until(lambda: ann.image.get_image(told["image_id"]), lambda each: each.status == "active")
+    assert 0 < bytes_read(cluster, f"volume-{volume.id}@upload-") <= 8 * MiB, "holes are read"
     settled(ann, volume)
     assert (uploaded.name, uploaded.owner_id) == ("of-a-volume", ann.current_project_id)
     third = make(ann, image_id=uploaded.id)
@@ -234,6 +247,39 @@ def test_a_volume_that_is_attached_grows_and_is_let_go(ann: Any, disks: Volumes,
     storage.delete_attachment(attachment)
     assert storage.get_volume(volume).status == "available"
     assert read(disks, volume, 8) == b"usedmore"
+
+
+def test_who_is_detached_by_force_writes_no_more(ann: Any, admin: Any, disks: Volumes) -> None:
+    storage, volume = ann.block_storage, make(ann)
+
+    def attach() -> Any:
+        return storage.create_attachment(volume, instance=str(uuid.uuid4()), connector={"host": "here"})
+
+    attachment = attach()
+    storage.complete_attachment(attachment)
+    with disks.open(attachment.connection_info["export"]) as old_host:
+        old_host.write(b"first")
+        old_host.flush()
+        body = {"os-force_detach": {"attachment_id": attachment.id, "connector": None}}
+        path = f"/volumes/{volume.id}/action"
+        # its project is in the path: the administrator's own is another
+        endpoint = admin.block_storage.get_endpoint().replace(admin.current_project_id, ann.current_project_id)
+        assert admin.session.post(endpoint + path, json=body).status_code == 202
+        assert storage.get_volume(volume).status == "available"
+        with pytest.raises(OSError, match="not for"):  # its connection is cut, and it gets no other
+            old_host.write(b"second")
+        successor = attach()
+        with disks.open(successor.connection_info["export"]) as new_host:
+            assert new_host.read(5) == b"first"
+            new_host.write(b"third")
+        with pytest.raises(OSError, match="not for"):
+            old_host.write(b"fourth")
+        with suppress(OSError):
+            old_host.close()
+    assert read(disks, volume, 12) == b"firstthird\0\0"
+    storage.delete_attachment(successor)
+    with pytest.raises(VolumesError, match="not for"):
+        disks.open(successor.connection_info["export"])
 
 
 def test_the_openstack_command(cluster: Cluster, admin: Any) -> None:
@@ -285,13 +331,18 @@ def test_what_a_killed_service_had_begun_is_done(ann: Any, cluster: Cluster, dis
     write(disks, volume, b"kept")
     begun = [storage.create_volume(size=1, name=f"n{number}") for number in range(3)]
     begun.append(storage.create_volume(source_volume_id=volume.id, size=1))
+    image = ann.image.create_image(
+        name="survivor", disk_format="raw", container_format="bare", data=b"kept" + bytes(9 * MiB), wait=True
+    )
+    begun.append(storage.create_volume(image_id=image.id, size=1))  # which is being converted
     backup = storage.create_backup(volume_id=volume.id, name="interrupted")
     Layout(cluster.directory).ready("volumes").unlink()
     os.kill(cluster.processes()["volumes"], signal.SIGKILL)
     until(lambda: Layout(cluster.directory).ready("volumes").exists(), bool)
     for each in begun:
         settled(ann, each)
-    assert read(disks, begun[-1], 4) == b"kept"
+    for each in begun[-2:]:
+        assert read(disks, each, 4) == b"kept"
     settled(ann, volume)
     until(lambda: storage.get_backup(backup), lambda each: each.status == "available")
     config = load(cluster.directory / "cluster.toml")

@@ -5,6 +5,7 @@ A cluster of its own, with identity, objects and volumes.
 
 import hashlib
 import http.client
+import http.server
 import io
 import json
 import os
@@ -12,9 +13,11 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -96,11 +99,12 @@ def until(condition: Callable[[], Any], what: str) -> Any:
     return found
 
 
-def objects(cluster: Cluster) -> int:
-    """Return how many objects the image service has, and parts of such."""
+def objects(cluster: Cluster) -> frozenset[str]:
+    """Return what names the objects that the image service has, and parts of such."""
     client = s3_client(load(Layout(cluster.directory).config), "images")
-    whole = client.list_objects_v2(Bucket="images").get("KeyCount", 0)
-    return int(whole) + len(client.list_multipart_uploads(Bucket="images").get("Uploads", ()))
+    whole = client.list_objects_v2(Bucket="images").get("Contents", ())
+    parts = client.list_multipart_uploads(Bucket="images").get("Uploads", ())
+    return frozenset((*(item["Key"] for item in whole), *(item["UploadId"] for item in parts)))
 
 
 def test_an_image_goes_up_is_changed_shared_and_goes_down(ann: Connection, bob: Connection) -> None:
@@ -259,7 +263,7 @@ def test_an_image_becomes_a_volume_that_is_cloned(
 def test_objects_of_deleted_images_go(cluster: Cluster, admin: Connection) -> None:
     for image in admin.image.images():
         admin.image.delete_image(image.id)
-    until(lambda: objects(cluster) == 0, "objects are left")
+    until(lambda: not objects(cluster), "objects are left")
     until(
         lambda: not [each for each in cluster.ask_gateway("list", first="")["volumes"]
                      if each["name"].startswith("image-") and each["state"] == "available"],
@@ -281,7 +285,7 @@ def test_a_kill_in_the_midst_of_an_upload_leaves_nothing(cluster: Cluster, ann: 
     for _ in range(20):
         connection.send(bytes(MiB))
     until(lambda: ann.image.get_image(image.id).status == "saving", "the upload does not begin")
-    until(lambda: objects(cluster) == 1, "no part is there")
+    until(lambda: len(objects(cluster)) == 1, "no part is there")
     pid = cluster.processes()["images"]
     os.kill(pid, signal.SIGKILL)
     connection.close()
@@ -293,13 +297,57 @@ def test_a_kill_in_the_midst_of_an_upload_leaves_nothing(cluster: Cluster, ann: 
             return False
 
     until(back, "the service does not come back")
-    until(lambda: objects(cluster) == 0, "parts are left")
+    until(lambda: not objects(cluster), "parts are left")
     data = disk(9 * MiB, seed=5)
     image.data = data
     assert image.upload(ann.image).status_code == 204
     assert ann.image.download_image(image).content == data
     assert image.upload(ann.image).status_code == 409
     ann.image.delete_image(image)
+
+
+class Halting(http.server.BaseHTTPRequestHandler):
+    """Sends half of a page to the first who asks, and no more until the test goes on."""
+
+    data = disk(36 * MiB, seed=6)  # half of it is several parts
+    go_on = threading.Event()
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(self.data)))
+        self.end_headers()
+        with suppress(OSError):  # who asked is dead
+            self.wfile.write(self.data[: len(self.data) // 2])
+            assert self.go_on.wait(WAIT_S)
+            self.wfile.write(self.data[len(self.data) // 2 :])
+
+    def log_message(self, *_words: Any) -> None:
+        """Say nothing."""
+
+
+def test_a_kill_in_the_midst_of_an_import_is_made_up_for(cluster: Cluster, ann: Connection) -> None:
+    before = objects(cluster)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Halting) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        image = ann.image.create_image("halted", disk_format="raw", container_format="bare", allow_duplicates=True)
+        ann.image.import_image(image, method="web-download", uri=f"http://127.0.0.1:{server.server_port}/disk.raw")
+        until(lambda: len(objects(cluster) - before) == 1, "no part is there")
+        os.kill(cluster.processes()["images"], signal.SIGKILL)
+        Halting.go_on.set()
+
+        def done() -> bool:
+            try:
+                return str(ann.image.get_image(image.id).status) == "active"
+            except Exception:
+                return False  # it is not back
+
+        until(done, "the import is not done by the next process")
+        server.shutdown()
+    assert ann.image.download_image(image).content == Halting.data
+    assert [task.status for task in ann.image.image_tasks(image)] == ["success"]
+    until(lambda: len(objects(cluster) - before) == 1, "what the first one had sent is left")
+    ann.image.delete_image(image)
+    until(lambda: not objects(cluster) - before, "the object is left")
 
 
 def test_an_upload_takes_little_memory(cluster: Cluster, ann: Connection) -> None:

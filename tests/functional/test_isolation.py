@@ -1,10 +1,12 @@
 """Nobody reads, changes or learns of what is another project's, by S3 or Swift: every role, scope and operation.
 
 What is refused is refused alike whether it is there or not. (That a bucket is there can be seen from outside: names of
-buckets are one for all accounts.) Then tokens and keys that ended: refused everywhere within five seconds.
+buckets are one for all accounts.) Of images and volumes a sample, on processes: all operations on them are tried in
+tests/unit/compute. Then tokens and keys that ended: refused everywhere within five seconds.
 """
 
 import itertools
+import json
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -18,7 +20,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from cluster.config import load
-from cluster.config.services import IDENTITY
+from cluster.config.services import IDENTITY, IMAGES, VOLUMES
 from cluster.coordination.embedded import EmbeddedCoordination
 from cluster.layout import Layout
 from identity.keystone.tokens.fernet import encode
@@ -59,6 +61,8 @@ class World:
         self.admin = self.login(user, {"project": {"name": "admin", "domain": {"id": "default"}}})
         found = self.ask("GET", "/roles")["roles"]
         self.roles = {role["name"]: role["id"] for role in found}
+        config = load(layout.config)
+        self.images, self.volumes = f"{IMAGES.api_url(config)}/v2", VOLUMES.api_url(config)
         self.swift = f"{cluster.env['ST_AUTH'].removesuffix('/auth/v1.0')}/v1/AUTH_"
         self.own, self.foreign = self._place(), self._place()
 
@@ -134,7 +138,7 @@ class World:
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    cluster = Cluster(tmp_path_factory.mktemp("isolation") / "data", with_identity=True).without_compute()
+    cluster = Cluster(tmp_path_factory.mktemp("isolation") / "data", with_identity=True)
     cluster.up()
     try:
         yield World(cluster)
@@ -282,6 +286,78 @@ def test_in_its_own_project_a_role_may_what_it_says_by_swift(world: World, role:
     assert wrong == []
 
 
+COMPUTE_OPERATIONS: tuple[tuple[str, str, Any], ...] = (  # with ids of a stranger's, or of nothing
+    ("GET", "{images}/images/{image}", None),
+    ("GET", "{images}/images/{image}/file", None),
+    ("GET", "{images}/images/{image}/members", None),
+    ("GET", "{images}/images?marker={image}", None),
+    ("DELETE", "{images}/images/{image}", None),
+    ("POST", "{images}/images/{image}/members", {"member": "x"}),
+    ("POST", "{images}/images/{image}/actions/deactivate", None),
+    ("GET", "{volumes}/volumes/{volume}", None),
+    ("GET", "{volumes}/volumes?marker={volume}", None),
+    ("PUT", "{volumes}/volumes/{volume}", {"volume": {"name": "x"}}),
+    ("DELETE", "{volumes}/volumes/{volume}", None),
+    ("POST", "{volumes}/volumes/{volume}/action", {"os-extend": {"new_size": 2}}),
+    ("POST", "{volumes}/volumes/{volume}/action", {"os-volume_upload_image": {"image_name": "x"}}),
+    ("POST", "{volumes}/volumes", {"volume": {"size": 1, "source_volid": "{volume}"}}),
+    ("POST", "{volumes}/volumes", {"volume": {"size": 1, "imageRef": "{image}"}}),
+    ("POST", "{volumes}/snapshots", {"snapshot": {"volume_id": "{volume}"}}),
+    ("POST", "{volumes}/backups", {"backup": {"volume_id": "{volume}"}}),
+    ("POST", "{volumes}/volume-transfers", {"transfer": {"volume_id": "{volume}"}}),
+)
+
+
+@pytest.fixture(scope="module")
+def things(world: World) -> dict[str, str]:
+    """Return the ids of an image and a volume of the stranger's."""
+    headers = {"X-Auth-Token": world.foreign.owner_token}
+    wish = {"name": "private", "disk_format": "raw", "container_format": "bare", "visibility": "private"}
+    image = requests.post(f"{world.images}/images", json=wish, headers=headers, timeout=WAIT_S).json()["id"]
+    data = {**headers, "Content-Type": "application/octet-stream"}
+    assert requests.put(f"{world.images}/images/{image}/file", data=bytes(512), headers=data, timeout=WAIT_S).ok
+    made = {"volume": {"size": 1, "name": "private"}}
+    volume = requests.post(f"{world.volumes}/volumes", json=made, headers=headers, timeout=WAIT_S).json()["volume"]
+    deadline = time.monotonic() + WAIT_S
+    while compute_state(world, world.foreign)[1]["volumes"][0]["status"] != "available":
+        assert time.monotonic() < deadline, "the volume is not made"
+        time.sleep(0.1)
+    return {"image": image, "volume": volume["id"]}
+
+
+def compute_state(world: World, place: Place) -> tuple[Any, Any]:
+    """Return what the owner sees of images and volumes."""
+    headers = {"X-Auth-Token": place.owner_token}
+    urls = (f"{world.images}/images", f"{world.volumes}/volumes/detail")
+    images, volumes = (requests.get(url, headers=headers, timeout=WAIT_S).json() for url in urls)
+    return images, volumes
+
+
+def compute_answer(world: World, token: str, method: str, url: str, document: Any, ids: dict[str, str]) -> Any:
+    """Return status and text of an answer, with the ids that were asked for replaced by their names."""
+    text = json.dumps(document)
+    for name, value in {"images": world.images, "volumes": world.volumes, **ids}.items():
+        url, text = url.replace(f"{{{name}}}", value), text.replace(f"{{{name}}}", value)
+    headers = {"X-Auth-Token": token, "OpenStack-API-Version": "volume 3.71"}
+    answer = requests.request(method, url, json=json.loads(text), headers=headers, timeout=WAIT_S)
+    said = answer.text
+    for name, value in ids.items():
+        said = said.replace(value, name)
+    return answer.status_code, said
+
+
+@pytest.mark.parametrize(("role", "scope"), [("none", "nothing"), ("reader", "the system"), ("manager", "a project")])
+def test_images_and_volumes_keep_projects_apart(world: World, things: dict[str, str], role: str, scope: str) -> None:
+    missing = {name: str(uuid.uuid4()) for name in things}
+    token, wrong, before = swift_token(world, role, scope), [], compute_state(world, world.foreign)
+    for method, url, document in COMPUTE_OPERATIONS:
+        answers = [compute_answer(world, token, method, url, document, ids) for ids in (things, missing)]
+        if answers[0] != answers[1] or answers[0][0] < 400:
+            wrong.append(f"{method} {url} {document}: {answers}")
+    assert wrong == []
+    assert compute_state(world, world.foreign) == before
+
+
 @dataclass(frozen=True, slots=True)
 class Victim:
     """Somebody whose token and key will end."""
@@ -291,9 +367,10 @@ class Victim:
     key: dict[str, str] | None  # None: what ends the token does not end the key
 
     def refused(self, world: World) -> bool:
-        """Tell whether token and key are refused by the identity service, Swift and S3, by all proxies met."""
+        """Tell whether token and key are refused by all services, and by all proxies met."""
+        services = (f"{world.url}/auth/projects", f"{world.images}/images", f"{world.volumes}/volumes")
         asked = [
-            requests.get(f"{world.url}/auth/projects", headers={"X-Auth-Token": self.token}, timeout=WAIT_S),
+            *(requests.get(url, headers={"X-Auth-Token": self.token}, timeout=WAIT_S) for url in services),
             *(requests.head(world.swift + self.project, headers={"X-Auth-Token": self.token}, timeout=WAIT_S)
               for _worker in range(4)),
         ]
@@ -317,7 +394,8 @@ def test_what_ended_is_refused_everywhere_within_seconds(world: World) -> None:
         user = world.user(f"/projects/{project}", "member", domain)
         token = world.login({"id": user, "password": PASSWORD}, {"project": {"id": project}})
         key = world.key(user, project)
-        assert requests.head(world.swift + project, headers={"X-Auth-Token": token}, timeout=WAIT_S).ok
+        for url in (world.swift + project, f"{world.images}/images", f"{world.volumes}/volumes"):
+            assert requests.get(url, headers={"X-Auth-Token": token}, timeout=WAIT_S).ok
         assert s3_answer(lambda: s3_client(world, key).list_buckets()) == ""
         victims[how] = Victim(project, token, key if ends_key else None)
         enders.append(lambda: end(domain, project, user, token))

@@ -16,7 +16,7 @@ from cluster.config.services import running
 from cluster.config.urls import swift_url
 from cluster.layout import Layout
 from tests.cluster import Cluster
-from tests.tempest import configuration, results
+from tests.tempest import configuration, preparation, results
 from tests.tempest.known import REASONS
 
 ROOT = Path(__file__).parents[2]
@@ -64,6 +64,7 @@ def _run_beside_cluster(arguments: argparse.Namespace, directory: Path) -> list[
     directory.mkdir(parents=True, exist_ok=True)
     cluster = Cluster(directory / "data", with_identity=True)
     cluster.identity_settings = dict(configuration.IDENTITY_SETTINGS)
+    cluster.images_settings = dict(configuration.IMAGES_SETTINGS)
     cluster.up()
     try:
         return _run(arguments, cluster, directory / "workspace")
@@ -79,11 +80,12 @@ def _run(arguments: argparse.Namespace, cluster: Cluster, workspace: Path) -> li
     initialize = [bin_ / "tempest", "init", workspace]
     subprocess.run(initialize, env=environment, check=True, stdout=subprocess.DEVNULL)
     password = layout.admin_password.read_text().strip()
-    settings = configuration.sections(config, password, str(workspace), _features(config))
-    (workspace / "etc/tempest.conf").write_text(configuration.render(settings))
     regex = arguments.only or "|".join(re.escape(each) for each in _packages(config))
     command = [bin_ / "tempest", "run", "--regex", regex, "--concurrency", str(arguments.concurrency)]
-    subprocess.run(command, cwd=workspace, env=environment, check=False)  # its status says whether all passed
+    with preparation.prepared(layout.clouds, workspace.parent / "web") as prepared:
+        settings = configuration.sections(config, password, str(workspace), _features(config), prepared)
+        (workspace / "etc/tempest.conf").write_text(configuration.render(settings))
+        subprocess.run(command, cwd=workspace, env=environment, check=False)  # its status says whether all passed
     stream = subprocess.run([bin_ / "stestr", "last", "--subunit"], cwd=workspace, stdout=subprocess.PIPE, check=False)
     listed = subprocess.run(
         [bin_ / "subunit2csv", "--no-passthrough"], input=stream.stdout, stdout=subprocess.PIPE, check=False

@@ -1,17 +1,32 @@
 """tempest.conf: what tempest is told of a cluster."""
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 
 from cluster.config import Config
 from cluster.config.services import IDENTITY, running
 
+RESELLER = "ResellerAdmin"  # the role that Swift knows
 Sections = Mapping[str, Mapping[str, object]]
 
 # of [identity], as tempest's tests of locking out and of former passwords are told below
 IDENTITY_SETTINGS: Mapping[str, object] = {"lockout_failures": 2, "lockout_s": 5, "password_history": 2}
 
+# of [images]: what is fetched from the web comes from this machine
+IMAGES_SETTINGS: Mapping[str, object] = {"web_private_addresses": True, "web_ports": ()}
 
-def sections(config: Config, password: str, workspace: str, features: Collection[str]) -> Sections:
+
+@dataclass(frozen=True, slots=True)
+class PreparedImages:
+    """Images for tests that need some."""
+
+    id: str  # of one that all see
+    url: str  # of one on the web, in the format qcow2
+
+
+def sections(
+    config: Config, password: str, workspace: str, features: Collection[str], images: PreparedImages
+) -> Sections:
     """Return the settings by section; `features` are those that Swift's API says it has."""
     names = {service.api.lower() for service in running(config)}
     return {
@@ -34,12 +49,13 @@ def sections(config: Config, password: str, workspace: str, features: Collection
         },
         "identity-feature-enabled": {"trust": False, "security_compliance": True},
         "enforce_scope": {"keystone": True, "glance": True, "cinder": True},
-        "object-storage": {"operator_role": "member", "reseller_admin_role": "admin"},
+        "object-storage": {"operator_role": "member", "reseller_admin_role": RESELLER},
         "object-storage-feature-enabled": {
             "container_sync": "container_sync" in features,
             "object_versioning": "versioned_writes" in features,
             "discoverable_apis": ",".join(features),
         },
+        "compute": {"image_ref": images.id, "image_ref_alt": images.id},  # for volumes: there is no compute service
         "volume": {
             "vendor_name": "Holdfast",
             "storage_protocol": "nbd",
@@ -48,7 +64,7 @@ def sections(config: Config, password: str, workspace: str, features: Collection
         },
         "volume-feature-enabled": {"extend_attached_volume": True},
         # image_format_enforcement: tempest must not upload noise as qcow2
-        "image": {"disk_formats": "raw,qcow2", "container_formats": "bare,ovf"},
+        "image": {"disk_formats": "raw,qcow2", "container_formats": "bare,ovf", "http_qcow2_image": images.url},
         "image-feature-enabled": {
             "import_image": True,
             "os_glance_reserved": True,
@@ -60,7 +76,7 @@ def sections(config: Config, password: str, workspace: str, features: Collection
             "glance": "glance" in names,
             "cinder": "cinder" in names,
             "nova": False,
-            "neutron": False,
+            "neutron": True,  # see preparation
             "horizon": False,
         },
     }

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 
 _ADMIN = "tempest.api.identity.admin.v3"
-_OBJECTS = "tempest.api.object_storage"
 _VOLUMES = "tempest.api.volume"
 _IMAGES = "tempest.api.image.v2"
 
@@ -12,9 +11,7 @@ REASONS: Mapping[str, str] = {
     f"{_ADMIN}.test_endpoint_groups": "the catalog is the same for all projects",
     f"{_ADMIN}.test_oauth_consumers": "no OAuth",
     f"{_ADMIN}.test_policies": "policies are files; Keystone itself only keeps them and deprecates that",
-    f"{_OBJECTS}.test_account_quotas": "accounts have no quotas",
     f"{_IMAGES}.admin.test_images_metadefs": "no metadata definitions",
     f"{_IMAGES}.test_images_metadefs": "no metadata definitions",
-    f"{_IMAGES}.test_images.ImportImagesTest.test_image_web_download_import": "fetches from the Internet",
     f"{_VOLUMES}.admin.test_group": "volumes have no groups",
 }

@@ -67,12 +67,27 @@ def table(results: Sequence[Result], known: Mapping[str, str]) -> str:
         counts = [_count([each for each in results if each.module == module], outcome) for outcome in Outcome]
         lines.append(f"| {module.removeprefix('tempest.api.')} | {' | '.join(map(str, counts))} |")
     totals = [f"**{_count(results, outcome)}**" for outcome in Outcome]
-    lines += [f"| **all** | {' | '.join(totals)} |", ""]
+    lines += [f"| **all** | {' | '.join(totals)} |", "", _shares(results, known), ""]
     failed = [each for each in results if each.outcome is Outcome.FAILED]
     if failed:
         lines += ["| failed | why |", "|---|---|"]
         lines += [f"| {_short(each.name)} | {reason(each.name, known) or 'not known yet'} |" for each in failed]
     return "\n".join(lines)
+
+
+def _shares(results: Sequence[Result], known: Mapping[str, str]) -> str:
+    """Return how many of the tests pass that ran, and of those that need nothing of what is left out."""
+    passed = _count(results, Outcome.PASSED)
+    failed = _count(results, Outcome.FAILED)
+    ours = passed + len(unexplained(results, known))
+    return (
+        f"Of {passed + failed} that ran, {passed} pass ({_percent(passed, passed + failed)}). Of those that need "
+        f"nothing which is left out for a reason below, {passed} of {ours} ({_percent(passed, ours)})."
+    )
+
+
+def _percent(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.1f} %" if whole else "none"
 
 
 def _count(results: Iterable[Result], outcome: Outcome) -> int:

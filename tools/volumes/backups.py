@@ -1,30 +1,22 @@
-"""`holdfast volume backup` and its like: backups of volumes of a cluster.
-
-The block gateway takes snapshots and tells what has changed; data are read and written through its NBD socket.
-"""
+"""`holdfast volume backup` and its like: backups of volumes of a cluster."""
 
 import argparse
 import json
 import os
-from collections.abc import Iterator, Sequence
 from typing import Any
 
 from blockgw.backup.errors import BackupError
+from blockgw.backup.gateway_volume import GatewayVolume
 from blockgw.backup.nbd import NbdVolume
-from blockgw.backup.piece import PIECE
 from blockgw.backup.repository import Opened, Repository, find
 from blockgw.backup.restoring import Restored, restore
 from blockgw.backup.taking import Outcome, Taking, Wishes
-from blockgw.backup.volume import Snapshot
-from blockgw.extents import CHUNK
 from tools import backup_alone
 from tools.backup_alone import say_restored
 from tools.backup_places import Bar, Refused, described, place_of, secret_of, shown
 from tools.data_directory import Cluster, open_cluster
 from tools.errors import OperatorError
 from tools.volumes.asking import Answer, ask_gateway
-
-assert PIECE == CHUNK  # so what has changed is told in pieces
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -48,7 +40,7 @@ class Gateway:
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
-        self.socket = os.fspath(cluster.layout.nbd_socket(0))
+        self.socket = cluster.layout.nbd_socket(0)
 
     def ask(self, do: str, **about: Any) -> Answer:
         """Return the answer. Raise BackupError."""
@@ -58,47 +50,8 @@ class Gateway:
             raise BackupError(str(error)) from error
 
 
-class GatewayVolume:
-    """A volume that is backed up; see blockgw.backup.volume.Volume."""
-
-    def __init__(self, gateway: Gateway, name: str) -> None:
-        self._gateway, self.name = gateway, name
-        self.id = str(gateway.ask("show", name=name)["volume"]["id"])
-
-    def snapshots(self) -> Sequence[Snapshot]:
-        """See Volume."""
-        return _snapshots(self._gateway.ask("show", name=self.name))
-
-    def take(self, name: str) -> Snapshot:
-        """See Volume."""
-        found = _snapshots(self._gateway.ask("snapshot", name=self.name, snapshot=name))
-        return next(each for each in found if each.name == name)
-
-    def give_up(self, name: str) -> None:
-        """See Volume."""
-        self._gateway.ask("delete-snapshot", name=self.name, snapshot=name)
-
-    def changed(self, snapshot: str, since: str | None) -> Iterator[int]:
-        """See Volume: a piece is a chunk."""
-        first: int | None = 0
-        while first is not None:
-            answer = self._gateway.ask("changed", name=self.name, snapshot=snapshot, since=since, first=first)
-            yield from answer["chunks"]
-            first = answer["next"]
-
-    def open(self, snapshot: str) -> NbdVolume:
-        """See Volume."""
-        return NbdVolume(self._gateway.socket, f"{self.name}@{snapshot}")
-
-
-def _snapshots(answer: Answer) -> list[Snapshot]:
-    return [
-        Snapshot(each["id"], each["name"], each["size"], each["created_us"]) for each in answer["volume"]["snapshots"]
-    ]
-
-
 def _backup(gateway: Gateway, arguments: argparse.Namespace) -> int:
-    volume = GatewayVolume(gateway, arguments.name)
+    volume = GatewayVolume(gateway.ask, gateway.socket, arguments.name)
     repository = Repository(place_of(arguments), volume.id, secret_of(arguments))
     with Bar("sent") as show:
         outcome = Taking(volume, repository, Wishes(arguments.full, arguments.jobs), show).run()
@@ -142,7 +95,7 @@ def _restore(gateway: Gateway, arguments: argparse.Namespace) -> int:
 def _fill(gateway: Gateway, repository: Repository, backup: Opened, arguments: argparse.Namespace) -> Restored:
     """Write a volume; if that fails and the volume is new, it goes again."""
     try:
-        with NbdVolume(gateway.socket, arguments.name) as sink, Bar("fetched") as show:
+        with NbdVolume(os.fspath(gateway.socket), arguments.name) as sink, Bar("fetched") as show:
             return restore(repository, backup, sink, arguments.resume, show, arguments.jobs)
     except BackupError as error:
         if arguments.resume:

@@ -6,15 +6,14 @@ backing file, a data file) is refused: whoever made it would choose which files 
 
 import argparse
 import json
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import sh
 
+from blockgw import client
 from tools.data_directory import Cluster
 from tools.errors import OperatorError
 from tools.progress import Progress
@@ -79,8 +78,7 @@ def export_shown(answer: Answer) -> list[str]:
 
 def uri_of(cluster: Cluster, name: str) -> str:
     """Return how clients of NBD on this host find a volume."""
-    socket = os.fspath(cluster.layout.nbd_socket(0))
-    return f"nbd+unix:///{quote(name)}?socket={quote(socket)}"
+    return client.uri_of(cluster.layout.nbd_socket(0), name)
 
 
 def inspect(path: Path, format_: str | None) -> dict[str, Any]:

@@ -47,8 +47,8 @@ def begin(context: Context, image_id: str) -> Answer:
 
 
 def list_of_image(context: Context, image_id: str) -> Answer:
-    """GET /v2/images/{image_id}/tasks."""
-    image = found(context, image_id)
+    """GET /v2/images/{image_id}/tasks: they tell who asked, and from where, which is the project's alone."""
+    image = found(context, image_id, "get_image_tasks")
     return ok({"tasks": [of_whole_task(task) for task in tasks.of_image(context.connection, image.id)]})
 
 

@@ -5,6 +5,7 @@ from compute.errors import BadRequest, Forbidden, NotFound
 from compute.images import members
 from compute.images.api.context import Context, found, target_of
 from compute.images.api.documents import of_member
+from compute.images.members import Member
 from compute.images.records import Image
 from compute.images.schema import PROJECT_LIMIT
 from compute.images.statuses import MemberStatus, Visibility
@@ -36,9 +37,7 @@ def add(context: Context, image_id: str) -> Answer:
 def show(context: Context, image_id: str, member_id: str) -> Answer:
     """GET /v2/images/{image_id}/members/{member_id}."""
     image = _shared(context, image_id)
-    if not _owns(context, image) and member_id != context.project_id:
-        raise NotFound(f"{member_id} not found in the member list of the image {image.id}.")
-    member = members.get(context.connection, image.id, member_id)
+    member = _seen(context, image, member_id)
     context.enforce("get_member", {"project_id": image.owner, "member_id": member.project_id})
     return ok(of_member(member))
 
@@ -49,7 +48,7 @@ def change(context: Context, image_id: str, member_id: str) -> Answer:
     wanted = context.document.get("status")
     if wanted not in [status.value for status in MemberStatus]:
         raise BadRequest(f"Status can't be {wanted!r}: it is one of pending, accepted and rejected.")
-    member = members.get(context.connection, image.id, member_id)
+    member = _seen(context, image, member_id)
     context.enforce("modify_member", {"project_id": image.owner, "member_id": member.project_id})
     return ok(of_member(members.set_status(context.connection, member, MemberStatus(wanted), context.now_us)))
 
@@ -67,6 +66,13 @@ def _shared(context: Context, image_id: str) -> Image:
     if image.visibility is not Visibility.SHARED:
         raise Forbidden("Only shared images have members.")
     return image
+
+
+def _seen(context: Context, image: Image, member_id: str) -> Member:
+    """Return a member of an image; a member itself sees no other one. Raise NotFound."""
+    if not _owns(context, image) and member_id != context.project_id:
+        raise NotFound(f"{member_id} not found in the member list of the image {image.id}.")
+    return members.get(context.connection, image.id, member_id)
 
 
 def _owns(context: Context, image: Image) -> bool:

@@ -12,15 +12,20 @@ Action = Callable[[Request, str, Any], Answer]  # of the request, the id, and wh
 ACCEPTED = Answer(202)
 
 
-def dispatch(actions: Mapping[str, Action]) -> Callable[..., Answer]:
-    """Return the operation that does what the document names."""
+class Dispatch:
+    """The operation that does what the document names."""
 
-    def operation(context: Request, **parts: str) -> Answer:
+    def __init__(self, actions: Mapping[str, Action]) -> None:
+        self.actions = actions
+
+    def __repr__(self) -> str:
+        return f"Dispatch({', '.join(self.actions)})"
+
+    def __call__(self, context: Request, **parts: str) -> Answer:
+        """See Operation."""
         context.caller  # noqa: B018 what nobody sends is not looked at
-        names = [name for name in context.document if name in actions]
+        names = [name for name in context.document if name in self.actions]
         if len(names) != 1 or len(context.document) != 1:
             raise Malformed(f"There is no such action: {', '.join(map(str, context.document)) or 'none'}.")
         (identifier,) = parts.values()
-        return actions[names[0]](context, identifier, context.document[names[0]])
-
-    return operation
+        return self.actions[names[0]](context, identifier, context.document[names[0]])

@@ -8,8 +8,9 @@ from typing import Any
 from cluster.controlplane.answer import NO_CONTENT, Answer, ok
 from compute.volumes import attachments, connections, volumes
 from compute.volumes.api import lists
-from compute.volumes.api.actions import dispatch
+from compute.volumes.api.actions import Dispatch
 from compute.volumes.api.forms import ID, ID_OR_NULL, Form
+from compute.volumes.api.letting_go import let_go
 from compute.volumes.api.requests import Request, at_least, attachment_for, own_target, volume_for
 from compute.volumes.attachments import Attachment
 from compute.volumes.errors import NotFound, invalid_volume
@@ -88,7 +89,7 @@ def change(context: Request, attachment_id: str) -> Answer:
 def remove(context: Request, attachment_id: str) -> Answer:
     """DELETE /v3/attachments/{attachment_id}: return what other attachments the volume has."""
     found = attachment_for(context, "volume:attachment_delete", attachment_id)
-    attachments.release(context.connection, found, context.now_us)
+    let_go(context, found)
     left = attachments.of_volume(context.connection, found.volume_id)
     return ok({"attachments": [_document(context, each) for each in left]})
 
@@ -102,7 +103,7 @@ def complete(context: Request, attachment_id: str, _about: Any) -> Answer:
     return NO_CONTENT
 
 
-act = dispatch({"os-complete": complete})
+act = Dispatch({"os-complete": complete})
 
 
 def _list(context: Request, show_rows: lists.Show) -> Answer:

@@ -12,7 +12,7 @@ from cluster.controlplane.answer import Answer, created, ok
 from compute.errors import Unavailable
 from compute.volumes import backups, parts_of_service, quotas, snapshots, volume_types, volumes
 from compute.volumes.api import lists, volume_creation
-from compute.volumes.api.actions import ACCEPTED, dispatch
+from compute.volumes.api.actions import ACCEPTED, Dispatch
 from compute.volumes.api.forms import BOOLEAN, ID, ID_OR_NULL, NAME, TEXT, WORDS_OR_NULL, Form, text, truth, words
 from compute.volumes.api.requests import (
     Request,
@@ -269,7 +269,7 @@ def _force_delete(context: Request, backup_id: str, _about: Any) -> Answer:
     return _delete(context, backup_for(context, "volume_extension:backup_admin_actions:force_delete", backup_id))
 
 
-act = dispatch({"os-reset_status": _reset_status, "os-force_delete": _force_delete})
+act = Dispatch({"os-reset_status": _reset_status, "os-force_delete": _force_delete})
 
 
 def _delete(context: Request, backup: Backup) -> Answer:

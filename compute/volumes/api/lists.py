@@ -30,8 +30,8 @@ def answer_of(
     project_column: str = "project_id",
 ) -> Answer:
     """Return a page of what the projects have that the caller sees."""
-    conditions = _of_projects(context, listed, project_column)
-    return page_of(context, listed, name, show, conditions, special, _PROJECTS)
+    seen = _of_projects(context, listed, project_column)
+    return page_of(context, listed, name, show, seen, special, _PROJECTS)
 
 
 def page_of(
@@ -39,12 +39,12 @@ def page_of(
     listed: Listed,
     name: str,
     show: Show,
-    conditions: "Sequence[ColumnElement[bool]]",
+    seen: "Sequence[ColumnElement[bool]]",
     special: Mapping[str, Special] | None = None,
     ignored: Collection[str] = (),
 ) -> Answer:
-    """Return a page of the rows that fulfil `conditions`, and what the query asks for beside `ignored`."""
-    special, chosen = special or {}, list(conditions)
+    """Return a page of what the query asks for (but for `ignored`), of the rows that fulfil `seen`."""
+    special, chosen = special or {}, list[ColumnElement[bool]]()
     filters: dict[str, str] = {}
     for key, text in context.query.items():
         if key in special:
@@ -54,12 +54,12 @@ def page_of(
         elif key not in _PAGING and key not in ignored and at_least(context, STRICT_SINCE):
             raise Invalid(f"Invalid input received: Invalid filters {key} are found in query options.")
     wish = listing.wish_of(context.query, filters)
-    page = listing.fetch(context.connection, listed, wish, chosen, context.parts.settings.page_limit)
+    page = listing.fetch(context.connection, listed, wish, seen, chosen, context.parts.settings.page_limit)
     document: dict[str, Any] = {name: show(context, page.rows)}
     if page.more and page.rows:
         document[f"{name}_links"] = [{"rel": "next", "href": _next(context, page.rows[-1].id)}]
     if at_least(context, COUNT_SINCE) and listing.truth(context.query.get("with_count", "false"), "with_count"):
-        document["count"] = listing.count(context.connection, listed, wish, chosen)
+        document["count"] = listing.count(context.connection, listed, wish, [*seen, *chosen])
     return ok(document)
 
 

@@ -21,6 +21,7 @@ class Parts:
     images: Images
     place_of: Callable[[str, str], Place]  # of backups, by project and container
     poke: Callable[[], None]  # there is an operation to be carried out
+    hasten: Callable[[str], None]  # there is one that is waited for, by its id
 
     @property
     def public_url(self) -> str:

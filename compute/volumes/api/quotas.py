@@ -1,10 +1,11 @@
 """Operations on quotas, quota classes and limits."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from cluster.controlplane.answer import Answer, ok
 from cluster.controlplane.errors import Malformed
-from compute.volumes import quotas
+from compute.volumes import quotas, volume_types
 from compute.volumes.api.forms import COUNT, Form, truth
 from compute.volumes.api.requests import Request, at_least, own_target, project_of, sees_all
 from compute.volumes.errors import Invalid
@@ -27,7 +28,7 @@ _ABSOLUTE = {  # resource: name of the limit, name of what is used
 def show(context: Request, target_id: str) -> Answer:
     """GET /v3/os-quota-sets/{project}, perhaps with ?usage=true."""
     context.enforce("volume_extension:quotas:show", {"project_id": target_id})
-    allowed = quotas.limits(context.connection, context.parts.settings.quotas, target_id)
+    allowed = _seen(context, quotas.limits(context.connection, context.parts.settings.quotas, target_id))
     if not truth(context.query.get("usage", "false"), "usage"):
         return ok({"quota_set": {"id": target_id, **allowed}})
     used = quotas.usages(context.connection, target_id)
@@ -41,7 +42,7 @@ def show(context: Request, target_id: str) -> Answer:
 def show_defaults(context: Request, target_id: str) -> Answer:
     """GET /v3/os-quota-sets/{project}/defaults."""
     context.enforce("volume_extension:quotas:show", {"project_id": target_id})
-    defaults = quotas.class_limits(context.connection, context.parts.settings.quotas)
+    defaults = _seen(context, quotas.class_limits(context.connection, context.parts.settings.quotas))
     return ok({"quota_set": {"id": target_id, **defaults}})
 
 
@@ -86,6 +87,15 @@ def show_limits(context: Request) -> Answer:
         absolute[limit_name] = allowed[resource]
         absolute[used_name] = used.get(resource, Usage()).total
     return ok({"limits": {"rate": [], "absolute": absolute}})
+
+
+def _seen(context: Request, limits: Mapping[str, int]) -> dict[str, int]:
+    """Return limits without those of volume types that the caller does not see."""
+    if sees_all(context):
+        return dict(limits)
+    hidden = volume_types.hidden_from(context.connection, context.project_id)
+    unseen = {quotas.of_type(resource, type_name) for type_name in hidden for resource in quotas.OF_TYPES}
+    return {name: limit for name, limit in limits.items() if name not in unseen}
 
 
 def _wanted(context: Request, form: Form) -> dict[str, int]:

@@ -173,6 +173,8 @@ _SERVICE: Mapping[str, Mapping[str, Operation]] = {
 
 # What is left out: clients that look for it find that there is none. Version, and the name of the list.
 _LEFT_OUT: Mapping[str, tuple[int, str]] = {
+    "consistencygroups": (0, "consistencygroups"),
+    "cgsnapshots": (0, "cgsnapshots"),
     "groups": (13, "groups"),
     "group_types": (11, "group_types"),
     "group_snapshots": (14, "group_snapshots"),

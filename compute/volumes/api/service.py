@@ -3,6 +3,7 @@
 A path may name the project or not: /v3/PROJECT/volumes, /v3/volumes. When it does it must be the token's.
 """
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -103,13 +104,12 @@ def minor(context: Context[Parts]) -> int:
 def since(first_minor: int, operation: OperationT) -> OperationT:
     """Return an operation that is there from version 3.`first_minor` on."""
 
+    @functools.wraps(operation)  # with its marks
     def versioned(context: Context[Parts], **parts: str) -> Answer:
         if minor(context) < first_minor:
             raise NotFound(f"API version 3.{minor(context)} is not supported on this method.")
         return operation(context, **parts)
 
-    if hasattr(operation, _FIRST):
-        setattr(versioned, _FIRST, getattr(operation, _FIRST))
     return versioned  # type: ignore[return-value]
 
 

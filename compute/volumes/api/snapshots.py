@@ -8,8 +8,8 @@ from sqlalchemy import Row
 from cluster.controlplane.answer import Answer, ok
 from compute.volumes import quotas, snapshots, volume_types, volumes
 from compute.volumes.api import lists
-from compute.volumes.api.actions import ACCEPTED, dispatch
-from compute.volumes.api.forms import BOOLEAN, ID, NAME, TEXT, WORDS_OR_NULL, Form, text, truth, words
+from compute.volumes.api.actions import ACCEPTED, Dispatch
+from compute.volumes.api.forms import BOOLEAN, ID_OR_NULL, NAME, TEXT, WORDS_OR_NULL, Form, text, truth, words
 from compute.volumes.api.requests import Request, at_least, begin, own_target, snapshot_for, volume_for
 from compute.volumes.api.volumes import require_unused_as_source
 from compute.volumes.errors import Invalid
@@ -58,7 +58,7 @@ _NAMES = {
 _CREATION = Form(
     "snapshot",
     {
-        "volume_id": ID,
+        "volume_id": ID_OR_NULL,
         "name": NAME,
         "display_name": NAME,
         "description": TEXT,
@@ -96,7 +96,7 @@ def show(context: Request, snapshot_id: str) -> Answer:
 def create(context: Request) -> Answer:
     """POST /v3/snapshots."""
     attributes = _CREATION.read(context)
-    volume = volume_for(context, "volume:create_snapshot", attributes["volume_id"])
+    volume = volume_for(context, "volume:create_snapshot", str(attributes["volume_id"]))  # of null, too
     connection, settings = context.connection, context.parts.settings
     allowed = {VolumeStatus.AVAILABLE}
     if at_least(context, IN_USE_SINCE):
@@ -187,7 +187,7 @@ def _update_status(context: Request, snapshot_id: str, about: Any) -> Answer:
     return ACCEPTED
 
 
-act = dispatch(
+act = Dispatch(
     {
         "os-reset_status": _reset_status,
         "os-force_delete": _force_delete,

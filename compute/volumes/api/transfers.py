@@ -54,13 +54,16 @@ def create(context: Request) -> Answer:
 
 
 def accept(context: Request, transfer_id: str) -> Answer:
-    """POST /v3/volume-transfers/{transfer_id}/accept: anybody may who has the key."""
+    """POST /v3/volume-transfers/{transfer_id}/accept: anybody may who has the key; to others it is not there."""
     context.enforce("volume:accept_transfer", own_target(context))
+    key = _ACCEPTANCE.read(context)["auth_key"]
     found = transfers.get(context.connection, transfer_id)
+    if not transfers.opens(found, key):
+        _found(context, "volume:get_transfer", transfer_id)
     transfers.accept(
         context.connection,
         found,
-        _ACCEPTANCE.read(context)["auth_key"],
+        key,
         project_of(context),
         context.caller.user.id,
         context.parts.settings.quotas,

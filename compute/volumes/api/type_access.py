@@ -4,7 +4,7 @@ from typing import Any
 
 from cluster.controlplane.answer import Answer, ok
 from compute.volumes import volume_types
-from compute.volumes.api.actions import ACCEPTED, dispatch
+from compute.volumes.api.actions import ACCEPTED, Dispatch
 from compute.volumes.api.forms import Form
 from compute.volumes.api.requests import Request
 from compute.volumes.errors import Conflict, NotFound
@@ -40,4 +40,4 @@ def _disallow(context: Request, type_id: str, about: Any) -> Answer:
     return ACCEPTED
 
 
-act = dispatch({"addProjectAccess": _allow, "removeProjectAccess": _disallow})
+act = Dispatch({"addProjectAccess": _allow, "removeProjectAccess": _disallow})

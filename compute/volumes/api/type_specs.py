@@ -9,7 +9,7 @@ from cluster.controlplane.answer import Answer, ok
 from compute.volumes import volume_types
 from compute.volumes.api.actions import ACCEPTED
 from compute.volumes.api.forms import WORDS, Form, words
-from compute.volumes.api.requests import Request, project_of, sees_all
+from compute.volumes.api.requests import Request, own_target, sees_all
 from compute.volumes.errors import Invalid, NotFound
 from compute.volumes.records import record_of
 from compute.volumes.schema import volume_types as volume_types_table
@@ -72,7 +72,7 @@ def having(context: Request, wanted: Mapping[str, str]) -> list[str]:
 
 
 def _type_for_specs(context: Request, type_id: str) -> VolumeType:
-    context.enforce("volume_extension:types_extra_specs:index", {"project_id": project_of(context)})
+    context.enforce("volume_extension:types_extra_specs:index", own_target(context))
     return volume_types.visible(context.connection, type_id, context.project_id, sees_all(context))
 
 

@@ -7,7 +7,7 @@ from cluster.controlplane.answer import Answer
 from compute.volumes import quotas, snapshots, volume_types, volumes
 from compute.volumes.api import volume_attaching, volume_images
 from compute.volumes.api import volumes as operations
-from compute.volumes.api.actions import ACCEPTED, Action, dispatch
+from compute.volumes.api.actions import ACCEPTED, Action, Dispatch
 from compute.volumes.api.forms import BOOLEAN, ID, REQUIRED_NAME, SIZE, TEXT, Form, size, truth
 from compute.volumes.api.requests import Request, at_least, begin, sees_all, volume_for
 from compute.volumes.api.service import asking_first
@@ -172,4 +172,4 @@ ACTIONS: Mapping[str, Action] = {
     **volume_attaching.ACTIONS,
 }
 
-act = asking_first(volume_images.ask_image)(dispatch(ACTIONS))
+act = asking_first(volume_images.ask_image)(Dispatch(ACTIONS))

@@ -10,6 +10,7 @@ from cluster.controlplane.answer import Answer, ok
 from compute.volumes import attachments, connections, volumes
 from compute.volumes.api.actions import ACCEPTED, Action
 from compute.volumes.api.forms import ID_OR_NULL, TEXT, Form
+from compute.volumes.api.letting_go import let_go
 from compute.volumes.api.requests import Request, volume_for
 from compute.volumes.errors import Invalid, NotFound, invalid_volume
 from compute.volumes.statuses import AttachMode, VolumeStatus
@@ -130,7 +131,7 @@ def terminate_connection(context: Request, volume_id: str, about: Any) -> Answer
 def release_all(context: Request, volume: Volume) -> None:
     """Have nobody use a volume any more, as far as the service is concerned."""
     for attachment in attachments.of_volume(context.connection, volume.id):
-        attachments.release(context.connection, attachment, context.now_us)
+        let_go(context, attachment)
 
 
 def _attachable(volume: Volume) -> set[VolumeStatus]:
@@ -150,7 +151,7 @@ def _release(context: Request, volume: Volume, attachment_id: str | None) -> Non
     if volume.status == VolumeStatus.DETACHING:
         _settle(context, volume)
     for attachment in chosen:
-        attachments.release(context.connection, attachment, context.now_us)
+        let_go(context, attachment)
 
 
 def _settle(context: Request, volume: Volume) -> None:

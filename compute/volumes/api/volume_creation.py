@@ -6,6 +6,7 @@ from typing import Any
 
 from cluster.controlplane.answer import Answer
 from compute.errors import Unavailable
+from compute.stored import BackendError
 from compute.volumes import backups, parts_of_service, quotas, snapshots, volume_types, volumes
 from compute.volumes.api import volume_documents
 from compute.volumes.api.forms import ID_OR_NULL, NAME, SIZE, TEXT, WORDS_OR_NULL, Form, size, text, words
@@ -22,7 +23,7 @@ from compute.volumes.api.requests import (
     volume_for,
 )
 from compute.volumes.api.service import asking_first, found
-from compute.volumes.backend import BackendError, Image
+from compute.volumes.backend import Image
 from compute.volumes.errors import Invalid, NotFound, invalid_input, invalid_volume
 from compute.volumes.image_service import gib_for
 from compute.volumes.operations import creation, restoring

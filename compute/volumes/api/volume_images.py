@@ -7,13 +7,14 @@ from typing import Any
 from cluster.controlplane.answer import Answer, ok
 from cluster.telemetry.log import get_logger
 from compute.errors import Unavailable
+from compute.stored import BackendError
 from compute.volumes import volume_types, volumes
 from compute.volumes.api.actions import ACCEPTED
 from compute.volumes.api.forms import BOOLEAN, ID, REQUIRED_NAME, TEXT, WORDS, Form, truth, words
 from compute.volumes.api.parts import Parts
 from compute.volumes.api.requests import Request, at_least, begin, project_of, volume_for
 from compute.volumes.api.service import found
-from compute.volumes.backend import BackendError, Image, NewImage
+from compute.volumes.backend import Image, NewImage
 from compute.volumes.errors import Invalid, NotFound
 from compute.volumes.image_service import gib_for
 from compute.volumes.moments import iso
@@ -73,6 +74,8 @@ def upload(context: Request, volume_id: str, about: Any) -> Answer:
     allowed = (VolumeStatus.AVAILABLE, VolumeStatus.IN_USE) if force else (VolumeStatus.AVAILABLE,)
     volumes.require_status(volume, allowed, "be copied to an image")
     image = _new_image(context, volume, wanted)
+    if image.visibility == "public":
+        context.enforce("volume_extension:volume_actions:upload_public", {"project_id": volume.project_id})
     volumes.pass_to(context.connection, volume, VolumeStatus.UPLOADING, context.now_us)
     begin(context, uploading.NAME, ("volume", volume.id), volume.project_id, image=asdict(image))
     context.afterwards(lambda: _announce(context.parts, image))

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -15,6 +15,7 @@ import urllib3
 
 from blockgw.backup.deleting import delete
 from blockgw.backup.errors import BackupError, Busy, NoSuchBackup, TargetFailed
+from blockgw.backup.gateway_volume import Ask, GatewayVolume
 from blockgw.backup.key import Secret
 from blockgw.backup.manifest import Manifest
 from blockgw.backup.nbd import NbdFailed, NbdVolume
@@ -25,16 +26,17 @@ from blockgw.backup.restoring import restore
 from blockgw.backup.taking import Taking, Wishes
 from blockgw.backup.target import Address, Target
 from blockgw.backup.workers import WORKERS, spread
+from blockgw.client import uri_of
 from cluster.layout import Layout
-from compute.volumes.gateway import Gateway
+from compute.gateway import Gateway, Told
+from compute.stored import Unreachable
 from compute.volumes.moving.place import ensure_bucket
-from compute.volumes.moving.volume import GatewayVolume
 
 Task = Mapping[str, Any]
 Answer = dict[str, Any]
 
 _ZEROED = 1 << 30  # bytes that are zeroed by a request
-_READ = 8 << 20
+_FOR_EVER = ("NoSuchVolume", "NoSuchSnapshot", "InvalidRequest")  # kinds of the gateway's refusals
 _PUT_S = 600.0  # for the image service to take what it is sent, or to answer
 
 
@@ -106,13 +108,15 @@ def send(task: Task) -> Answer:
     """Send a snapshot to the image service."""
     name, _at, snapshot = str(task["source"]).partition("@")
     if task["format"] == "raw":
-        with _volume(task, name).open(snapshot) as data:
-            _put(task, _Stream(data), data.size)
+        source_volume = _volume(task, name)
+        chunks = frozenset(source_volume.changed(snapshot, None))
+        with source_volume.open(snapshot) as data:
+            _put(task, _Stream(data, chunks), data.size)
         return {}
     with tempfile.TemporaryDirectory(prefix="holdfast-image-") as directory:
         path = Path(directory) / "image"
-        socket = Layout(Path(task["directory"])).nbd_socket(0)
-        source = f"nbd+unix:///{task['source']}?socket={socket}"
+        source = uri_of(Layout(Path(task["directory"])).nbd_socket(0), str(task["source"]))
+        # it asks where there are data, and reads nothing else
         command = ["qemu-img", "convert", "-f", "raw", "-O", str(task["format"]), source, os.fspath(path)]
         try:
             done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 our own words
@@ -126,19 +130,19 @@ def send(task: Task) -> Answer:
 
 
 class _Stream:
-    """A snapshot as a file that is read from its beginning to its end."""
+    """A snapshot as a file that is read from its beginning to its end. What was never written to is not read."""
 
-    def __init__(self, volume: NbdVolume) -> None:
-        self._volume, self._position = volume, 0
+    def __init__(self, volume: NbdVolume, chunks: Set[int]) -> None:
+        """`chunks` may be no zeros."""
+        self._volume, self._chunks, self._position = volume, chunks, 0
 
     def read(self, limit: int = -1) -> bytes:
-        """Return the next bytes."""
-        length = min(_READ if limit < 0 else limit, self._volume.size - self._position)
-        if length <= 0:
+        """Return the next bytes, of one chunk at most."""
+        begin, chunk = self._position, self._position // PIECE
+        self._position = end = min((chunk + 1) * PIECE, self._volume.size, begin + (PIECE if limit < 0 else limit))
+        if begin == end:
             return b""
-        data = self._volume.read(self._position, length)
-        self._position += length
-        return data
+        return self._volume.read(begin, end - begin) if chunk in self._chunks else bytes(end - begin)
 
 
 def _put(task: Task, body: Any, size: int) -> None:
@@ -148,7 +152,7 @@ def _put(task: Task, body: Any, size: int) -> None:
         "Content-Length": str(size),
     }
     try:
-        answer = urllib3.PoolManager().request(
+        answer = urllib3.PoolManager(blocksize=PIECE).request(
             "PUT",
             str(task["url"]),
             body=body,
@@ -171,7 +175,20 @@ def _zero(sink: NbdVolume, start: int, end: int) -> None:
 
 def _volume(task: Task, name: str, kept: str | None = None) -> GatewayVolume:
     layout = Layout(Path(task["directory"]))
-    return GatewayVolume(Gateway(layout), layout, name, kept)
+    return GatewayVolume(_asking(Gateway(layout)), layout.nbd_socket(0), name, kept)
+
+
+def _asking(gateway: Gateway) -> Ask:
+    """Give a gateway's refusals the errors of backups: for ever, or to be tried again."""
+
+    def ask(do: str, **about: Any) -> dict[str, Any]:
+        try:
+            return gateway.ask(do, **about)
+        except (Unreachable, Told) as error:
+            again = isinstance(error, Unreachable) or error.kind not in _FOR_EVER
+            raise (TargetFailed if again else BackupError)(str(error)) from error
+
+    return ask
 
 
 def _target(place: Mapping[str, Any]) -> Target:

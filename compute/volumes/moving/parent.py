@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from cluster.layout import Layout
-from compute.volumes.backend import NewImage, Place, Refused, Taken, Unreachable, WhatToTake
+from compute.stored import Refused, Unreachable
+from compute.volumes.backend import NewImage, Place, Taken, WhatToTake
 
 ROOT = Path(__file__).parents[3]
 _KEPT = ("PATH", "LANG", "TMPDIR", "SSL_CERT_FILE", "AWS_CA_BUNDLE", "PYTHONPATH")

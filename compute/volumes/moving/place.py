@@ -15,7 +15,7 @@ def ensure_bucket(address: Address, endpoint: str | None) -> None:
     if address.scheme != "s3" or endpoint is None:
         return
     try:
-        config = Config(s3={"addressing_style": "path"}, retries={"mode": "standard", "total_max_attempts": 5})
+        config = Config(s3={"addressing_style": "path"}, retries={"mode": "standard", "total_max_attempts": 10})
         client = boto3.client("s3", endpoint_url=endpoint, config=config)
         try:
             client.head_bucket(Bucket=address.bucket)

@@ -8,8 +8,8 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from compute.stored import NoSuch, Refused, Removal
 from compute.volumes import qos_specs, remains, snapshots, volume_types, volumes
-from compute.volumes.backend import NoSuch, Refused, Removal
 from compute.volumes.operations.work import Work
 from compute.volumes.statuses import VolumeStatus
 from compute.volumes.volumes import Volume

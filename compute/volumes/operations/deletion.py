@@ -7,8 +7,8 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from compute.stored import Removal
 from compute.volumes import remains, snapshots, volumes
-from compute.volumes.backend import Removal
 from compute.volumes.operations.work import Work
 from compute.volumes.statuses import SnapshotStatus, VolumeStatus
 

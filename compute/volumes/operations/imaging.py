@@ -5,8 +5,8 @@ Details: `image_id`, and `about`, what the volume keeps of the image.
 
 from sqlalchemy import Connection
 
+from compute.stored import Refused
 from compute.volumes import volumes
-from compute.volumes.backend import Refused
 from compute.volumes.operations.work import Work
 from compute.volumes.records import set_words
 from compute.volumes.schema import volume_image_metadata

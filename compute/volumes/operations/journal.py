@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Select, delete, insert, or_, select, update
+from sqlalchemy import Connection, Select, case, delete, func, insert, or_, select, update
 
 from cluster.controlplane.database import refusing_duplicates
 from compute.volumes.errors import Conflict
@@ -103,9 +103,18 @@ def waits(connection: Connection, now_us: int) -> bool:
     return connection.execute(_free(now_us)).first() is not None
 
 
-def claim(connection: Connection, owner: str, now_us: int) -> Operation | None:
-    """Return an operation that waits, which is the owner's from now on; None: none waits."""
-    row = connection.execute(_free(now_us)).first()
+def next_due_us(connection: Connection) -> int | None:
+    """Return when an operation waits for somebody to do it, as things are; None: there is none."""
+    claimed_until_us = case((operations.c.owner.is_(None), 0), else_=operations.c.claimed_until_us + 1)
+    free_us = case((claimed_until_us > operations.c.not_before_us, claimed_until_us), else_=operations.c.not_before_us)
+    due_us: int | None = connection.scalar(select(func.min(free_us)))
+    return due_us
+
+
+def claim(connection: Connection, owner: str, now_us: int, operation_id: str | None = None) -> Operation | None:
+    """Return an operation that waits, this one or any, which is the owner's from now on; None: none waits."""
+    query = _free(now_us)
+    row = connection.execute(query if operation_id is None else query.where(operations.c.id == operation_id)).first()
     if row is None:
         return None
     connection.execute(

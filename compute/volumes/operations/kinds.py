@@ -7,6 +7,7 @@ from compute.volumes.operations import (
     backing_up,
     creation,
     deletion,
+    dismissing,
     extension,
     imaging,
     restoring,
@@ -30,6 +31,7 @@ _ALL = (
     backing_up.Taking,
     backing_up.Deleting,
     restoring,
+    dismissing,
 )
 
 KINDS: Mapping[str, Kind] = {each.NAME: cast(Kind, each) for each in _ALL}

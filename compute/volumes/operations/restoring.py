@@ -5,8 +5,8 @@ The subject is the backup, so that it stays meanwhile. Details: `volume_id`, `ne
 
 from sqlalchemy import Connection
 
+from compute.stored import Refused
 from compute.volumes import backups, qos_specs, volumes
-from compute.volumes.backend import Refused
 from compute.volumes.operations.creation import require_backend
 from compute.volumes.operations.work import Work
 from compute.volumes.statuses import BackupStatus, VolumeStatus

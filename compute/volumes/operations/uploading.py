@@ -5,8 +5,9 @@ Details: `image`, the attributes of a `backend.NewImage`.
 
 from sqlalchemy import Connection
 
+from compute.stored import Removal
 from compute.volumes import remains, volumes
-from compute.volumes.backend import NewImage, Removal
+from compute.volumes.backend import NewImage
 from compute.volumes.operations.work import Work
 
 NAME = "upload"

@@ -1,26 +1,25 @@
-"""Carries out operations: some at a time, each in a thread, until it is done or undone.
+"""Carries out operations: each until it is done or undone, or put off. A `compute.crew` carries out some at a time.
 
 What cannot be reached is tried again, with pauses that grow; what was to be made fails when that goes on for
 PATIENCE_S, so that users are not left waiting, and what is to be cleared up never gives up. A defect of ours is tried
 a few times, then counts as a failure.
 """
 
-import threading
 import uuid
 from collections.abc import Callable, Mapping
 
 from cluster.clock import wall_us
 from cluster.controlplane.database import Database, retried
 from cluster.telemetry.log import get_logger
-from compute.volumes.backend import BackendError, InUse, NotYet, Refused, Unreachable
+from compute.stored import BackendError, InUse, Refused, Unreachable
+from compute.volumes.backend import NotYet
 from compute.volumes.errors import NotFound
 from compute.volumes.operations import journal
 from compute.volumes.operations.journal import Operation
 from compute.volumes.operations.work import Kind, Lost, Tools, Work
 from compute.volumes.settings import Settings
 
-WORKERS = 8  # operations at a time
-POLL_S = 1.0
+POLL_S = 1.0  # after which what became due is begun; what is asked for is begun at once
 RENEW_S = 15.0
 PATIENCE_S = 600.0  # with a gateway that does not answer
 SOON_S = 1.0  # until what is on its way is asked for again; whoever does it says when it cannot be
@@ -52,35 +51,13 @@ class Worker:
         self._clock_us = clock_us
         self._host = host[-_HOST_LIMIT:]
         self._owner = f"{self._host}/{uuid.uuid4().hex}"
-        self._wake = threading.Semaphore(0)
-        self._stopping = False
-        self._threads: list[threading.Thread] = []
 
     def __repr__(self) -> str:
-        return f"Worker({self._owner}, {len(self._threads)} threads)"
+        return f"Worker({self._owner})"
 
     def take_over(self) -> None:
         """Have what earlier processes of this host have begun be done by this one."""
         retried(self._database, lambda connection: journal.release(connection, self._host))
-
-    def start(self, workers: int = WORKERS) -> None:
-        """Carry out operations from now on."""
-        for index in range(workers):
-            thread = threading.Thread(target=self._run, name=f"operations-{index}", daemon=True)
-            self._threads.append(thread)
-            thread.start()
-
-    def stop(self, timeout_s: float) -> None:
-        """Begin no further operation, and wait a while for those under way; what is left is done after a start."""
-        self._stopping = True
-        for _ in self._threads:
-            self._wake.release()
-        for thread in self._threads:
-            thread.join(timeout_s)
-
-    def poke(self) -> None:
-        """Look at once whether there is something to do."""
-        self._wake.release()
 
     def renew(self) -> None:
         """Keep the claims of this process: a chore."""
@@ -88,23 +65,29 @@ class Worker:
 
     def step(self) -> bool:
         """Carry out one operation, if one waits; tell whether one did."""
-        with self._database.reading() as connection:  # most of the time there is nothing, and nobody need wait for it
+        with self._database.reading() as connection:  # mostly there is nothing, and nobody need wait for it
             if not journal.waits(connection, self._clock_us()):
                 return False
-        operation = retried(self._database, lambda connection: journal.claim(connection, self._owner, self._clock_us()))
+        operation = self._claim()
         if operation is None:
             return False
         self._carry_out(operation)
         return True
 
-    def _run(self) -> None:
-        while not self._stopping:
-            try:
-                if self.step():
-                    continue
-            except Exception as error:  # the database is away; what was claimed is claimed again
-                _log.error("operations_stopped", error=error, retry_s=POLL_S)
-            self._wake.acquire(timeout=POLL_S)
+    def hasten(self, operation_id: str) -> None:
+        """Carry out an operation here and now, unless somebody has begun it; what fails is tried again as usual."""
+        try:
+            operation = self._claim(operation_id)
+            if operation is not None:
+                self._carry_out(operation)
+        except Exception as error:  # the database is away
+            _log.error("operation_not_hastened", operation=operation_id, error=error)
+
+    def _claim(self, operation_id: str | None = None) -> Operation | None:
+        return retried(
+            self._database,
+            lambda connection: journal.claim(connection, self._owner, self._clock_us(), operation_id),
+        )
 
     def _carry_out(self, operation: Operation) -> None:
         work = Work(operation, self._database, self._tools, self._settings, self._clock_us)

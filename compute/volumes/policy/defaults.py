@@ -93,6 +93,7 @@ _ADMINISTER = dict.fromkeys(
         "volume_extension:volume_admin_actions:force_delete",
         "volume_extension:volume_admin_actions:force_detach",
         "volume:extend_volume_completion",
+        "volume_extension:volume_actions:upload_public",
         "volume:multiattach_bootable_volume",
         "volume_extension:snapshot_admin_actions:reset_status",
         "volume_extension:snapshot_admin_actions:force_delete",

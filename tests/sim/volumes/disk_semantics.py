@@ -3,7 +3,8 @@
 The writes of a block have an order: those under an older epoch come first, and of one epoch those that were asked for
 first (nobody has two under way to a block). A read is of one of them. It must not be of one that comes before
 
-- one that was acknowledged before the read began, under the same epoch;
+- one that was acknowledged before the read began, under the same epoch; unless all replicas have lost power since, and
+  it was not flushed: then the owner goes on without it, and the first flush that succeeds comes after one that failed;
 - one that was acknowledged under an older epoch, if it was flushed since, or no device has lost power since;
 - one that a later owner has read, likewise: what has failed, or was never answered, may be there or not, but once
   somebody has seen it under a newer epoch that is decided;
@@ -24,6 +25,8 @@ from dataclasses import dataclass
 from tests.sim.volumes.history import UNKNOWN, ZEROS, Disk, Flush, Read, Snapshot, Write, shown
 
 BEFORE = float("-inf")
+REPLICAS = 3
+DOWN_S = 2.0  # from a power cut until a device serves again, at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +42,21 @@ class Violation:
 
 
 def violations(
-    disks: Sequence[Disk], losses: Sequence[float], opened: Mapping[tuple[str, int], float]
+    disks: Sequence[Disk],
+    losses: Sequence[float],
+    opened: Mapping[tuple[str, int], float],
+    power_cuts: Sequence[tuple[float, int]] = (),
 ) -> list[Violation]:
-    """Return what is wrong. `losses`: when power was cut; `opened`: when a gateway had a volume, by name and epoch."""
+    """Return what is wrong.
+
+    `losses`: when what was not synced may have gone; `opened`: when a gateway had a volume, by name and epoch;
+    `power_cuts`: when, and of which device.
+    """
     found = [wrong for disk in disks for wrong in _late_writes(disk, opened)]
     snapshots = {(snapshot.volume, snapshot.name): snapshot for disk in disks for snapshot in disk.snapshots}
     for disk in disks:
         for offset in disk.offsets:
-            found += Block(disk, offset, losses, opened).violations()
+            found += Block(disk, offset, losses, opened, power_cuts).violations()
         for snapshot in disk.snapshots:
             found += _torn(disk, snapshot)
     assert len(snapshots) == sum(len(disk.snapshots) for disk in disks)
@@ -81,12 +91,18 @@ class Block:
     """One block of one volume, with all that happened to it."""
 
     def __init__(
-        self, disk: Disk, offset: int, losses: Sequence[float], opened: Mapping[tuple[str, int], float]
+        self,
+        disk: Disk,
+        offset: int,
+        losses: Sequence[float],
+        opened: Mapping[tuple[str, int], float],
+        power_cuts: Sequence[tuple[float, int]],
     ) -> None:
         self._disk = disk
         self._offset = offset
         self._losses = sorted(losses)
         self._opened = opened
+        self._power_cuts = power_cuts
         begun = Write(0, BEFORE, ZEROS if disk.origin is None else disk.origin, True, BEFORE)
         writes = [write for write in disk.writes.get(offset, ()) if write.epoch or write.ended != UNKNOWN]
         self._writes = [begun, *sorted(writes, key=lambda write: (write.epoch, write.called))]
@@ -156,8 +172,10 @@ class Block:
     def _is_kept(self, index: int, flush: Flush, readings: Sequence[_Found]) -> bool:
         """Tell whether a write was there when its volume was flushed: a later owner's flush does not bring it back."""
         write = self._writes[index]
-        if flush.epoch == write.epoch or not self._has_loss(write.called, flush.ended):
+        if not self._has_loss(write.called, flush.ended):
             return True
+        if flush.epoch == write.epoch:
+            return not self._is_told_lost(write, flush)
         return any(
             each.index == index and each.read.epoch == flush.epoch and each.read.ended <= flush.called
             for each in readings
@@ -183,7 +201,9 @@ class Block:
         write, seen = self._writes[index], self._seen[index]
         if write.epoch > read.epoch or seen > read.called:
             return False
-        if write.epoch == read.epoch or self._secured[index] <= read.called:
+        if self._secured[index] <= read.called:
+            return True
+        if write.epoch == read.epoch and not self._is_blackout(write.called, read.ended):
             return True
         if not self._has_loss(write.called, read.called):
             return True
@@ -191,6 +211,17 @@ class Block:
             before.index == index and before.read.epoch == read.epoch and before.read.ended <= read.called
             for before in earlier
         )
+
+    def _is_told_lost(self, write: Write, flush: Flush) -> bool:
+        """Tell whether the owner was told, before a flush succeeded, that what was written before may be lost."""
+        return any(
+            told.epoch == write.epoch and write.called <= told.ended <= flush.ended
+            for told in self._disk.losses_told
+        ) and self._is_blackout(write.called, flush.ended)
+
+    def _is_blackout(self, begin: float, end: float) -> bool:
+        """Tell whether all replicas of a chunk have lost their power, or were without when something was written."""
+        return len({device for at, device in self._power_cuts if begin - DOWN_S <= at <= end}) >= REPLICAS
 
     def _is_undone(self, before: Read, read: Read) -> bool:
         """Tell whether a power cut may have undone what was decided when a block was read."""

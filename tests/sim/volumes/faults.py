@@ -119,12 +119,12 @@ class VolumeNemesis(Nemesis):
 
         That one is away when the next gateway comes, which dies soon; then it is there, and another one is away.
         """
-        host, first, second = self._gateway(), *self._chance.sample(self._world.devices, 2)
+        host, first, second = self._owner() or self._gateway(), *self._chance.sample(self._world.devices, 2)
         self._note(f"{host.name} reaches {first.name} alone, and is lost")
         for device in self._world.devices:
             if device is not first:
                 self._world.fabric.cut(host.name, device.name)
-        await asyncio.sleep(self._chance.choice([0.03, 0.1, 0.3]))
+        await asyncio.sleep(self._chance.choice([0.05, 0.2, 0.5]))
         host.kill(power_lost=True)
         self._world.fabric.heal()
         self._cut_off(first)
@@ -153,10 +153,14 @@ class VolumeNemesis(Nemesis):
         deadline = self._world.loop.time() + 2 * TTL_S
         while len(self._opened) == before and self._world.loop.time() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
-        name, epoch = list(self._opened)[-1]
-        for host in self._gateways:
-            if host.gateway is not None and host.gateway.epochs.get(name) == epoch:
-                return host
+        return self._owner()
+
+    def _owner(self) -> GatewayHost | None:
+        """Return the gateway that has opened a volume last, if it lives."""
+        for name, epoch in list(self._opened)[-1:]:
+            for host in self._gateways:
+                if host.gateway is not None and host.gateway.epochs.get(name) == epoch:
+                    return host
         return None
 
     async def _meet_owner(self) -> None:
@@ -183,7 +187,7 @@ class VolumeNemesis(Nemesis):
 
     async def _forget_gateway(self) -> None:
         """Keep a gateway from renewing its leases, while it reaches all devices."""
-        host = self._gateway()
+        host = self._owner() or self._gateway()
         self._note(f"coordination does not answer {host.name}")
         self._world.registry.blind.add(host.name)
         await asyncio.sleep(TTL_S + self._chance.uniform(-1.0, 3.0))

@@ -57,7 +57,7 @@ class Read:
 
 @dataclass(slots=True, eq=False)
 class Flush:
-    """One that succeeded."""
+    """One that succeeded, or was told that writes are lost."""
 
     epoch: int
     called: float
@@ -77,6 +77,7 @@ class Disk:
     writes: dict[int, list[Write]] = field(default_factory=dict)  # by offset
     reads: dict[int, list[Read]] = field(default_factory=dict)
     flushes: list[Flush] = field(default_factory=list)
+    losses_told: list[Flush] = field(default_factory=list)  # flushes that failed: writes were lost
     snapshots: list[Snapshot] = field(default_factory=list)
     operation_count: int = 0
     done_count: int = 0

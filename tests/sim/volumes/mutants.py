@@ -190,6 +190,17 @@ def flush_does_not_sync() -> None:
     replace(ChunkStore, "flush", lambda _old, _self: None)
 
 
+@mutant("a write with FUA is answered when it is durable")
+def fua_when_written() -> None:
+    rewrite(ChunkStore, "_admit", "bool(flags & _FUA)", "False")
+
+
+@mutant("a write that a flush is foreseen for goes out as one with FUA; others are flushed")
+def foreseen_counts_as_flushed() -> None:
+    rewrite(OpenVolume, "_change", "fua = self._foresight.write() or fua", "self._foresight.write()")
+    rewrite(OpenVolume, "acknowledge", "not pending.write.fua", "not (pending.write.fua or self._foresight._followed)")
+
+
 @mutant("what a device took and lost with its power does not count as flushed by it")
 def flush_counts_any_run() -> None:
     def note_run(_old: Any, self: Chunk, device: int, _run: int) -> None:

@@ -87,7 +87,7 @@ class Simulation:
         disks = [guest.disk for guest in load.guests]
         verdict.operation_count = sum(disk.operation_count for disk in disks)
         verdict.done_count = sum(disk.done_count for disk in disks)
-        found = disk_semantics.violations(disks, world.losses, world.opened)
+        found = disk_semantics.violations(disks, world.losses, world.opened, world.power_cuts)
         verdict.violations += map(str, found[:20])
         verdict.violations += [f"unexpected: {text}" for text in load.unexpected]
         verdict.violations += [f"callback: {text}" for text in loop.errors if "never retrieved" not in text]

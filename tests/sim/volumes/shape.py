@@ -5,7 +5,7 @@ between these times are as in the product. Nothing relies on them but the time t
 """
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import partial
 
@@ -45,12 +45,13 @@ class VolumeShape:
     flush_share: float  # of what clients do
     clocks_stand: bool  # of gateways: none finds by itself that its lease is over, and only the fence stops it
     moves: float  # how likely it is that a client takes another gateway than the one before
+    flushes_each: bool  # clients flush each write before the next, and are few
 
 
 def shape_of(chance: random.Random) -> VolumeShape:
     """Return the shape that a seed has."""
     theme = chance.choice(list(Theme))
-    return VolumeShape(
+    shape = VolumeShape(
         Shape(
             chance.choice([3, 3, 4]),
             spare_count=0,
@@ -68,7 +69,9 @@ def shape_of(chance: random.Random) -> VolumeShape:
         flush_share=chance.choice([0.03, 0.1, 0.25]),
         clocks_stand=theme is Theme.OWNERS or chance.random() < 0.5,
         moves=0.3 if theme is Theme.OWNERS else chance.choice([0.1, 0.3]),
+        flushes_each=chance.random() < 0.25,
     )
+    return replace(shape, client_count=2) if shape.flushes_each else shape
 
 
 def hasten(shape: VolumeShape) -> None:

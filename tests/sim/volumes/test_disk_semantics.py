@@ -30,9 +30,12 @@ def read(at: float, value: bytes, epoch: int = 1) -> Read:
 
 
 def wrong(
-    found: Disk, losses: Sequence[float] = (), opened: Mapping[tuple[str, int], float] | None = None
+    found: Disk,
+    losses: Sequence[float] = (),
+    opened: Mapping[tuple[str, int], float] | None = None,
+    power_cuts: Sequence[tuple[float, int]] = (),
 ) -> list[str]:
-    return [violation.text for violation in violations([found], losses, opened or {})]
+    return [violation.text for violation in violations([found], losses, opened or {}, power_cuts)]
 
 
 def test_a_block_reads_as_zeros_until_it_is_written_and_as_that_from_then_on() -> None:
@@ -47,6 +50,21 @@ def test_a_read_during_a_write_may_see_it_or_not() -> None:
 def test_an_acknowledged_write_is_seen_by_who_has_the_volume() -> None:
     assert "comes after" in wrong(disk([wrote(1, b"a")], [read(2, ZEROS)]))[0]
     assert wrong(disk([wrote(1, b"a")], [read(3, ZEROS)]), losses=[2.0]), "a power cut is no excuse for him"
+
+
+def test_when_all_replicas_lose_their_power_the_owner_goes_on_without_what_was_not_flushed_and_is_told() -> None:
+    cuts = [(5.0, 0), (5.1, 1), (5.2, 2)]
+    times = [at for at, _device in cuts]
+    history = disk([wrote(1, b"a")], [read(6, ZEROS)])
+    assert not wrong(history, times, power_cuts=cuts)
+    assert wrong(history, times[:2], power_cuts=cuts[:2]), "one replica has it"
+    assert wrong(history, times, power_cuts=[(at, 0) for at in times]), "the others have it"
+    flushed = disk([wrote(1, b"a")], [read(6, ZEROS)], [Flush(1, 2.0, 2.1)])
+    assert wrong(flushed, times, power_cuts=cuts)
+    silent = disk([wrote(1, b"a")], [read(9, ZEROS)], [Flush(1, 7.0, 7.1)])
+    assert wrong(silent, times, power_cuts=cuts), "a flush succeeds, and nobody was told"
+    silent.losses_told.append(Flush(1, 6.0, 6.1))
+    assert not wrong(silent, times, power_cuts=cuts)
 
 
 def test_what_nobody_wrote_is_not_read() -> None:

@@ -18,6 +18,8 @@ from blockgw.catalog.volume import Volume
 from blockgw.errors import ShuttingDown, VolumeError
 from blockgw.export import VolumeExport
 from blockgw.extents import CHUNK
+from blockgw.interfaces import Client as NbdClient
+from blockgw.volumes.flush import WritesLost
 from tests.sim.process import Process
 from tests.sim.volumes.history import (
     BLOCK,
@@ -42,6 +44,7 @@ RUN = 3  # blocks of a request, at most
 SNAPSHOTS = 4  # of a volume
 VOLUMES = 3  # with clones, from which on none is made
 PATIENCE_S = 90.0  # at the end, until a volume can be used
+CLIENT = NbdClient("")
 _GIVE_UP_S = (1.0, 5.0, 30.0)
 
 
@@ -179,7 +182,7 @@ class Workload:
         name = f"{snapshot.volume}@{snapshot.name}"
 
         async def work(gateway: WatchedGateway) -> None:
-            export = await gateway.open(name, None)  # type: ignore[arg-type]
+            export = await gateway.open(name, CLIENT)
             for offset in offsets:
                 if offset + BLOCK <= export.size:
                     data = joined(await _answer(export.read(offset, BLOCK)))
@@ -243,6 +246,7 @@ class Client:
         self.export: VolumeExport | None = None
         self.hung_up = False
         self.error: Exception | None = None  # the last one
+        self._reads_until = 0.0  # it begins as a guest does: for a while it only reads
 
     async def run(self) -> None:
         """Use the volume until the end."""
@@ -276,12 +280,13 @@ class Client:
         """Open the volume, if it can be had there."""
         try:
             export = await self._load.call(
-                host, lambda gateway: gateway.open(self._disk.name, None), self._chance.choice(_GIVE_UP_S)  # type: ignore[arg-type]
+                host, lambda gateway: gateway.open(self._disk.name, CLIENT), self._chance.choice(_GIVE_UP_S)
             )
         except (VolumeError, CatalogError) as error:
             self.error = error
             return
         self.host, self.export, self.hung_up = host, export, False
+        self._reads_until = self._now() + self._chance.choice([0.0, 0.0, 0.3, 1.0])
 
     def disconnect(self) -> None:
         """Hang up."""
@@ -294,10 +299,14 @@ class Client:
         assert export is not None
         offset, length = self._run(export.size)
         kind = chance.random()
-        if kind < self._load.shape.flush_share:
+        if self._now() < self._reads_until:
+            await self.read(offset, length)
+        elif kind < self._load.shape.flush_share:
             await self.flush()
         elif kind < 0.55 and self._is_free(offset, length):
             await self.write(offset, length)
+            if self._load.shape.flushes_each and self.error is None:
+                await self.flush()
         elif kind < 0.65 and self._is_free(offset, length):
             await self.clear(offset, length)
         else:
@@ -379,8 +388,10 @@ class Client:
         export = self.export
         assert export is not None
         called = self._now()
-        if await self._ask(export.flush, answers=False):
-            self._disk.flushes.append(Flush(export.volume.epoch, called, self._now()))
+        done = await self._ask(export.flush, answers=False)
+        if done or isinstance(self.error, WritesLost):
+            found = self._disk.flushes if done else self._disk.losses_told
+            found.append(Flush(export.volume.epoch, called, self._now()))
 
     async def _ask(self, work: Callable[[], Any], answers: bool = True) -> Any:
         """Return what the gateway answers; True if it answers without anything; None when there is an error."""

@@ -24,12 +24,13 @@ class ChunkHost(DeviceHost):
 
     def __init__(self, world: "VolumeWorld", device_id: int) -> None:
         super().__init__(world, device_id)
-        self._losses = world.losses
+        self._world = world
 
     def _died(self, power_lost: bool) -> None:
         super()._died(power_lost)
         if power_lost:
-            self._losses.append(self.world.loop.time())
+            self._world.losses.append(self._world.loop.time())
+            self._world.power_cuts.append((self._world.loop.time(), self.id))
 
 
 class WatchedGateway(Gateway):
@@ -109,6 +110,7 @@ class VolumeWorld(World):
     def __init__(self, chance: Chance, directory: Path, shape: VolumeShape) -> None:
         super().__init__(chance, directory, shape.cluster)
         self.losses: list[float] = []  # when a device may have lost what was not synced
+        self.power_cuts: list[tuple[float, int]] = []  # when, and of which device
         self.opened: dict[tuple[str, int], float] = {}  # (volume, epoch) -> when a gateway had it open
         self.devices = [ChunkHost(self, device.id) for device in self.devices]
         self.gateways = [GatewayHost(self, number) for number in range(shape.gateway_count)]

@@ -68,6 +68,8 @@ async def test_what_is_asked_of_the_wrong_gateway_is_done_by_the_right_one(clust
         assert (await ask(second, "resize", name="disk", size=16 * MiB))["volume"]["size"] == 16 * MiB
         assert opened.export.size == 16 * MiB, "clients that come back are told"
         assert "error" in await ask(second, "rollback", name="disk", snapshot="nothing")
+        await ask(second, "dismiss", name="disk", holder="lost")
+        assert opened.about.dismissed == ("lost",)
         await ask(second, "clone", parent="disk", snapshot="s", name="copy")
         copy = await made[0].open("copy", CLIENT)
         assert (await ask(second, "flatten", name="copy"))["job"]["volume"] == "copy"

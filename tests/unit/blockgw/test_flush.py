@@ -8,7 +8,7 @@ import pytest
 
 from blockgw.agreement import ChunkVersion
 from blockgw.volumes.chunk import Chunk
-from blockgw.volumes.flush import TRIES, Flusher, NotDurable
+from blockgw.volumes.flush import TRIES, Flusher, Foresight, NotDurable
 from blockgw.volumes.replica import Members, Replica, ReplicaUnavailable
 from storage.quorum import Majority
 
@@ -152,3 +152,28 @@ async def test_who_gives_up_waiting_ends_nothing(volume: Volume) -> None:
     await turns()
     assert other.done()
     assert not other.cancelled()
+
+
+def test_a_flush_is_foreseen_after_writes_that_go_out_together_when_that_was_so_the_last_time() -> None:
+    foresight = Foresight()
+    assert not foresight.write()
+    foresight.answered()
+    foresight.flush()
+    assert [foresight.write(), foresight.write()] == [True, True]
+    foresight.answered()
+    foresight.flush()
+    foresight.flush()  # there was nothing in between: it says nothing
+    assert foresight.write()
+
+
+def test_no_flush_is_foreseen_for_a_write_after_another_was_answered_nor_after_that() -> None:
+    foresight = Foresight()
+    foresight.write()
+    foresight.answered()
+    foresight.flush()
+    assert foresight.write()
+    foresight.answered()
+    assert not foresight.write()
+    foresight.answered()
+    foresight.flush()
+    assert not foresight.write()

@@ -6,11 +6,14 @@ from dataclasses import fields
 import pytest
 
 from blockgw import export as exporting
+from blockgw import holders
 from blockgw import openings as module
 from blockgw.catalog.errors import InvalidRequest, SnapshotInUse, VolumeInUse
-from blockgw.errors import NotPermitted, UnknownExport, VolumeError
+from blockgw.catalog.record import decode, encode
+from blockgw.catalog.volume import Volume
+from blockgw.errors import HeldElsewhere, NotAllowed, NotPermitted, UnknownExport, VolumeError
 from blockgw.extents import CHUNK
-from blockgw.interfaces import Description
+from blockgw.interfaces import Client, Description
 from blockgw.maintenance.garbage import sweep
 from blockgw.maintenance.jobs import Job
 from blockgw.maintenance.merge import merge
@@ -80,6 +83,62 @@ async def test_who_lost_the_lease_hangs_up_and_writes_nothing(cluster: LoopbackC
             while not away:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         assert (away, first._open) == (["disk"], {})
+
+
+@on_three_devices
+async def test_who_is_dismissed_comes_to_no_gateway_any_more(cluster: LoopbackCluster) -> None:
+    async with gateways(cluster, 2) as (first, second):
+        cut: list[tuple[str, str]] = []
+
+        async def cut_off(name: str, holder: str, _deadline_s: float) -> None:
+            with pytest.raises(NotAllowed):  # or it would be back at once
+                await first.describe(name, Client("", holder=holder))
+            cut.append((name, holder))
+
+        first.cut_off = cut_off
+        await first.create("disk", 8 * MiB)
+        lost, kept = Client("10.0.0.1", holder="lost"), Client("10.0.0.1", holder="kept")
+        for client in (lost, kept):
+            await first.open("disk", client)
+        with pytest.raises(HeldElsewhere):
+            await second.dismiss("disk", "lost")
+        await first.dismiss("disk", "lost")
+        await first.dismiss("disk", "lost")
+        await first.snapshot("disk", "monday")
+        for asked in (first.open, first.describe, second.describe):
+            for name in ("disk", "disk@monday"):
+                with pytest.raises(NotAllowed):
+                    await asked(name, lost)
+        for client in (kept, CLIENT):
+            assert await first.open("disk", client)
+        assert cut == [("disk", "lost")] * 2
+        await first.close()
+        with pytest.raises(NotAllowed):
+            await second.open("disk", lost)
+        assert await second.open("disk", kept)
+
+
+@on_three_devices
+async def test_somebody_is_dismissed_from_what_is_in_the_trash(cluster: LoopbackCluster) -> None:
+    async with gateways(cluster) as (gateway,):
+        await gateway.create("disk", 8 * MiB)
+        await gateway.trash("disk")
+        assert (await gateway.dismiss("disk", "lost")).dismissed == ("lost",)
+        await gateway.restore("disk")
+        with pytest.raises(NotAllowed):
+            await gateway.open("disk", Client("", holder="lost"))
+        assert await gateway.open("disk", CLIENT)
+
+
+def test_the_last_who_were_dismissed_are_remembered() -> None:
+    volume = Volume("0" * 32, "disk", 512, "0" * 32, (1,), 1)
+    for number in range(holders.REMEMBERED + 1):
+        volume = holders.without(volume, str(number))
+    assert volume.dismissed == tuple(map(str, range(1, holders.REMEMBERED + 1)))
+    assert decode(encode(volume)) == volume
+    for holder in ("", "a~b", "a@b", "a" * 65):
+        with pytest.raises(InvalidRequest):
+            holders.without(volume, holder)
 
 
 @on_three_devices

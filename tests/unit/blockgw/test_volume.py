@@ -144,6 +144,23 @@ def test_what_was_flushed_survives_the_power_and_the_rest_is_old_or_new() -> Non
     simulated(scenario)
 
 
+def test_where_each_write_was_flushed_the_next_is_durable_when_it_is_answered_and_its_flush_asks_nobody() -> None:
+    async def scenario() -> None:
+        cluster = Cluster(random.Random(1), count=3)
+        volume = await opened(cluster.network(), 1)
+        await volume.write(0, memoryview(block(1)))
+        await volume.flush()
+        await volume.write(0, memoryview(block(2)))
+        durable = [held.blocks.get(0) for device in cluster.devices for held in device.durable.values()]
+        assert durable.count(block(2)) >= 2
+        await asyncio.sleep(1)
+        flushed = [device.flush_count for device in cluster.devices]
+        await volume.flush()
+        assert [device.flush_count for device in cluster.devices] == flushed
+
+    simulated(scenario)
+
+
 def test_a_flush_is_not_answered_for_what_a_device_lost_meanwhile() -> None:
     """Two of three lose power between the write and the flush; the third has it, and brings it to them."""
 

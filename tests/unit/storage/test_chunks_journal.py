@@ -61,7 +61,6 @@ def test_syncs_go_to_a_thread_until_they_are_known_to_be_fast_and_then_stay_on_t
         await flushed(store)
         assert threading.main_thread() not in disk.synced_in
         last = await learned(store, disk)
-        store.journal._foresees_flush = False
         await write(store, last + 1)
         assert store.flush() is None, "it is durable when flush returns"
         assert disk.synced_in == [threading.main_thread()]
@@ -78,38 +77,6 @@ def test_without_leave_no_sync_is_made_on_the_loop(tmp_path: Path) -> None:
         for sequence in range(last + 1, last + 5):
             await write(store, sequence, ChunkFlag.FUA)
         assert threading.main_thread() not in disk.synced_in
-        await store.close()
-
-    asyncio.run(scenario())
-
-
-def test_where_each_write_was_flushed_the_next_is_durable_before_its_flush_comes(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        disk = CountedDisk()
-        store = stored(tmp_path, disk)
-        last = await learned(store, disk)
-        await write(store, last + 1)
-        await asyncio.sleep(0.05)
-        assert len(disk.synced_in) == 1
-        assert store.flush() is None
-        assert len(disk.synced_in) == 1
-        await store.close()
-
-    asyncio.run(scenario())
-
-
-def test_where_many_writes_come_before_a_flush_none_is_foreseen(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        disk = CountedDisk()
-        store = stored(tmp_path, disk)
-        last = await learned(store, disk)
-        for sequence in range(last + 1, last + 6):
-            await write(store, sequence)
-        await flushed(store)
-        disk.synced_in.clear()
-        await write(store, last + 6)
-        await asyncio.sleep(0.05)
-        assert not disk.synced_in
         await store.close()
 
     asyncio.run(scenario())

@@ -11,6 +11,10 @@ process-returncode,failure,a,b
 TRUSTS = Result("tempest.api.identity.admin.v3.test_trusts.TrustsTest", Outcome.SKIPPED)
 LOCK = Result("tempest.api.identity.v3.test_users.UsersTest.test_lock", Outcome.PASSED)
 SHOW = Result("tempest.api.identity.v3.test_users.UsersTest.test_show", Outcome.FAILED)
+SHARES = (
+    "Of 2 that ran, 1 pass (50.0 %). Of those that need nothing which is left out for a reason below, "
+    "1 of 1 (100.0 %)."
+)
 KNOWN = {"tempest.api.identity": "a broad reason", SHOW.name[:-5]: "nobody is shown"}
 
 
@@ -30,6 +34,8 @@ def test_the_table_has_a_line_for_each_module_and_each_failure() -> None:
         "| identity.admin.v3.test_trusts | 0 | 0 | 1 |",
         "| identity.v3.test_users | 1 | 1 | 0 |",
         "| **all** | **1** | **1** | **1** |",
+        "",
+        SHARES,
         "",
         "| failed | why |",
         "|---|---|",

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from cluster.layout import Layout
+from compute.stored import BackendError
 from compute.volumes import audit
 from compute.volumes.audit import Difference
-from compute.volumes.backend import BackendError
 from tools.creation import Wishes, plan
 from tools.data_directory import Cluster
 from tools.volume_audit import differences

@@ -312,6 +312,21 @@ def test_closing_an_export_answers_what_was_taken_and_leaves_the_others(runner: 
     serve(runner, scenario)
 
 
+def test_those_who_come_for_somebody_are_told_apart(runner: Runner) -> None:
+    async def scenario(serving: Serving) -> None:
+        lost = await NbdClient.use(serving.path, "volume~lost")
+        kept = [await NbdClient.use(serving.path, name) for name in ("volume", "volume~kept", "fixed~lost")]
+        assert (lost.size, serving.volume.opened) == (kept[0].size, 3)
+        await serving.server.cut_off("volume", "lost")
+        assert await lost.is_hung_up_on()
+        for connection in kept:
+            assert (await connection.do(client.READ, 0, 4)).error == 0
+        for connection in (lost, *kept):
+            await connection.close()
+
+    serve(runner, scenario)
+
+
 def test_what_does_not_end_in_time_is_cut_off(runner: Runner) -> None:
     async def scenario(serving: Serving) -> None:
         nbd = await NbdClient.use(serving.path, "volume")

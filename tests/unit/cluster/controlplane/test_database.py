@@ -67,6 +67,25 @@ def test_sqlite_is_told_to_be_durable(database: Database) -> None:
     assert settings == ["wal", 2, 1]
 
 
+@pytest.mark.skipif(ON_POSTGRESQL, reason="only SQLite tells")
+def test_changes_are_told_whoever_made_them(database: Database, tmp_path: Path) -> None:
+    before = database.changes()
+    assert numbers(database) == []
+    with database.writing():
+        pass
+    assert database.changes() == before
+    with database.writing() as connection:
+        insert(connection, 1)
+        assert database.changes() == before
+    after = database.changes()
+    assert after != before
+    other = Database(url_in(tmp_path))
+    with other.writing() as connection:
+        insert(connection, 2)
+    other.close()
+    assert database.changes() not in (before, after)
+
+
 def test_duplicates_are_refused_in_the_callers_words(database: Database) -> None:
     def twice(connection: Connection) -> None:
         insert(connection, 1)

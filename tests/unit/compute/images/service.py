@@ -6,7 +6,7 @@ from typing import Any
 
 import falcon.testing
 
-from cluster.controlplane.database import Database, retried
+from cluster.controlplane.database import retried
 from compute.images import workers
 from compute.images.api.application import images_application
 from compute.images.api.context import Parts
@@ -20,6 +20,7 @@ from compute.images.web.fetching import NotFetched
 from compute.policy import Policy
 from identity.keystone.tokens.token import Method, Person, Role, Scope, ScopeKind, Token
 from tests.databases import url_in
+from tests.unit.compute.crashes import Tripwire, WiredDatabase
 from tests.unit.compute.images.stores import MemoryStore
 
 START_US = 1_700_000_000_000_000
@@ -70,7 +71,7 @@ class Client:
     """Somebody with a token, or without one."""
 
     def __init__(self, service: "Service", text: str | None, project_id: str | None = None) -> None:
-        self._client = falcon.testing.TestClient(service.application)
+        self._service = service
         self._headers = {"X-Auth-Token": text} if text else {}
         self.project_id = project_id
 
@@ -80,7 +81,8 @@ class Client:
         """Return the result; check its status if one is given."""
         headers = {**self._headers, **more.pop("headers", {})}
         path, _, query = path.partition("?")
-        result = self._client.simulate_request(
+        client = falcon.testing.TestClient(self._service.application)  # of the process that there is now
+        result = client.simulate_request(
             method, path, query_string=query, json=document, headers=headers, **more
         )
         assert status is None or result.status_code == status, f"{method} {path}: {result.status} {result.text}"
@@ -147,7 +149,8 @@ class Service:
     """The service, with clients of some projects."""
 
     def __init__(self, directory: Path, settings: Settings | None = None, **wishes: Any) -> None:
-        self.database = Database(url_in(directory))
+        self.wire = Tripwire()
+        self.database = WiredDatabase(url_in(directory), self.wire)
         retried(self.database, metadata.create_all)
         self.clock = Clock()
         self.store = MemoryStore()
@@ -165,12 +168,16 @@ class Service:
 
     def restart(self, place: str = PLACE) -> None:
         """Begin anew, as after a kill; or elsewhere, with the same database."""
-        self.dock = Dock(self.database, self.store, self.settings, workers.new_id(place), self.clock)
-        self.parts = Parts(self.dock, self.tokens, POLICY, has_volumes=self.has_volumes)
-        self.application = images_application(self.parts, self.clock)
+        self.use(Dock(self.database, self.store, self.settings, workers.new_id(place), self.clock))
         self.importer = Importer(self.dock, self.web)  # type: ignore[arg-type]
         self.reaper = Reaper(self.dock, place)
         self.reaper.begin()
+
+    def use(self, dock: Dock) -> None:
+        """Have requests answered with a dock."""
+        self.dock = dock
+        self.parts = Parts(dock, self.tokens, POLICY, has_volumes=self.has_volumes)
+        self.application = images_application(self.parts, self.clock)
 
     def client(self, name: str, roles: tuple[str, ...] = ("member", "reader"), project_id: str = "") -> Client:
         """Return a client with a token for a project of its own, or for another."""

@@ -72,6 +72,13 @@ def test_what_an_image_cannot_have_is_refused(service: Service, attributes: dict
     assert error["message"]
 
 
+@pytest.mark.parametrize("visibility", ["public", "community"])
+def test_the_volume_service_makes_images_for_others(service: Service, visibility: str) -> None:
+    """It has asked before who may: os-volume_upload_image."""
+    image = service.worker.make(owner="bob-project", visibility=visibility)
+    assert (image["owner"], image["visibility"]) == ("bob-project", visibility)
+
+
 def test_an_administrator_chooses_owners_and_publishes(service: Service) -> None:
     image = service.admin.make(owner="bob-project", visibility="public")
     assert image["owner"] == "bob-project"

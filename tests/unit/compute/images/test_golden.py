@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
+from blockgw.client import uri_of
 from compute.images import conversion, goldens
 from compute.images.conversion import Source
 from compute.images.errors import Refused
-from compute.images.golden import SNAPSHOT, Disk, GoldenMaker, VolumeFailed, name_of, uri_of
+from compute.images.golden import SNAPSHOT, Disk, GoldenMaker, VolumeFailed, name_of
 from compute.images.settings import Settings
 from tests.unit.compute.images.formats import hostile
 from tests.unit.compute.images.formats.hostile import MiB

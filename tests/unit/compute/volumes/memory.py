@@ -1,56 +1,14 @@
-"""The gateway, backups and images in memory, as `compute.volumes.backend` describes them, and how they crash.
-
-A crash is raised before a call has an effect, or after it: what a process that is killed leaves is either.
-"""
+"""The gateway, backups, images in memory, as `compute.volumes.backend` describes them; any call may end a process."""
 
 import itertools
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
-from compute.volumes.backend import (
-    Golden,
-    Image,
-    InUse,
-    NewImage,
-    NoSuch,
-    NotYet,
-    Place,
-    Refused,
-    Removal,
-    Stored,
-    StoredSnapshot,
-    Taken,
-    WhatToTake,
-)
-
-T = TypeVar("T")
-
-
-class Crash(BaseException):
-    """The process is killed here."""
-
-
-class Tripwire:
-    """Counts calls, and ends the process at one of them."""
-
-    def __init__(self) -> None:
-        self.calls = 0
-        self.at: int | None = None  # before (even) or after (odd) the call of half that number
-        self.failures: list[Exception] = []  # raised by the next calls in place of their effects
-
-    def around(self, work: Callable[[], T]) -> T:
-        call = self.calls
-        self.calls += 1
-        if self.failures:
-            raise self.failures.pop(0)
-        if self.at == 2 * call:
-            raise Crash
-        result = work()
-        if self.at == 2 * call + 1:
-            raise Crash
-        return result
+from compute.stored import InUse, NoSuch, Refused, Removal, Stored, StoredSnapshot
+from compute.volumes.backend import Golden, Image, NewImage, NotYet, Place, Taken, WhatToTake
+from tests.unit.compute.crashes import Tripwire
 
 
 @dataclass
@@ -80,6 +38,7 @@ class MemoryGateway:
         self._wire = wire
         self.volumes: dict[str, MemoryVolume] = {}
         self.in_use: set[str] = set()  # volumes that have clients
+        self.dismissed: list[tuple[str, str]] = []  # volumes, and for whom they are not any more
 
     def find(self, name: str) -> Stored | None:
         return self._wire.around(lambda: self._find(name))
@@ -113,6 +72,9 @@ class MemoryGateway:
 
     def flatten(self, name: str) -> None:
         self._wire.around(lambda: setattr(self._get(name), "parent", None))
+
+    def dismiss(self, name: str, holder: str) -> None:
+        self._wire.around(lambda: self.dismissed.append((name, holder)))
 
     def put_aside(self, name: str, keep_s: float) -> None:
         self._wire.around(lambda: setattr(self._get(name), "trashed", True))

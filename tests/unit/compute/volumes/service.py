@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import falcon.testing
-from sqlalchemy import event
 
-from cluster.controlplane.database import Database, retried
+from cluster.controlplane.database import retried
 from compute.policy import Policy
 from compute.volumes import parts_of_service, volume_types
 from compute.volumes.api.application import block_storage_application
@@ -27,7 +26,8 @@ from compute.volumes.settings import Settings
 from identity.keystone.tokens import token as tokens
 from identity.keystone.tokens.token import Method, Person, Scope, ScopeKind, Token
 from tests.databases import url_in
-from tests.unit.compute.volumes.memory import MemoryArchive, MemoryGateway, MemoryImages, MemoryMover, Tripwire
+from tests.unit.compute.crashes import Tripwire, WiredDatabase
+from tests.unit.compute.volumes.memory import MemoryArchive, MemoryGateway, MemoryImages, MemoryMover
 
 START_US = 1_700_000_000_000_000
 SECOND_US = 1_000_000
@@ -143,14 +143,12 @@ class Service:
     """The service, over a gateway in memory."""
 
     def __init__(self, directory: Path, settings: Settings = SETTINGS) -> None:
-        self.database = Database(url_in(directory))
-        if self.database.is_sqlite:
-            event.listen(self.database.engine, "connect", _without_waiting)
+        self.wire = Tripwire()
+        self.database = WiredDatabase(url_in(directory), self.wire)
         retried(self.database, metadata.create_all)
         self.settings = settings
         self.clock = Clock()
         self.tokens = KnownTokens()
-        self.wire = Tripwire()
         self.gateway = MemoryGateway(self.wire)
         self.archive = MemoryArchive(self.wire, self.gateway)
         self.images = MemoryImages(self.wire, self.gateway)
@@ -165,6 +163,7 @@ class Service:
             self.images,
             lambda project_id, container: Place(f"s3://backups/{project_id}/{container}"),
             lambda: None,
+            lambda operation_id: self.worker.hasten(operation_id),
         )
         self.application = block_storage_application(parts, self.clock)
         self.worker = self.new_worker()
@@ -204,8 +203,3 @@ class Service:
         """Return what is to be carried out."""
         with self.database.reading() as connection:
             return journal.every(connection)
-
-
-def _without_waiting(connection: Any, _record: Any) -> None:
-    """Have commits not wait for the disk: what these tests end is no machine."""
-    connection.execute("PRAGMA synchronous = OFF")

@@ -133,6 +133,14 @@ def test_uploading(service: Service) -> None:
         service.member.act(volume_id, "os-volume_upload_image", wrong, 400)
 
 
+def test_only_administrators_make_public_images(service: Service) -> None:
+    volume_id, wanted = service.member.make_volume()["id"], {"image_name": "ours", "visibility": "public"}
+    service.member.act(volume_id, "os-volume_upload_image", wanted, 403)
+    told = service.admin.act(volume_id, "os-volume_upload_image", wanted)["os-volume_upload_image"]
+    service.work()
+    assert service.images.uploaded[told["image_id"]].visibility == "public"
+
+
 def test_snapshots_of_what_is_in_use(service: Service) -> None:
     volume_id = service.member.make_volume()["id"]
     service.member.act(volume_id, "os-attach", {"host_name": "h", "mountpoint": "/dev/vdb"})

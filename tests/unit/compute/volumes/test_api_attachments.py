@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.unit.compute.volumes.service import Client, Service
+from compute.stored import Unreachable
+from tests.unit.compute.volumes.service import SECOND_US, Client, Service
 
 SERVER, OTHER = "11111111-1111-1111-1111-111111111111", "22222222-2222-2222-2222-222222222222"
 CONNECTOR = {"host": "node-1", "ip": "10.0.0.1", "mountpoint": "/dev/vdb"}
@@ -29,7 +30,9 @@ def test_from_reserved_to_in_use_and_back(service: Service) -> None:
     changed = service.compute.put(path, {"attachment": {"connector": CONNECTOR}})["attachment"]
     assert (changed["status"], status_of(service, volume_id)) == ("attaching", "attaching")
     info = changed["connection_info"]
-    assert (info["driver_volume_type"], info["export"], info["serial"]) == ("nbd", f"volume-{volume_id}", volume_id)
+    assert (info["driver_volume_type"], info["serial"]) == ("nbd", volume_id)
+    assert info["export"] == f"volume-{volume_id}~{made['id']}"  # by which it can be kept out later
+    assert info["url"] == f"nbd://127.0.0.1:10809/{info['export']}"
     assert (info["host"], info["port"], info["access_mode"]) == ("127.0.0.1", 10809, "rw")
     service.compute.post(f"{path}/action", {"os-complete": {}}, 204)
     volume = service.member.volume(volume_id)
@@ -163,6 +166,36 @@ def test_an_administrator_frees_a_volume(service: Service) -> None:
     service.admin.act(volume_id, "os-reset_status", {"status": "available", "attach_status": "detached"})
     assert service.member.get("/attachments") == {"attachments": []}
     service.member.delete(f"/volumes/{volume_id}")
+
+
+def test_who_has_lost_a_volume_is_kept_out_before_others_get_it(service: Service) -> None:
+    volume_id = service.member.make_volume()["id"]
+    by_force = attach(service.member, volume_id, connector=CONNECTOR)
+    service.admin.act(volume_id, "os-force_detach", {"attachment_id": by_force["id"]})
+    deleted = attach(service.member, volume_id, connector=CONNECTOR)
+    service.admin.delete(f"/attachments/{deleted['id']}", 200)
+    reset = attach(service.member, volume_id, connector=CONNECTOR)
+    service.admin.act(volume_id, "os-reset_status", {"attach_status": "detached"})
+    never_told = attach(service.member, volume_id)
+    service.member.delete(f"/attachments/{never_told['id']}", 200)
+    assert service.gateway.dismissed == [(f"volume-{volume_id}", each["id"]) for each in (by_force, deleted, reset)]
+    assert service.operations() == []
+
+
+def test_a_gateway_that_is_away_keeps_a_volume_from_its_next_user(service: Service) -> None:
+    volume_id, other_id = service.member.make_volume()["id"], service.member.make_volume()["id"]
+    made = attach(service.member, volume_id, connector=CONNECTOR)
+    service.wire.failures = [Unreachable("no answer")]
+    service.admin.act(volume_id, "os-force_detach", {"attachment_id": made["id"]})
+    assert status_of(service, volume_id) == "available"
+    assert "try again" in attach(service.member, volume_id, OTHER, status=400)["badRequest"]["message"]
+    attach(service.member, other_id, OTHER)
+    service.clock.now_us += 3600 * SECOND_US
+    service.wire.failures = [Unreachable("still none")]
+    service.work()
+    service.settle()
+    assert service.gateway.dismissed == [(f"volume-{volume_id}", made["id"])]
+    attach(service.member, volume_id, OTHER)
 
 
 def test_letting_go_while_something_else_is_done(service: Service) -> None:

@@ -154,6 +154,8 @@ def test_qos_specs_limit_volumes(service: Service) -> None:
         "/groups/detail",
         "/group_types",
         "/group_snapshots",
+        "/consistencygroups/detail",
+        "/cgsnapshots",
         "/limits",
     ],
 )

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from compute.volumes.backend import Golden, NewImage, NotYet, Refused, Unreachable
+from compute.stored import Refused, Unreachable
+from compute.volumes.backend import Golden, NewImage, NotYet
 from compute.volumes.image_service import ImageService, NoImages, ServiceLogin, gib_for
 from compute.volumes.moving.parent import Mover
 

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import pytest
 from blockgw.backup.piece import PIECE
 from blockgw.backup.volume import Snapshot
 from cluster.layout import Layout
-from compute.volumes.backend import Unreachable
+from compute.stored import Unreachable
 from compute.volumes.moving import child
 from compute.volumes.moving.parent import ROOT, Runner
 from tests.unit.blockgw.backup.places import MemorySink, MemoryTarget, MemoryVolume
@@ -35,8 +35,10 @@ class Data:
 
     def __init__(self, data: bytes) -> None:
         self._data, self.size = data, len(data)
+        self.bytes_read = 0
 
     def read(self, offset: int, length: int) -> bytes:
+        self.bytes_read += length
         return self._data[offset : offset + length]
 
 
@@ -129,6 +131,22 @@ def test_a_copy_has_zeros_where_there_is_nothing(volume: Volume) -> None:
     assert child.copy(task(source="v@s", target="w")) == {}
     assert volume.written.data == whole(volume)
     assert volume.written.flushed
+
+
+def test_what_was_never_written_to_is_sent_unread(volume: Volume, monkeypatch: pytest.MonkeyPatch) -> None:
+    volume.copies["s"] = Snapshot("0" * 32, "s", SIZE, 1), bytes(volume.data)
+    data, sent = Data(bytes(volume.data) + bytes(1000)), bytearray()
+    monkeypatch.setattr(volume, "open", lambda _snapshot: nullcontext(data))
+
+    def put(_task: Any, body: Any, size: int) -> None:
+        while piece := body.read(PIECE - 512):
+            sent.extend(piece)
+        assert size == len(sent)
+
+    monkeypatch.setattr(child, "_put", put)
+    assert child.send(task(source="v@s", format="raw")) == {}
+    assert sent == volume.data + bytes(1000)
+    assert data.bytes_read == 2 * PIECE
 
 
 def test_a_process_that_dies_is_to_be_tried_again(tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
 """Which operations are tried again, for how long, and by whom."""
 
 import threading
+import time
 
-from compute.volumes.backend import Unreachable
+from compute.crew import Crew
+from compute.stored import Unreachable
 from compute.volumes.operations import journal
 from tests.unit.compute.volumes.service import SECOND_US, Service
 
@@ -77,16 +79,41 @@ def test_who_was_held_up_for_too_long_changes_nothing(service: Service) -> None:
         assert not journal.is_owned(connection, operation)
 
 
-def test_workers_start_at_once_and_stop(service: Service) -> None:
-    service.worker.start(2)
+def test_a_crew_carries_out_what_is_due(service: Service) -> None:
+    crew = Crew("operations", service.database, journal.next_due_us, service.clock, [service.worker.step] * 2)
+    crew.look()
+    crew.start()
     volume_id = begin(service)
-    service.worker.poke()
-    for _ in range(200):
-        if service.member.volume(volume_id)["status"] == "available":
-            break
-        threading.Event().wait(0.05)
-    service.worker.stop(5.0)
-    assert service.member.volume(volume_id)["status"] == "available"
+    crew.look()
+    deadline = time.monotonic() + 60
+    while service.member.volume(volume_id)["status"] != "available":
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    crew.stop(5.0)
+    assert service.operations() == []
+
+
+def test_when_operations_are_due(service: Service) -> None:
+    def due_us() -> int | None:
+        with service.database.reading() as connection:
+            return journal.next_due_us(connection)
+
+    assert due_us() is None
+    begin(service)
+    (operation,) = service.operations()
+    assert due_us() == operation.not_before_us
+    with service.database.writing() as connection:
+        claimed = journal.claim(connection, "somebody", service.clock())
+    assert claimed is not None
+    with service.database.reading() as connection:
+        found = journal.find(connection, claimed.id)
+        assert found is not None
+        assert journal.next_due_us(connection) == found.claimed_until_us + 1
+        assert not journal.waits(connection, found.claimed_until_us)
+        assert journal.waits(connection, found.claimed_until_us + 1)
+    with service.database.writing() as connection:
+        journal.put_off(connection, claimed, claimed.not_before_us + 77)
+    assert due_us() == claimed.not_before_us + 77
 
 
 def test_what_is_done_already_is_not_asked_for_twice(service: Service) -> None:

@@ -1,17 +1,16 @@
-"""`backend.Backend` by the block gateway of this host: over its control socket.
+"""The block gateway of this host, asked over its control socket.
 
-What is there already, or gone already, is told by the gateway as a refusal of its own kind; here it is no error.
+What is there already, or gone already, is told by the gateway as a refusal of its own kind; here it is no error. So all
+may be asked again. For volumes it is `volumes.backend.Backend`, and images are made volumes through it.
 """
 
 import os
-import socket
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 from cluster.layout import Layout
-from cluster.supervision.control import decode, encode, receive_line
-from compute.volumes.backend import BackendError, InUse, NoSuch, Refused, Removal, Stored, StoredSnapshot, Unreachable
+from cluster.supervision.control import ControlError, NotRunning, ask
+from compute.stored import BackendError, InUse, NoSuch, Refused, Removal, Stored, StoredSnapshot, Unreachable
 
 ANSWER_S = 120.0  # the gateway itself waits half a minute for devices
 
@@ -29,7 +28,7 @@ class Told(BackendError):
 
 
 class Gateway:
-    """See `backend.Backend`."""
+    """The gateways of a cluster: the first that answers. Methods raise BackendError."""
 
     def __init__(self, layout: Layout, gateways: int = 1) -> None:
         self._sockets = [layout.gateway_socket(index) for index in range(gateways)]
@@ -38,7 +37,7 @@ class Gateway:
         return f"Gateway({[os.fspath(each) for each in self._sockets]})"
 
     def find(self, name: str) -> Stored | None:
-        """See Backend."""
+        """Return a volume; None: there is none. `clones` of its snapshots are not told."""
         try:
             return _stored(self.ask("show", name=name)["volume"], {})
         except Told as told:
@@ -47,7 +46,7 @@ class Gateway:
             raise _error(told) from told
 
     def list(self) -> Sequence[Stored]:
-        """See Backend."""
+        """Return all volumes of the cluster, whoever made them."""
         found: list[dict[str, Any]] = []
         first: str | None = ""
         while first is not None:
@@ -61,65 +60,58 @@ class Gateway:
         return [_stored(each, clones) for each in found]
 
     def create(self, name: str, size: int, encrypted: bool) -> None:
-        """See Backend."""
-        self._unless(_TAKEN, "create", name=name, size=size, encrypted=encrypted)
+        """Make an empty volume."""
+        self._unless({_TAKEN}, "create", name=name, size=size, encrypted=encrypted)
 
     def clone(self, parent: str, snapshot: str, name: str) -> None:
-        """See Backend."""
-        self._unless(_TAKEN, "clone", parent=parent, snapshot=snapshot, name=name)
+        """Make a volume that begins as a snapshot. Raise NoSuch."""
+        self._unless({_TAKEN}, "clone", parent=parent, snapshot=snapshot, name=name)
 
     def resize(self, name: str, size: int) -> None:
-        """See Backend."""
+        """Make a volume larger, or leave it. Its clients come back and see it."""
         found = self._found(name)
         if found.size < size:
             self._done("resize", name=name, size=size)
 
     def limit(self, name: str, limits: Mapping[str, int]) -> None:
-        """See Backend."""
+        """Set what clients of a volume may do: fields of `blockgw.catalog.volume.Limits`."""
         self._done("limit", name=name, **limits)
 
     def snapshot(self, name: str, snapshot: str) -> None:
-        """See Backend."""
+        """Keep a volume as it is now."""
         if self._found(name).snapshot(snapshot) is None:
             self._done("snapshot", name=name, snapshot=snapshot)
 
     def delete_snapshot(self, name: str, snapshot: str) -> Removal:
-        """See Backend."""
-        try:
-            self.ask("delete-snapshot", name=name, snapshot=snapshot)
-        except Told as told:
-            if told.kind == _CLONED:
-                return Removal.KEPT
-            if told.kind not in _MISSING:
-                raise _error(told) from told
-        return Removal.GONE
+        """Give up a snapshot, unless clones read through it."""
+        return self._removed("delete-snapshot", name=name, snapshot=snapshot)
 
     def roll_back(self, name: str, snapshot: str) -> None:
-        """See Backend."""
+        """Make a volume as it was. Raise InUse when it has clients, NoSuch."""
         self._done("rollback", name=name, snapshot=snapshot)
 
     def remove(self, name: str) -> Removal:
-        """See Backend."""
+        """Have nobody open a volume any more; delete it with its snapshots, unless clones read through them.
+
+        Raise InUse when it has clients.
+        """
         found = self.find(name)
         if found is None:
             return Removal.GONE
         if found.is_open:
             self._done("trash", name=name)
-        try:
-            self.ask("purge", name=name)
-        except Told as told:
-            if told.kind == _CLONED:
-                return Removal.KEPT
-            if told.kind not in _MISSING:
-                raise _error(told) from told
-        return Removal.GONE
+        return self._removed("purge", name=name)
+
+    def dismiss(self, name: str, holder: str) -> None:
+        """Have nobody use a volume as NAME~HOLDER any more: connections are cut, and there are no new ones."""
+        self._unless(_MISSING, "dismiss", name=name, holder=holder)
 
     def flatten(self, name: str) -> None:
-        """See Backend."""
-        self._unless("InvalidRequest", "flatten", name=name)  # it is no clone any more
+        """Begin to make a clone independent of its parent."""
+        self._unless({"InvalidRequest"}, "flatten", name=name)  # it is no clone any more
 
     def put_aside(self, name: str, keep_s: float) -> None:
-        """See Backend."""
+        """Put a volume in the trash, from where an operator may take it back for a while. Raise InUse."""
         found = self.find(name)
         if found is not None and found.is_open:
             self._done("trash", name=name, keep_s=keep_s)
@@ -129,13 +121,11 @@ class Gateway:
         failure: Exception | None = None
         for path in self._sockets:
             try:
-                answer = _asked(path, {"do": do, **about})
-            except (OSError, ValueError) as error:
+                return ask(path, do, timeout_s=ANSWER_S, **about)
+            except NotRunning as error:
                 failure = error
-                continue
-            if "error" in answer:
-                raise Told(str(answer["error"]), str(answer.get("kind", "")))
-            return answer
+            except ControlError as error:
+                raise Told(str(error), error.kind) from error
         raise Unreachable(f"the block gateway does not answer: {failure}")
 
     def _found(self, name: str) -> Stored:
@@ -150,21 +140,19 @@ class Gateway:
         except Told as told:
             raise _error(told) from told
 
-    def _unless(self, kind: str, do: str, **about: Any) -> None:
-        """Have something done; that it is refused for the reason `kind` is no error."""
+    def _removed(self, do: str, **about: Any) -> Removal:
+        """Have something removed that may be gone already, or be read through."""
+        return Removal.KEPT if self._unless({_CLONED, *_MISSING}, do, **about) == _CLONED else Removal.GONE
+
+    def _unless(self, kinds: Set[str], do: str, **about: Any) -> str | None:
+        """Have something done. That it is refused for one of these reasons is no error: return which; None: done."""
         try:
             self.ask(do, **about)
         except Told as told:
-            if told.kind != kind:
-                raise _error(told) from told
-
-
-def _asked(path: Path, question: dict[str, Any]) -> dict[str, Any]:
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(ANSWER_S)
-        connection.connect(os.fspath(path))
-        connection.sendall(encode(question))
-        return decode(receive_line(connection))
+            if told.kind in kinds:
+                return told.kind
+            raise _error(told) from told
+        return None
 
 
 def _error(told: Told) -> BackendError:

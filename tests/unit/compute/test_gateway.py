@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from cluster.layout import Layout
-from compute.volumes.backend import InUse, NoSuch, Refused, Removal, Unreachable
-from compute.volumes.gateway import Gateway
+from compute.gateway import Gateway
+from compute.stored import InUse, NoSuch, Refused, Removal, Unreachable
 
 Answerer = Callable[[dict[str, Any]], dict[str, Any]]
 

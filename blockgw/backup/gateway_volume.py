@@ -1,30 +1,41 @@
-"""Volumes of the gateway, as backups need them; a snapshot that is there may be taken in place of a new one."""
+"""`volume.Volume` by a block gateway: it takes snapshots and tells what has changed; data pass through its NBD socket.
 
+Whoever asks the gateway does that in a way of its own, which is handed in.
+"""
+
+import os
 from collections.abc import Iterator, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
-from blockgw.backup.errors import BackupError, TargetFailed
+from blockgw.backup.errors import BackupError
 from blockgw.backup.nbd import NbdVolume
 from blockgw.backup.piece import PIECE
 from blockgw.backup.volume import Snapshot
 from blockgw.extents import CHUNK
-from cluster.layout import Layout
-from compute.volumes.backend import Unreachable
-from compute.volumes.gateway import Gateway, Told
 
-_FOR_EVER = ("NoSuchVolume", "NoSuchSnapshot", "InvalidRequest")
 assert PIECE == CHUNK  # so what has changed is told in pieces
 
 
-class GatewayVolume:
-    """See `blockgw.backup.volume.Volume`."""
+class Ask(Protocol):
+    """Asks a gateway what `blockgw.control` answers."""
 
-    def __init__(self, gateway: Gateway, layout: Layout, name: str, kept: str | None = None) -> None:
-        """With `kept` a backup is one of that snapshot, which stays. Raise BackupError."""
-        self._gateway, self._kept = gateway, kept
-        self._socket = str(layout.nbd_socket(0))
+    def __call__(self, do: str, **about: Any) -> dict[str, Any]:
+        """Return the answer. Raise BackupError."""
+
+
+class GatewayVolume:
+    """See Volume."""
+
+    def __init__(self, ask: Ask, socket: Path, name: str, kept: str | None = None) -> None:
+        """`socket`: the gateway's for NBD. With `kept` a backup is one of that snapshot, which stays."""
+        self._ask, self._kept = ask, kept
+        self._socket = os.fspath(socket)
         self.name = name
         self.id = str(self._show()["id"])
+
+    def __repr__(self) -> str:
+        return f"GatewayVolume({self.name})"
 
     def snapshots(self) -> Sequence[Snapshot]:
         """See Volume."""
@@ -66,10 +77,3 @@ class GatewayVolume:
     def _show(self) -> dict[str, Any]:
         volume: dict[str, Any] = self._ask("show", name=self.name)["volume"]
         return volume
-
-    def _ask(self, do: str, **about: Any) -> dict[str, Any]:
-        try:
-            return self._gateway.ask(do, **about)
-        except (Unreachable, Told) as error:
-            again = isinstance(error, Unreachable) or error.kind not in _FOR_EVER
-            raise (TargetFailed if again else BackupError)(str(error)) from error
