@@ -47,7 +47,7 @@ _TOKENS_S = 0.5  # after which what is revoked is refused
 _WORK_S = 0.5  # after which an import or a conversion is begun
 _REAP_S = 10.0
 _UNWANTED_S = 10.0
-_REAP_ANYHOW_S = 60.0  # also when nothing has changed: time passes, and processes elsewhere die
+_REAP_ANYHOW_S = 20.0  # also when nothing has changed: time passes, and processes elsewhere die
 _STOP_S = 1.0
 
 

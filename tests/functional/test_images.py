@@ -325,6 +325,7 @@ class Halting(http.server.BaseHTTPRequestHandler):
         """Say nothing."""
 
 
+@pytest.mark.long  # what may take a minute to be cleared away is; test_crashes.py has each point at which it may die
 def test_a_kill_in_the_midst_of_an_import_is_made_up_for(cluster: Cluster, ann: Connection) -> None:
     before = objects(cluster)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Halting) as server:
