@@ -103,7 +103,7 @@ class Decoder:
 
     def __init__(self, sink: Sink, metadata_limit: int, payload_limit: int) -> None:
         self._sink = sink
-        self._buffer = bytearray(BUFFER_SIZE)
+        self._buffer = bytearray()  # made when there is something to receive
         self._view = memoryview(self._buffer)
         self._end = 0  # of what is in the buffer and is not yet a whole frame
         self._large: _LargeFrame | None = None
@@ -120,8 +120,14 @@ class Decoder:
         self._metadata_limit, self._payload_limit = metadata_limit, payload_limit
 
     def stop(self) -> None:
-        """Hand out no more frames, not even those that are in the buffer."""
+        """Hand out no more frames, not even those that are in the buffer; let go of its memory, and of the sink.
+
+        Who has ended is in a cycle with its transport, and may lie about until the collector comes.
+        """
         self._stopped = True
+        self._sink = _ignore
+        self._buffer, self._large, self._pool = bytearray(), None, BufferPool()
+        self._view = memoryview(self._buffer)
 
     def trim(self) -> None:
         """Give back memory that is kept for the next large payloads."""
@@ -131,6 +137,9 @@ class Decoder:
         """Return the memory, never empty, that the next bytes go to."""
         if self._large is not None:
             return self._large.vacant()
+        if not self._view:
+            self._buffer = bytearray(BUFFER_SIZE)
+            self._view = memoryview(self._buffer)
         return self._view[self._end :] if self._end else self._view
 
     def received(self, count: int) -> None:
@@ -167,6 +176,10 @@ class Decoder:
         if start and rest:
             view[:rest] = view[start:end]
         return rest
+
+
+def _ignore(*_frame: object) -> None:
+    """Take a frame that nobody waits for."""
 
 
 class _LargeFrame:

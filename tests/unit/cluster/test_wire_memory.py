@@ -1,6 +1,17 @@
-"""Memory for large payloads: used again only when nobody holds it."""
+"""Memory for large payloads: used again only when nobody holds it. And none is left of connections that have ended."""
 
+import asyncio
+import gc
+import weakref
+from pathlib import Path
+
+import pytest
+
+from cluster.wire import peer
+from cluster.wire.client import ClientConnection
 from cluster.wire.memory import BUFFER_LIMIT, COUNT_LIMIT, BufferPool
+from cluster.wire.network import ProtocolFactory, SocketNetwork
+from cluster.wire.peer import Peer
 
 
 def test_a_buffer_is_not_given_out_twice_while_it_is_held() -> None:
@@ -44,3 +55,32 @@ def test_a_pool_that_rests_gives_its_memory_back() -> None:
     assert repr(pool) == "BufferPool([131072])"
     pool.trim()
     assert repr(pool) == "BufferPool([])"
+
+
+def test_a_peer_that_cannot_be_reached_costs_no_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Each try was a cycle with a buffer of its own: processes grew by hundreds of megabytes while a node was away."""
+    monkeypatch.setattr(peer, "FIRST_RETRY_S", 0.0)
+    monkeypatch.setattr(peer, "LAST_RETRY_S", 0.0)
+    enough = asyncio.Event()
+    tries: list[weakref.ref[ClientConnection]] = []
+
+    class Watched(SocketNetwork):
+        async def connect(self, address: str, factory: ProtocolFactory) -> None:
+            tries.append(weakref.ref(factory()))
+            if len(tries) == 20:
+                enough.set()
+            await super().connect(address, factory)
+
+    async def scenario() -> None:
+        away = Peer(f"unix:{tmp_path}/nobody.sock", b"k" * 32, network=Watched())
+        away.start()
+        await enough.wait()
+        await away.close()
+        assert sum(each() is not None for each in tries) <= 2  # the last one, and what is being said of it
+
+    gc.collect()
+    gc.disable()
+    try:
+        asyncio.run(scenario())
+    finally:
+        gc.enable()
