@@ -35,6 +35,7 @@ from blockgw.volumes.replica import (
     Write,
 )
 from blockgw.volumes.room import Room
+from blockgw.volumes.spares import Spares
 from cluster.telemetry.log import get_logger
 
 PATIENCE_S = 30.0  # for a quorum, before a client is told EIO
@@ -75,6 +76,7 @@ class OpenVolume:
         self._opening = Opening(self)
         self._flusher = Flusher(self)
         self._foresight = Foresight()
+        self._spares = Spares(self)
         self._reader = Reader(self, cache)
         self._room = room or Room()
         self._room.join(self)
@@ -194,8 +196,17 @@ class OpenVolume:
             self._held[chunk] = None
             return
         for pending in chunk.unsent():
+            if pending.write.fua:
+                self._spare(chunk, pending)
             for device in chunk.current:
                 self._outbox(chunk, device).add(chunk, pending)
+
+    def _spare(self, chunk: Chunk, pending: Pending) -> None:
+        """Choose who need not be durable as well. Where that went wrong once, nobody is spared."""
+        pending.spares = () if pending.was_sent else chunk.current.keys() - chunk.quorum(chunk.current)
+        pending.was_sent = True
+        if pending.spares:
+            self._spares.watch(chunk, pending)
 
     def _held_for_long(self) -> None:
         """Tell clients that it is not certain whether their writes may be made. They go on when it is."""
