@@ -8,14 +8,15 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 INSTALLED_TEST := $(VENV)/.installed-test
 TEST_PACKAGES := rclone s3cmd restic gcc openssl qemu-utils libnbd-bin python3-libnbd nbdkit nbd-client fio \
-	qemu-system-x86 busybox-static e2fsprogs xfsprogs fuse3 postgresql
+	qemu-system-x86 busybox-static e2fsprogs xfsprogs fuse3 postgresql chromium chromium-driver fonts-inter
+GUEST_PACKAGES := grub-pc-bin grub-common fdisk ovmf
 
 # make up DATA=/srv/holdfast NODES=4 PORT_OFFSET=100 DETACH=1
 data_option := $(if $(DATA),--data "$(DATA)")
 up_options := $(data_option) $(if $(NODES),--nodes $(NODES)) $(if $(PORT_OFFSET),--port-offset $(PORT_OFFSET)) \
 	$(if $(DETACH),--detach)
 
-.PHONY: help venv up down status test lint unit functional faults sim sim-mutants sim-volumes sim-volumes-mutants ring-histories bench bench-ring bench-listing bench-repair bench-volumes test-postgres tempest clean
+.PHONY: help compute venv up down status test lint unit functional test-browser faults test-guests sim sim-mutants sim-volumes sim-volumes-mutants ring-histories bench bench-ring bench-listing bench-repair bench-volumes test-postgres tempest clean
 
 help:
 	@echo 'make up      start a cluster and stay with it; DETACH=1: behind; DATA= NODES= PORT_OFFSET='
@@ -24,7 +25,10 @@ help:
 	@echo 'make test    everything a change must pass: lint, and all tests'
 	@echo 'make lint    ruff and mypy'
 	@echo 'make unit functional    one kind of test each'
+	@echo 'make test-browser   the console in headless Chromium; HOLDFAST_SCREENSHOTS= keeps how it looks'
 	@echo 'make faults  tests that kill, stop, cut and spoil, in their long form; ROUNDS= TEST='
+	@echo 'make test-guests   guests on volumes, in their long form: killed gateways and agents, networks; TEST='
+	@echo 'make compute   install what this host needs for guests: libvirt, qemu and what goes with them'
 	@echo 'make test-postgres   tests of the control plane on a PostgreSQL of their own; TEST='
 	@echo 'make tempest   tests of OpenStack for its APIs, and docs/openstack.md from them; TEMPEST="--only REGEX"'
 	@echo 'make sim     simulated clusters under faults: SEEDS=2000 many, SEED=7 one again; make sim-mutants: is it any good?'
@@ -69,6 +73,7 @@ endef
 
 test: lint
 	@tools/install-packages $(PYTHON) $(TEST_PACKAGES)
+	@tools/install-compute $(PYTHON) $(BIN)/python $(GUEST_PACKAGES)
 	$(call pytest)
 
 lint: $(INSTALLED_TEST)
@@ -82,11 +87,26 @@ functional: $(INSTALLED_TEST)
 	@tools/install-packages $(PYTHON) $(TEST_PACKAGES)
 	$(call pytest,tests/$@)
 
+# make test-browser HOLDFAST_SCREENSHOTS=shots: the console in a real browser; screenshots stay in that directory
+test-browser: $(INSTALLED_TEST)
+	@tools/install-packages $(PYTHON) chromium chromium-driver fonts-inter
+	$(BIN)/pytest tests/browser
+
 # make faults TEST=tests/faults/test_rebalance_while_nodes_die.py: `make test` has the short forms
 ROUNDS ?=
 faults: $(INSTALLED_TEST)
 	HOLDFAST_TEST_LONG=1 HOLDFAST_TEST_ROUNDS=$(or $(ROUNDS),20) HOLDFAST_TEST_LOAD_S=15 \
 		$(BIN)/pytest --timeout 3600 $(or $(TEST),tests/faults tests/functional)
+
+# make test-guests TEST=tests/guests/test_disks.py: real guests; `make test` has one of them
+test-guests: $(INSTALLED_TEST)
+	@tools/install-packages $(PYTHON) $(TEST_PACKAGES)
+	@tools/install-compute $(PYTHON) $(BIN)/python $(GUEST_PACKAGES)
+	HOLDFAST_TEST_LONG=1 $(BIN)/pytest --timeout 1800 $(or $(TEST),tests/guests)
+
+# what this host needs for guests; then `holdfast up` starts the compute tier
+compute: $(INSTALLED)
+	@tools/install-compute $(PYTHON) $(BIN)/python
 
 # make test-postgres TEST=tests/unit/identity: `make test` runs a few of them there, and all on SQLite
 CONTROL_PLANE := tests/unit/cluster/controlplane $(wildcard tests/unit/identity/keystone tests/unit/compute)

@@ -19,6 +19,7 @@ from typing import Any
 from blockgw.control import Control
 from blockgw.front import rules_of, security_of
 from blockgw.gateway import Gateway
+from blockgw.grants import Grants
 from blockgw.nbd.access import Guarded
 from blockgw.nbd.server import NbdServer
 from cluster.allocator import calm_collector
@@ -66,7 +67,7 @@ class GatewayDaemon:
             placement, background, self._name, self._near_files(), self._config.cluster.key_bytes
         )
         block = self._config.block
-        guarded = Guarded(gateway, rules_of(block), owner_may=True)
+        guarded = Guarded(gateway, rules_of(block), True, Grants(self._config.cluster.key_bytes))
         server = NbdServer(guarded, registry=self._registry)
         gateway.send_away = server.close_export
         gateway.cut_off = server.cut_off

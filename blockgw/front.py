@@ -2,10 +2,12 @@
 
 A rule of `allow` is a line of words:
 
-    PATTERN [from NETWORK,…] [as NAME,…] [tls] [read-only]
+    PATTERN [from NETWORK,…] [as NAME,…] [tls] [read-only] [granted]
 
 PATTERN is a shell's, over names of volumes, and NAME@SNAPSHOT for their snapshots. NAME is what TLS has proved.
-Without rules everybody may do everything, so then the port is open to this host alone, unless TLS tells clients apart.
+granted: only by a grant, which services make for whom they attach a volume to (`grants`); a grant needs no other rule.
+Without rules everybody may do everything but use volumes of OpenStack's services without a grant, so then the port is
+open to this host alone, unless TLS tells clients apart.
 Who comes by the unix socket is the user who runs the cluster, and needs no rule.
 """
 
@@ -18,6 +20,10 @@ from blockgw.nbd.server import PLAIN, Security
 from blockgw.nbd.tls import Certificates, PreSharedKeys, Tls, TlsError, parse_keys
 from cluster.config import BlockConfig
 from cluster.errors import ConfigError
+
+_UUID = "-".join("?" * digits for digits in (8, 4, 4, 4, 12))
+_SERVICES = (f"volume-{_UUID}", f"server-{_UUID}*", f"image-{_UUID}*")  # names of volumes that services make
+_DEFAULT = (*(Rule(pattern, grant_required=True) for pattern in _SERVICES), Rule())
 
 
 def security_of(block: BlockConfig, directory: Path) -> Security:
@@ -46,7 +52,7 @@ def _tls(block: BlockConfig, directory: Path) -> Tls | None:
 
 def rules_of(block: BlockConfig) -> list[Rule]:
     """Return who may open what. Raise ConfigError."""
-    return [parse_rule(text) for text in block.allow] or [Rule()]
+    return [parse_rule(text) for text in block.allow] or list(_DEFAULT)
 
 
 def parse_rule(text: str) -> Rule:
@@ -61,13 +67,13 @@ def parse_rule(text: str) -> Rule:
             networks = tuple(_network(text, each) for each in _listed(text, next(words, "")))
         elif word == "as":
             identities = frozenset(_listed(text, next(words, "")))
-        elif word in ("tls", "read-only"):
+        elif word in ("tls", "read-only", "granted"):
             flags.add(word)
         else:
-            raise ConfigError(f"allow, under [block]: {text!r}: {word!r} is none of from, as, tls, read-only")
+            raise ConfigError(f"allow, under [block]: {text!r}: {word!r} is none of from, as, tls, read-only, granted")
     if not pattern:
         raise ConfigError("allow, under [block]: a rule begins with a pattern of volumes' names, such as *")
-    return Rule(pattern, networks, identities, "tls" in flags, "read-only" in flags)
+    return Rule(pattern, networks, identities, "tls" in flags, "read-only" in flags, "granted" in flags)
 
 
 def _listed(text: str, word: str) -> Iterable[str]:

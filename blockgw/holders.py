@@ -1,4 +1,4 @@
-"""For whom a volume is opened: clients may ask for NAME~HOLDER in place of NAME, or NAME@SNAPSHOT.
+"""For whom a volume is opened: clients may ask for NAME~HOLDER in place of NAME, or NAME@SNAPSHOT (`grants.parted`).
 
 A holder is any word, such as the id of an attachment. Once a holder is dismissed its connections are cut, and there are
 no new ones at any gateway: the volume's document in the catalog says so (`Volume.dismissed`). So a host that was given
@@ -16,12 +16,6 @@ from blockgw.interfaces import Client
 SEPARATOR = "~"  # which no name has, and URLs leave as it is
 REMEMBERED = 100  # of a volume, the last ones
 _HOLDER = re.compile(r"[A-Za-z0-9-]{1,64}")
-
-
-def parted(asked: str) -> tuple[str, str]:
-    """Return the name of an export, and for whom it is asked for; empty: that was not said."""
-    name, _separator, holder = asked.partition(SEPARATOR)
-    return name, holder
 
 
 def without(volume: Volume, holder: str) -> Volume:

@@ -1,7 +1,7 @@
 """What the NBD server needs: volumes that are open, and somebody who opens them."""
 
 from collections.abc import Awaitable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, TypeAlias
 
 KiB = 1024
@@ -29,6 +29,7 @@ class Client:
     secure: bool = False  # through TLS
     identity: str = ""  # what TLS has proved: the common name of a certificate, or the name of a pre-shared key
     holder: str = ""  # for whom it asks (`holders`); empty: it does not say
+    seal: str = field(default="", repr=False)  # by which it is let in as that (`grants`); empty: it claims none
 
     def __str__(self) -> str:
         return f"{self.identity or 'anonymous'} at {self.address or 'a unix socket'}"

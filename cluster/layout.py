@@ -68,6 +68,20 @@ class Layout:
         return self.directory / "volumes.db"
 
     @property
+    def compute_database(self) -> Path:
+        """The database of the compute service, unless the configuration names another."""
+        return self.directory / "compute.db"
+
+    @property
+    def network_database(self) -> Path:
+        """The database of the network service, unless the configuration names another."""
+        return self.directory / "network.db"
+
+    def agent(self, number: int) -> Path:
+        """Return what an agent of this host keeps: its guests, their consoles, its libvirt; holds secrets."""
+        return self.directory / f"agent-{number}"
+
+    @property
     def version(self) -> Path:
         """Holds the number of the data layout."""
         return self.directory / "VERSION"

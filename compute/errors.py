@@ -36,6 +36,12 @@ class NotFound(ComputeError):
     status = HTTPStatus.NOT_FOUND
 
 
+class NotAcceptable(ComputeError):
+    """The version of the API that the client insists on is not served."""
+
+    status = HTTPStatus.NOT_ACCEPTABLE
+
+
 class Conflict(ComputeError):
     """It is there already, or something else is done to it just now; what is asked may be possible later."""
 

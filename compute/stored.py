@@ -15,6 +15,10 @@ class Unreachable(BackendError):
     """Who should do it does not answer, or is not able to just now. To be tried again."""
 
 
+class NotYet(Unreachable):
+    """It is on its way: to be asked again soon, and for long."""
+
+
 class Refused(BackendError):
     """It cannot be done, however often it is tried."""
 

@@ -29,8 +29,8 @@ from tools.status import survey
 COMMAND = [sys.executable, "-m", "tools.cli"]
 ROOT = Path(__file__).parent.parent
 PORTS = (
-    9000, 8080, 5000, 8776, 9292, *range(6000, 6006), 6100, 6101, 6150, *range(6170, 6173), *range(6200, 6206),
-    10809, 10810
+    9000, 9001, 8080, 5000, 8774, 8776, 8790, 8791, 9292, 9696, *range(6000, 6006), 6100, 6101, 6150,
+    *range(6170, 6178), *range(6200, 6206), 10809, 10810
 )
 WORKER_STEP = 47  # no two ports are so far apart, nor a few times as far, give or take thousands
 
@@ -73,6 +73,8 @@ class Cluster:
         self.identity_settings: dict[str, Any] = {}  # of [identity]
         self.images_settings: dict[str, Any] = {}  # of [images]
         self.volumes_settings: dict[str, Any] = {}  # of [volumes]
+        self.compute_settings: dict[str, Any] = {"start": "no"}  # of [compute]
+        self.console_settings: dict[str, Any] = {"enabled": False}  # of [console]
         self.gateways = 1  # of volumes, likewise
 
     def without_compute(self) -> "Cluster":
@@ -92,25 +94,13 @@ class Cluster:
 
     def up(self) -> None:
         """Start the cluster and wait until it is ready."""
-        if self._is_special and not (self.directory / "cluster.toml").exists():
+        if not (self.directory / "cluster.toml").exists():
             self._create()
         waiting = ("--wait-for-services",) if self.with_identity else ()
-        self.holdfast("up", "--detach", *waiting, *self._up_options(), timeout_s=90)
+        self.holdfast("up", "--detach", *waiting, timeout_s=90)
         lines = self.holdfast("env").splitlines()
         pairs = (line.removeprefix("export ").partition("=") for line in lines if "=" in line)
         self.env = {name: value.strip("'\"") for name, _equals, value in pairs}
-
-    @property
-    def _is_special(self) -> bool:
-        return self.gateways != 1 or any(
-            (
-                self.storage_settings,
-                self.proxy_settings,
-                self.identity_settings,
-                self.images_settings,
-                self.volumes_settings,
-            )
-        )
 
     def _create(self) -> None:
         wishes = creation.Wishes(self.nodes, port_offset=self.offset, has_identity=self.with_identity)
@@ -124,18 +114,14 @@ class Cluster:
             identity=dataclasses.replace(made.identity, **self.identity_settings),
             images=dataclasses.replace(made.images, **self.images_settings),
             volumes=dataclasses.replace(made.volumes, **self.volumes_settings),
+            compute=dataclasses.replace(made.compute, **self.compute_settings),
+            console=dataclasses.replace(made.console, **self.console_settings),
         )
         creation.create(Layout(self.directory), config)
 
     def nbd(self, name: str) -> str:
         """Return the URI of a volume."""
         return f"nbd://127.0.0.1:{10809 + self.offset}/{name}"
-
-    def _up_options(self) -> tuple[str, ...]:
-        if self._is_special:
-            return ()
-        without = () if self.with_identity else ("--without-identity",)
-        return ("--nodes", str(self.nodes), "--port-offset", str(self.offset), *without)
 
     def down(self) -> None:
         """Stop the cluster; the data stay."""
@@ -278,21 +264,14 @@ class NetworkedCluster(Cluster):
         self.offset = 0  # the ports are all free there
         self.proxies = (network.names[0], network.names[nodes - 1])
 
-    def up(self) -> None:
-        """Start the cluster, making it first, and wait until it is ready."""
-        if not (self.directory / "cluster.toml").exists():
-            self._create()
-        super().up()
-
-    def _up_options(self) -> tuple[str, ...]:
-        return ()
-
     def _create(self) -> None:
         made = creation.plan(creation.Wishes(node_count=self.nodes, has_identity=False))
         config = dataclasses.replace(
             made,
             cluster=dataclasses.replace(made.cluster, transport="tcp"),
             storage=dataclasses.replace(made.storage, **self.storage_settings),
+            compute=dataclasses.replace(made.compute, **self.compute_settings),
+            console=dataclasses.replace(made.console, **self.console_settings),
             devices=tuple(
                 dataclasses.replace(device, host=self.network.host(device.node)) for device in made.devices
             ),

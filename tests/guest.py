@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 _MARK = "GUEST "
@@ -116,17 +116,23 @@ def unpacked_kernel(directory: Path) -> Path:
     return directory
 
 
-def initial_files(kernel: Path, script: str) -> bytes:
-    """Return an initramfs that runs `script`."""
+def initial_files(
+    kernel: Path,
+    script: str,
+    init: str = _INIT,
+    module_names: Iterable[str] = _MODULES,
+    more: Mapping[str, tuple[int, bytes]] | None = None,
+) -> bytes:
+    """Return an initramfs that runs `script`, by `init`. `more`: files by path, with their modes."""
     busybox = shutil.which("busybox")
     assert busybox, "busybox-static is not installed"
-    modules = list(_in_order(kernel, _MODULES))
+    modules = list(_in_order(kernel, module_names))
     files = {
-        "init": (0o100755, _INIT.encode()),
+        "init": (0o100755, init.encode()),
         "script": (0o100644, script.encode()),
         "bin/busybox": (0o100755, Path(busybox).read_bytes()),
         "modules/order": (0o100644, "\n".join(module.name for module in modules).encode()),
-    } | {f"modules/{module.name}": (0o100644, module.read_bytes()) for module in modules}
+    } | {f"modules/{module.name}": (0o100644, module.read_bytes()) for module in modules} | dict(more or {})
     directories = ("bin", "dev", "proc", "sys", "tmp", "mnt", "modules")
     entries = [_entry(name, 0o40755, b"") for name in directories]
     entries += [_entry(name, mode, data) for name, (mode, data) in files.items()]

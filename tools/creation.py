@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from cluster.clock import wall_us
 from cluster.config import (
     Config,
+    ConsoleConfig,
     DeviceConfig,
     IdentityConfig,
     PortsConfig,
@@ -48,6 +49,7 @@ class Wishes:
     proxy_count: int = 0  # 0: as the configuration's default
     port_offset: int = 0
     has_identity: bool = True  # the identity service
+    has_console: bool = True
 
 
 def plan(wishes: Wishes) -> Config:
@@ -68,6 +70,7 @@ def plan(wishes: Wishes) -> Config:
         ports=PortsConfig(offset=wishes.port_offset),
         proxy=ProxyConfig(workers=wishes.proxy_count),
         identity=IdentityConfig(enabled=wishes.has_identity),
+        console=ConsoleConfig(enabled=wishes.has_console),
         ring=RingConfig(replicas=min(RingConfig().replicas, len(devices))),
         devices=devices,
     )

@@ -1,6 +1,6 @@
 """`holdfast doctor`: what is wrong, one after the other, with what is done about it and what one can do.
 
-It knows what `holdfast status` does, and compares what the volume service has noted with what there is. It exits as
+It knows what `holdfast status` does, and compares what services have noted with what there is. It exits as
 `status` does: 0 healthy, 1 degraded, 2 down.
 """
 
@@ -10,15 +10,15 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from tools.audits import differences
 from tools.data_directory import add_data_argument, open_cluster
 from tools.status import EXIT_CODES, survey
-from tools.volume_audit import differences
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     add_data_argument(parser)
-    parser.add_argument("--fix", action="store_true", help="mend what the volume service has noted wrongly")
+    parser.add_argument("--fix", action="store_true", help="mend what services have noted wrongly")
     parser.add_argument("--json", action="store_true", help="for programs")
 
 

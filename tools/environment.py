@@ -52,12 +52,17 @@ def s3_url(config: Config) -> str:
 
 def swift_auth_url(config: Config) -> str:
     """Return where Swift clients log in."""
-    return f"{urls.swift_url(config)}/auth/v1.0"
+    return urls.swift_auth_url(config)
+
+
+def console_url(config: Config) -> str:
+    """Return where browsers find the console."""
+    return urls.console_url(config)
 
 
 def nbd_url(config: Config, gateway: int = 0) -> str:
     """Return where NBD clients find the volumes of a gateway; the name of one goes behind the slash."""
-    return f"nbd://{urls.bracketed(config.gateway_listen(gateway))}:{config.ports.gateway_nbd_port(gateway)}/"
+    return urls.nbd_url(config, gateway)
 
 
 def render(config: Config, user: User, openstack: Mapping[str, str]) -> str:

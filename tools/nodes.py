@@ -3,10 +3,10 @@
 import argparse
 from typing import Any
 
+from cluster.processes import storage_name
 from cluster.supervision import control
 from tools.data_directory import Cluster, add_data_argument, data_option, open_cluster, program
 from tools.errors import OperatorError
-from tools.processes import storage_name
 from tools.readiness import await_started, await_stopped, deaths
 from tools.rings.terminal import add_consent_arguments
 

@@ -1,13 +1,13 @@
-"""The processes of a cluster: which there are, how they are called, and where they listen."""
+"""The processes of a cluster: what starts each of them, and where they listen."""
 
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from cluster.config import Config, DeviceConfig
-from cluster.config.services import running
+from cluster.config import Config
 from cluster.layout import Layout
+from cluster.processes import auxiliaries, gateway_name, proxy_name, storage_name
 from cluster.supervision.program import Program
 
 _PROXY_STOP_ORDER, _STORAGE_STOP_ORDER = 0, 1  # what serves clients goes first
@@ -21,21 +21,6 @@ class Port:
     owner: str  # in words
     host: str
     number: int
-
-
-def storage_name(device: DeviceConfig) -> str:
-    """Return the name of the process that serves `device`."""
-    return f"storage-{device.id}"
-
-
-def proxy_name(worker: int) -> str:
-    """Return the name of the proxy process `worker`."""
-    return f"proxy-{worker}"
-
-
-def gateway_name(number: int) -> str:
-    """Return the name of the process of block gateway `number`."""
-    return f"gateway-{number}"
 
 
 def programs(config: Config, layout: Layout) -> list[Program]:
@@ -56,10 +41,11 @@ def programs(config: Config, layout: Layout) -> list[Program]:
                  config.gateway_node(number).namespace)
         for number in range(config.block.gateways)
     ]
-    services = [
-        _program(layout, service.name, service.module, (), _PROXY_STOP_ORDER, grace_s) for service in running(config)
+    others = [
+        _program(layout, each.name, each.module, each.options, _PROXY_STOP_ORDER, grace_s)
+        for each in auxiliaries(config)
     ]
-    return storage + proxies + gateways + services
+    return storage + proxies + gateways + others
 
 
 def _program(
@@ -92,9 +78,9 @@ def ports(config: Config) -> Iterator[Port]:
     for worker in _workers_here(config):
         name, host = proxy_name(worker), config.proxy_admin_listen(worker)
         yield Port(f"the metrics of {name}", host, listen.proxy_admin_port(worker))
-    for service in running(config):
-        yield Port(service.title, listen.listen, service.port(listen))
-        yield Port(f"the metrics of {service.title}", listen.admin_listen, service.admin_port(listen))
+    for each in auxiliaries(config):
+        yield Port(each.title, each.host, each.port)
+        yield Port(f"the metrics of {each.title}", listen.admin_listen, each.admin_port)
     for number in range(config.block.gateways):
         if config.gateway_node(number).namespace:
             continue

@@ -8,11 +8,11 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from cluster.config.services import SERVICES
+from cluster.processes import auxiliaries
 from cluster.supervision import control
+from cluster.telemetry.probe import accepts, health
 from tools.data_directory import Cluster, data_option, program
 from tools.errors import OperatorError
-from tools.probe import accepts, health
 from tools.processes import last_line
 from tools.progress import Progress
 
@@ -20,7 +20,6 @@ TIMEOUT_S = 60.0  # for a cluster
 _PROCESSES_TIMEOUT_S = 30.0  # for some of it
 _PAUSE_S = 0.03
 _DEATHS_LIMIT = 3  # of one process before it is ready: it will not start
-_SERVICES = frozenset(service.name for service in SERVICES)
 
 
 def await_ready(
@@ -29,12 +28,13 @@ def await_ready(
     """Return when a PUT would work, and somebody could log in. Raise OperatorError when that will not be, and why."""
     deadline = time.monotonic() + TIMEOUT_S
     missing = "the supervisor"
+    unneeded = set() if with_services else {each.name for each in auxiliaries(cluster.config)}
     while time.monotonic() < deadline:
         processes = _processes(cluster)
         if processes is None and not supervisor_is_alive():
             raise OperatorError(_with_last_line(cluster, "supervisor", "the supervisor ended"))
         if processes is not None:
-            processes = [each for each in processes if with_services or each["name"] not in _SERVICES]
+            processes = [each for each in processes if each["name"] not in unneeded]
             _refuse_dead(cluster, processes)
             missing = _missing(cluster, processes, progress)
             if not missing:

@@ -19,9 +19,12 @@ from pathlib import Path
 from typing import NoReturn
 
 from cluster.config import Config, load, parse
-from cluster.config.services import running
+from cluster.config.compute_service import NO
+from cluster.config.services import COMPUTE, IMAGES, VOLUMES, running
 from cluster.layout import Layout
 from cluster.supervision import control, lock
+from cluster.telemetry.probe import is_free
+from compute.agent import presence
 from tools import environment, supervisor
 from tools.clouds import CLOUD
 from tools.data_directory import (
@@ -36,7 +39,6 @@ from tools.data_directory import (
 )
 from tools.errors import OperatorError
 from tools.private_file import write_private
-from tools.probe import is_free
 from tools.processes import ports
 from tools.progress import Progress
 from tools.readiness import await_ready
@@ -62,6 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--without-identity", action="store_true", help="of a new cluster: no identity service (OpenStack's Keystone)"
     )
+    parser.add_argument("--without-console", action="store_true", help="of a new cluster: no console (a web page)")
     parser.add_argument(
         "--wait-for-services", action="store_true", help="ready means that OpenStack's APIs answer, too"
     )
@@ -151,6 +154,7 @@ def _make_or_load(layout: Layout, arguments: argparse.Namespace) -> Config:
         "proxy_count": arguments.proxies,
         "port_offset": arguments.port_offset,
         "has_identity": False if arguments.without_identity else None,
+        "has_console": False if arguments.without_console else None,
     }
     wishes = Wishes(**{name: value for name, value in asked.items() if value is not None})
     config = plan(wishes)
@@ -290,6 +294,7 @@ def _welcome(cluster: Cluster) -> str:
             f"  Swift  {environment.swift_auth_url(config)}",
             *([f"  NBD    {environment.nbd_url(config)}NAME"] if volumes else []),
             *(f"  {service.api}  {service.api_url(config)}" for service in running(config)),
+            *([f"  Console  {environment.console_url(config)}"] if config.console.enabled else []),
             "To use it, in a shell:",
             f'  set -a; eval "$({called} env{option})"; set +a',
             "  aws s3 mb s3://photos",
@@ -297,6 +302,19 @@ def _welcome(cluster: Cluster) -> str:
             *([f"  {called} volume create disk 20G{option}"] if volumes else []),
             *(["  openstack project create photos"] if identity else []),
             *([f"OpenStack's clients also read {layout.openrc} or {layout.clouds} ({CLOUD})."] if identity else []),
+            *_about_guests(config),
             f"`{called} status{option}` tells how it is, `{called} down{option}` stops it.",
         ]
     )
+
+
+def _about_guests(config: Config) -> list[str]:
+    """Return what the operator should know of servers: why there are none, or what they have to do without."""
+    compute = config.compute
+    if not (IMAGES.runs(config) and VOLUMES.runs(config)) or compute.start == NO or not compute.agents:
+        return []
+    lacking = presence.missing(compute.networking)
+    if COMPUTE.runs(config) and not lacking:
+        return []
+    what = "Some of what servers need is not here" if COMPUTE.runs(config) else "OpenStack's servers do not run here"
+    return [f"{what}:", *(f"  {line}" for line in presence.lines(lacking))]

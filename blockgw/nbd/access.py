@@ -1,4 +1,4 @@
-"""Who may use which export: rules over names, put before whoever has the exports."""
+"""Who may use which export: rules over names, put before whoever has the exports. A grant is as good as a rule."""
 
 import ipaddress
 from collections.abc import Awaitable, Iterable, Sequence
@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from blockgw.errors import NotAllowed, NotPermitted, TlsRequired
+from blockgw.grants import Access, Grants
 from blockgw.interfaces import Client, Description, Export, Exports
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -20,9 +21,12 @@ class Rule:
     identities: frozenset[str] = frozenset()  # TLS has proved that it is one of them
     tls_required: bool = False
     read_only: bool = False  # nothing may be changed
+    grant_required: bool = False  # only who has a grant comes in (`blockgw.grants`)
 
     def check(self, client: Client) -> None:
         """Raise NotAllowed or TlsRequired."""
+        if self.grant_required:
+            raise NotAllowed("this export takes a grant: ask for it by the name that came with the attachment")
         if (self.tls_required or self.identities) and not client.secure:
             raise TlsRequired("this export is served through TLS only")
         if self.identities and client.identity not in self.identities:
@@ -37,6 +41,7 @@ class Rule:
 
 
 _OWNER = Rule()
+_GRANTED = {Access.WRITE: Rule(), Access.READ: Rule(read_only=True)}
 
 
 class ReadOnly:
@@ -82,8 +87,11 @@ class Guarded:
     client meets says what it may do. Without such a rule an export is for nobody.
     """
 
-    def __init__(self, exports: Exports, rules: Sequence[Rule], owner_may: bool = False) -> None:
+    def __init__(
+        self, exports: Exports, rules: Sequence[Rule], owner_may: bool = False, grants: Grants | None = None
+    ) -> None:
         """`owner_may`: who comes by a unix socket, which is its owner's, needs no rule."""
+        self._grants = grants
         self._exports = exports
         self._rules = tuple(rules)
         self._owner_may = owner_may
@@ -112,6 +120,8 @@ class Guarded:
         """Return the rule that lets a client through. Raise NotAllowed, TlsRequired."""
         if self._owner_may and not client.address:
             return _OWNER
+        if client.seal:
+            return self._granted(name, client)
         pattern = next((rule.exports for rule in self._rules if fnmatchcase(name, rule.exports)), None)
         refusals: list[NotAllowed] = []
         for rule in self._rules:
@@ -124,6 +134,14 @@ class Guarded:
                     return rule
         helpful = [each for each in refusals if isinstance(each, TlsRequired)]  # they say what to do
         raise (helpful or refusals or [NotAllowed("this export is not for you")])[0]
+
+    def _granted(self, name: str, client: Client) -> Rule:
+        access = self._grants.access(name, client.holder, client.seal) if self._grants else None
+        if access is None:
+            raise NotAllowed("this grant is not one for this export")
+        if any(rule.tls_required and fnmatchcase(name, rule.exports) for rule in self._rules) and not client.secure:
+            raise TlsRequired("this export is served through TLS only")
+        return _GRANTED[access]
 
     def _may_open(self, name: str, client: Client) -> bool:
         try:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import cast
 
 from blockgw.errors import VolumeError
-from blockgw.holders import parted
+from blockgw.grants import parted
 from blockgw.interfaces import Client, Export
 from blockgw.nbd import options
 from blockgw.nbd.dialect import Dialect, Mode
@@ -175,11 +175,11 @@ class Negotiation(asyncio.Protocol):
 
     async def _find(self, step: Describe | Open) -> Step:
         try:
-            name, holder = parted(step.name)
-            client = replace(self._client, holder=holder)
+            asked = parted(step.name)
+            client = replace(self._client, holder=asked.holder, seal=asked.seal)
             if isinstance(step, Describe):
-                return step.then(await self._shared.exports.describe(name, client))
-            return step.then(await self._open(name, client))
+                return step.then(await self._shared.exports.describe(asked.name, client))
+            return step.then(await self._open(asked.name, client))
         except VolumeError as error:
             return self._handshake.not_opened(step.option, error)
 

@@ -13,7 +13,7 @@ Invariant: a write is acknowledged when a quorum of the members has it, and then
 import asyncio
 import itertools
 from collections import deque
-from collections.abc import Collection, Container
+from collections.abc import Container
 from dataclasses import dataclass, field
 
 from blockgw.agreement import NOTHING, ChunkVersion
@@ -34,7 +34,8 @@ class Pending:
     write: Write
     done: "asyncio.Future[None]"
     takers: set[int] = field(default_factory=set)  # devices that have it, durably if that is asked for
-    spares: Collection[int] = ()  # devices that were sent it without being asked to make it durable (`spares`)
+    # devices that were sent it without being asked to make it durable (`spares`) -> the run in which one took it
+    spares: dict[int, int | None] = field(default_factory=dict)
     was_sent: bool = False
 
 
@@ -133,7 +134,9 @@ class Chunk:
             return []
         self.current[device] = max(self.current[device], version)
         self.note_run(device, run)
-        if device not in pending.spares:
+        if device in pending.spares:
+            pending.spares[device] = run
+        else:
             pending.takers.add(device)
         return self._acknowledge()
 

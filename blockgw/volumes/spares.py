@@ -11,7 +11,6 @@ from collections import deque
 from functools import partial
 from typing import NamedTuple, Protocol
 
-from blockgw.agreement import NOTHING, ChunkVersion
 from blockgw.volumes.chunk import Chunk, Pending
 
 HEDGE_S = 0.01  # longer than a sync takes that waits for nobody
@@ -63,20 +62,21 @@ class Spares:
     def _ask(self, chunk: Chunk, pending: Pending) -> None:
         """Flush the spares that have a write. One that has not is sent it anew, durably, once that is found out."""
         layer = self._owner.layer
-        for device in pending.spares:
-            had = chunk.current.get(device, NOTHING)
-            if had >= pending.write.version:
+        for device, run in pending.spares.items():
+            if device in chunk.current and run is not None:
                 call = chunk.members.replicas[device].flush(layer)
-                call.add_done_callback(partial(self._flushed, chunk, layer, device, had))
+                call.add_done_callback(partial(self._flushed, chunk, pending, layer, device))
             elif device in chunk.current:
                 self.watch(chunk, pending)
 
     def _flushed(
-        self, chunk: Chunk, layer: int, device: int, had: ChunkVersion, call: "asyncio.Future[int]"
+        self, chunk: Chunk, pending: Pending, layer: int, device: int, call: "asyncio.Future[int]"
     ) -> None:
-        if layer != self._owner.layer or device not in chunk.current:
+        if layer != self._owner.layer or device not in chunk.current or device not in pending.spares:
             return  # what is there was found out anew meanwhile
-        if not call.cancelled() and call.exception() is None and chunk.runs.get(device) == call.result():
-            self._owner.acknowledge(chunk, chunk.durable(device, had))
+        if chunk.acknowledged >= pending.write.version:
+            return
+        if not call.cancelled() and call.exception() is None and pending.spares.get(device) == call.result():
+            self._owner.acknowledge(chunk, chunk.durable(device, pending.write.version))
         else:
             self._owner.missed(chunk, device)

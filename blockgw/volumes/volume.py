@@ -203,7 +203,8 @@ class OpenVolume:
 
     def _spare(self, chunk: Chunk, pending: Pending) -> None:
         """Choose who need not be durable as well. Where that went wrong once, nobody is spared."""
-        pending.spares = () if pending.was_sent else chunk.current.keys() - chunk.quorum(chunk.current)
+        spared = () if pending.was_sent else chunk.current.keys() - chunk.quorum(chunk.current)
+        pending.spares = dict.fromkeys(spared)
         pending.was_sent = True
         if pending.spares:
             self._spares.watch(chunk, pending)

@@ -9,12 +9,15 @@ Read first: a section (`proxy`), `whole`, then `file` and `checking`. `cluster.s
 
 from cluster.config.block import BlockConfig
 from cluster.config.checking import check
+from cluster.config.compute_service import ComputeConfig
+from cluster.config.console import ConsoleConfig
 from cluster.config.file import load, parse, render
 from cluster.config.identity import ClusterConfig, fresh_cluster
 from cluster.config.identity_service import IdentityConfig
 from cluster.config.images_service import ImagesConfig
 from cluster.config.log import LogConfig
 from cluster.config.machines import DeviceConfig, NodeConfig
+from cluster.config.network_service import NetworkConfig
 from cluster.config.ports import PortsConfig
 from cluster.config.proxy import ProxyConfig
 from cluster.config.ring import RingConfig
@@ -27,11 +30,14 @@ __all__ = [
     "LOOPBACK",
     "BlockConfig",
     "ClusterConfig",
+    "ComputeConfig",
     "Config",
+    "ConsoleConfig",
     "DeviceConfig",
     "IdentityConfig",
     "ImagesConfig",
     "LogConfig",
+    "NetworkConfig",
     "NodeConfig",
     "PortsConfig",
     "ProxyConfig",

@@ -22,7 +22,8 @@ class BlockConfig:
     allow: Annotated[
         tuple[str, ...],
         Meaning(
-            "Who may open which volumes by TCP: rules such as \"backup-* from 10.0.0.0/8 as alice,bob tls read-only\". "
+            "Who may open which volumes by TCP: rules such as \"backup-* from 10.0.0.0/8 as alice,bob tls "
+            "read-only\", or \"* granted\": only for whom a service has attached them. "
             "The first whose pattern fits decides; what none fits is for nobody. Empty: whoever reaches the port."
         ),
     ] = ()

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from cluster.config.identity import KEY_SIZE, ClusterConfig
 from cluster.config.identity_service import PERIODS_KEPT, IdentityConfig
 from cluster.config.machines import DeviceConfig, NodeConfig
-from cluster.config.services import running
+from cluster.config.services import COMPUTE, running
 from cluster.config.storage import StorageConfig
 from cluster.config.units import PORT
 from cluster.config.whole import Config
@@ -93,6 +93,13 @@ def _ports_used(config: Config) -> Iterator[tuple[str, int]]:
     for service in running(config):
         yield service.title, service.port(ports)
         yield f"the metrics of {service.title}", service.admin_port(ports)
+    if COMPUTE.runs(config):
+        for agent in range(config.compute.agents):
+            yield f"agent {agent}", ports.agent_port(agent)
+            yield f"the metrics of agent {agent}", ports.agent_admin_port(agent)
+    if config.console.enabled:
+        yield "the console", ports.console_port
+        yield "the metrics of the console", ports.console_admin_port
     for gateway in range(config.block.gateways):
         yield f"block gateway {gateway}", ports.gateway_nbd_port(gateway)
         yield f"the metrics of block gateway {gateway}", ports.gateway_admin_port(gateway)

@@ -6,11 +6,14 @@ from typing import Any, TypeVar
 
 from cluster.config.block import BlockConfig
 from cluster.config.checking import check
+from cluster.config.compute_service import ComputeConfig
+from cluster.config.console import ConsoleConfig
 from cluster.config.identity import ClusterConfig
 from cluster.config.identity_service import IdentityConfig
 from cluster.config.images_service import ImagesConfig
 from cluster.config.log import LogConfig
 from cluster.config.machines import DeviceConfig, NodeConfig
+from cluster.config.network_service import NetworkConfig
 from cluster.config.ports import PortsConfig
 from cluster.config.proxy import ProxyConfig
 from cluster.config.ring import RingConfig
@@ -30,6 +33,9 @@ _SECTIONS: dict[str, type] = {
     "identity": IdentityConfig,
     "images": ImagesConfig,
     "volumes": VolumesConfig,
+    "compute": ComputeConfig,
+    "network": NetworkConfig,
+    "console": ConsoleConfig,
     "ring": RingConfig,
     "log": LogConfig,
 }
@@ -46,6 +52,9 @@ _HEADINGS = {
     "identity": "# The identity service: OpenStack's Keystone.",
     "images": "# The image service: OpenStack's Glance.",
     "volumes": "# The volume service: OpenStack's Cinder.",
+    "compute": "# Servers: OpenStack's Nova.",
+    "network": "# The network service: OpenStack's Neutron.",
+    "console": "# The web page.",
     "ring": "# Read when the rings are made, never after.",
 }
 

@@ -20,6 +20,14 @@ class PortsConfig:
     identity: Annotated[int, Meaning("The identity service, OpenStack's Keystone."), PORT] = 5000
     images: Annotated[int, Meaning("The image service, OpenStack's Glance."), PORT] = 9292
     volumes: Annotated[int, Meaning("The volume service, OpenStack's Cinder."), PORT] = 8776
+    compute: Annotated[int, Meaning("The compute service, OpenStack's Nova."), PORT] = 8774
+    network: Annotated[int, Meaning("The network service, OpenStack's Neutron."), PORT] = 9696
+    console: Annotated[int, Meaning("The console, a web page."), PORT] = 9001
+    agent: Annotated[
+        int,
+        Meaning("Agent 0 of the compute service; agent N has this plus N. Only services of the cluster are let in."),
+        PORT,
+    ] = 8790
     nbd: Annotated[int, Meaning("Volumes, by NBD: of block gateway 0; gateway N has this plus N."), PORT] = 10809
     admin_listen: Annotated[
         str,
@@ -35,6 +43,10 @@ class PortsConfig:
     identity_admin: Annotated[int, Meaning("/metrics and /healthz of the identity service."), PORT] = 6170
     images_admin: Annotated[int, Meaning("/metrics and /healthz of the image service."), PORT] = 6171
     volumes_admin: Annotated[int, Meaning("/metrics and /healthz of the volume service."), PORT] = 6172
+    compute_admin: Annotated[int, Meaning("/metrics and /healthz of the compute service."), PORT] = 6173
+    network_admin: Annotated[int, Meaning("/metrics and /healthz of the network service."), PORT] = 6174
+    console_admin: Annotated[int, Meaning("/metrics and /healthz of the console."), PORT] = 6175
+    agent_admin: Annotated[int, Meaning("/metrics and /healthz of agent 0; agent N has this plus N."), PORT] = 6176
     wire: Annotated[
         int, Meaning("Peer protocol of device 0, with transport tcp; device N has this plus N."), PORT
     ] = 6000
@@ -85,6 +97,36 @@ class PortsConfig:
         return self.volumes_admin + self.offset
 
     @property
+    def compute_port(self) -> int:
+        """Where the compute service is."""
+        return self.compute + self.offset
+
+    @property
+    def compute_admin_port(self) -> int:
+        """Where the compute service serves its metrics."""
+        return self.compute_admin + self.offset
+
+    @property
+    def network_port(self) -> int:
+        """Where the network service is."""
+        return self.network + self.offset
+
+    @property
+    def network_admin_port(self) -> int:
+        """Where the network service serves its metrics."""
+        return self.network_admin + self.offset
+
+    @property
+    def console_port(self) -> int:
+        """Where the console is."""
+        return self.console + self.offset
+
+    @property
+    def console_admin_port(self) -> int:
+        """Where the console serves its metrics."""
+        return self.console_admin + self.offset
+
+    @property
     def nbd_port(self) -> int:
         """Where volumes are served."""
         return self.nbd + self.offset
@@ -92,6 +134,14 @@ class PortsConfig:
     def gateway_nbd_port(self, gateway: int) -> int:
         """Return where block gateway `gateway` serves volumes."""
         return self.nbd_port + gateway
+
+    def agent_port(self, agent: int) -> int:
+        """Return where an agent of the compute service is asked."""
+        return self.agent + agent + self.offset
+
+    def agent_admin_port(self, agent: int) -> int:
+        """Return where an agent of the compute service serves its metrics."""
+        return self.agent_admin + agent + self.offset
 
     def gateway_admin_port(self, gateway: int) -> int:
         """Return where block gateway `gateway` serves its metrics."""

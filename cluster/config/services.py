@@ -48,10 +48,15 @@ class ControlService:
     port: Callable[[PortsConfig], int]  # with the offset
     admin_port: Callable[[PortsConfig], int]
     catalog: tuple[CatalogEntry, ...]  # the first is what people are shown
+    needs: "tuple[ControlService, ...]" = ()  # without which it does not run, beside the identity service
 
     def runs(self, config: Config) -> bool:
         """Tell whether the service is part of a cluster."""
-        return config.identity.enabled and self.section(config).enabled
+        return (
+            config.identity.enabled
+            and self.section(config).enabled
+            and all(needed.runs(config) for needed in self.needs)
+        )
 
     def base_url(self, config: Config) -> str:
         """Return what the paths of its API are below, as clients are told."""
@@ -96,7 +101,32 @@ VOLUMES = ControlService(
     catalog=(CatalogEntry("block-storage", "cinder", "/v3"), CatalogEntry("volumev3", "cinderv3", "/v3")),
 )
 
-SERVICES: tuple[ControlService, ...] = (IDENTITY, IMAGES, VOLUMES)  # in the order in which they are started and told of
+COMPUTE = ControlService(
+    name="compute",
+    title="the compute service",
+    api="Nova",
+    module="compute.instances.daemon",
+    section=lambda config: config.compute,
+    port=lambda ports: ports.compute_port,
+    admin_port=lambda ports: ports.compute_admin_port,
+    catalog=(CatalogEntry("compute", "nova", "/v2.1"),),
+    needs=(IMAGES, VOLUMES),
+)
+
+NETWORK = ControlService(
+    name="network",
+    title="the network service",
+    api="Neutron",
+    module="compute.network.daemon",
+    section=lambda config: config.network,
+    port=lambda ports: ports.network_port,
+    admin_port=lambda ports: ports.network_admin_port,
+    catalog=(CatalogEntry("network", "neutron"),),
+    needs=(COMPUTE,),
+)
+
+# in the order in which they are started and told of
+SERVICES: tuple[ControlService, ...] = (IDENTITY, IMAGES, VOLUMES, COMPUTE, NETWORK)
 
 
 def running(config: Config) -> list[ControlService]:

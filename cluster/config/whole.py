@@ -4,11 +4,14 @@ import os
 from dataclasses import dataclass, field
 
 from cluster.config.block import BlockConfig
+from cluster.config.compute_service import ComputeConfig
+from cluster.config.console import ConsoleConfig
 from cluster.config.identity import ClusterConfig
 from cluster.config.identity_service import IdentityConfig
 from cluster.config.images_service import ImagesConfig
 from cluster.config.log import LogConfig
 from cluster.config.machines import DeviceConfig, NodeConfig
+from cluster.config.network_service import NetworkConfig
 from cluster.config.ports import PortsConfig
 from cluster.config.proxy import ProxyConfig
 from cluster.config.ring import RingConfig
@@ -31,6 +34,9 @@ class Config:
     identity: IdentityConfig = field(default_factory=IdentityConfig)
     images: ImagesConfig = field(default_factory=ImagesConfig)
     volumes: VolumesConfig = field(default_factory=VolumesConfig)
+    compute: ComputeConfig = field(default_factory=ComputeConfig)
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    console: ConsoleConfig = field(default_factory=ConsoleConfig)
     ring: RingConfig = field(default_factory=RingConfig)
     log: LogConfig = field(default_factory=LogConfig)
     devices: tuple[DeviceConfig, ...] = ()  # ordered by id

@@ -11,10 +11,11 @@ from typing import Any
 from sqlalchemy import Connection, delete, insert, select, update
 
 from cluster.controlplane.database import refusing_duplicates
+from compute.operations.table import operations
+from compute.records import columns_of, new_id, record_of
 from compute.volumes import volumes
 from compute.volumes.errors import Invalid, NotFound, invalid_volume
-from compute.volumes.records import columns_of, new_id, record_of
-from compute.volumes.schema import attachments, operations
+from compute.volumes.schema import attachments
 from compute.volumes.statuses import AttachMode, AttachStatus, VolumeStatus
 from compute.volumes.volumes import Volume
 

@@ -17,12 +17,13 @@ from cluster.config import Config
 from cluster.controlplane.database import Database, retried
 from cluster.layout import Layout
 from compute.gateway import Gateway
+from compute.operations import journal
+from compute.records import record_of
 from compute.stored import Stored
 from compute.volumes import backups, cluster_settings, remains, snapshots, volumes
 from compute.volumes.backend import Backend
-from compute.volumes.operations import backing_up, journal
+from compute.volumes.operations import backing_up
 from compute.volumes.operations.creation import clone_snapshot_of
-from compute.volumes.records import record_of
 from compute.volumes.schema import backups as backups_table
 from compute.volumes.schema import snapshots as snapshots_table
 from compute.volumes.schema import volumes as volumes_table

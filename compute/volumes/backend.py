@@ -8,11 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from compute.stored import Removal, Stored, Unreachable
-
-
-class NotYet(Unreachable):
-    """It is on its way: to be asked again soon, and for long."""
+from compute.stored import Removal, Stored
 
 
 class Backend(Protocol):
@@ -171,3 +167,10 @@ class Images(Protocol):
 
     def discard(self, image_id: str) -> None:
         """Delete an image that did not become whole."""
+
+
+class Servers(Protocol):
+    """The compute service."""
+
+    def extended(self, volume_id: str, server_ids: Sequence[str]) -> None:
+        """Tell servers that a volume which they have has grown. What goes wrong is reported, and no error."""

@@ -6,14 +6,17 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from sqlalchemy import URL
 
+from blockgw.grants import Grants
 from cluster.config import Config
-from cluster.config.services import IDENTITY, IMAGES, VOLUMES
+from cluster.config.services import COMPUTE, IDENTITY, IMAGES, VOLUMES
 from cluster.config.urls import reachable_host, s3_url
 from cluster.controlplane.service_user import service_user
 from cluster.errors import ConfigError
 from cluster.layout import Layout
-from compute.volumes.backend import Images, Place
-from compute.volumes.image_service import ImageService, NoImages, ServiceLogin
+from compute.asking import ServiceLogin
+from compute.volumes.backend import Images, Place, Servers
+from compute.volumes.compute_service import ComputeService, NoServers
+from compute.volumes.image_service import ImageService, NoImages
 from compute.volumes.moving.parent import Mover
 from compute.volumes.settings import NbdAddress, QuotaDefaults, Settings
 
@@ -27,6 +30,7 @@ def settings_of(config: Config) -> Settings:
     )
     return Settings(
         gateways=gateways,
+        grants=Grants(config.cluster.key_bytes),
         public_url=volumes.public_url.rstrip("/"),
         availability_zone=volumes.availability_zone,
         quotas=QuotaDefaults(
@@ -76,6 +80,14 @@ def backup_login(config: Config, layout: Layout) -> Mapping[str, str]:
 def backup_seal(config: Config) -> bytes:
     """Return what backups of encrypted volumes are sealed with: whoever has the cluster's key can read them."""
     return HKDF(SHA256(), 32, salt=None, info=b"holdfast volume backups").derive(config.cluster.key_bytes)
+
+
+def servers_of(config: Config) -> Servers:
+    """Return the compute service of the cluster."""
+    if not COMPUTE.runs(config):
+        return NoServers()
+    own = service_user(config.cluster.key_bytes, VOLUMES.name)
+    return ComputeService(COMPUTE.api_url(config), ServiceLogin(IDENTITY.api_url(config), own.name, own.password))
 
 
 def images_of(config: Config, mover: Mover) -> Images:

@@ -2,7 +2,8 @@
 
 The serial is what the disk is recognised by in the guest. A volume is open at one gateway at a time, so all hosts that
 ask are sent to the same one; any other would serve it as well once that one has let go. The name has the attachment
-behind it, so that the gateway can keep out whoever has lost it (`blockgw.holders`).
+behind it, so that the gateway can keep out whoever has lost it (`blockgw.holders`), and a seal, without which the
+gateway lets nobody in (`blockgw.grants`): it is a secret.
 """
 
 import hashlib
@@ -10,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from blockgw.holders import SEPARATOR
+from blockgw.grants import Access
 from compute.volumes import qos_specs
 from compute.volumes.attachments import Attachment
 from compute.volumes.settings import NbdAddress, Settings
@@ -18,6 +19,7 @@ from compute.volumes.statuses import AttachMode
 from compute.volumes.volumes import Volume
 
 DRIVER = "nbd"
+UNTOLD = "host"  # the holder of who was told how to connect without an attachment
 RECONNECT_S = 60  # for which a client may wait while a gateway is started anew
 
 
@@ -32,8 +34,9 @@ def connection_info(
 ) -> dict[str, Any]:
     """Return it as Cinder's `connection_info`."""
     address = gateway_of(settings, volume.id)
-    export = volume.backend_name if attachment is None else f"{volume.backend_name}{SEPARATOR}{attachment.id}"
     read_only = mode == AttachMode.READ_ONLY or bool(volume.readonly)
+    holder = UNTOLD if attachment is None else attachment.id
+    export = settings.grants.export(volume.backend_name, holder, Access.READ if read_only else Access.WRITE)
     return {
         "driver_volume_type": DRIVER,
         "data": {

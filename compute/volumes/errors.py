@@ -5,7 +5,7 @@ from http import HTTPStatus
 from compute import errors
 from compute.errors import ComputeError, Conflict, Forbidden
 
-__all__ = ["Conflict", "Forbidden", "Invalid", "NotAcceptable", "NotFound", "Outdated", "OverQuota"]
+__all__ = ["Conflict", "Forbidden", "Invalid", "NotFound", "Outdated", "OverQuota"]
 
 
 class NotFound(errors.NotFound):
@@ -22,12 +22,6 @@ class Invalid(errors.BadRequest):
 
 class OverQuota(errors.OverLimit):
     """The project has as much as it may have."""
-
-
-class NotAcceptable(ComputeError):
-    """The version of the API that the client insists on is not served."""
-
-    status = HTTPStatus.NOT_ACCEPTABLE
 
 
 class Outdated(ComputeError):

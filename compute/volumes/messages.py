@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, insert, select
 
+from compute.records import columns_of, new_id, record_of
 from compute.volumes.errors import NotFound
-from compute.volumes.records import columns_of, new_id, record_of
 from compute.volumes.schema import messages
 
 ERROR = "ERROR"

@@ -9,9 +9,9 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, update
 
+from compute.records import columns_of, record_of
 from compute.volumes import volume_types
 from compute.volumes.errors import Conflict, Invalid, NotFound
-from compute.volumes.records import columns_of, record_of
 from compute.volumes.schema import qos_specs
 from compute.volumes.schema import volume_types as types_table
 from compute.volumes.volume_types import VolumeType

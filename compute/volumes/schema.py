@@ -21,9 +21,10 @@ from sqlalchemy import (
     String,
     Table,
     Text,
-    UniqueConstraint,
     text,
 )
+
+from compute.operations.table import operations
 
 ID_LIMIT = 64  # characters
 NAME_LIMIT = 255
@@ -291,23 +292,7 @@ services = Table(
 
 # What is being done to the gateway: written in the transaction of the request, deleted in that of the outcome. subject:
 # of which there is one operation at a time. details: all that it takes to do it again. step: what was done last.
-operations = Table(
-    "operations",
-    metadata,
-    _id(),
-    Column("kind", String(STATUS_LIMIT), nullable=False),
-    Column("subject", String(NAME_LIMIT), nullable=False),
-    Column("project_id", String(ID_LIMIT), nullable=False),
-    Column("request_id", String(NAME_LIMIT), nullable=False),
-    Column("step", String(NAME_LIMIT), nullable=False),
-    _json("details"),
-    Column("owner", String(NAME_LIMIT), nullable=True),  # the process that does it; NULL: nobody yet
-    Column("claimed_until_us", BigInteger, nullable=False),
-    Column("not_before_us", BigInteger, nullable=False, index=True),
-    Column("attempts", Integer, nullable=False),
-    Column("created_at_us", BigInteger, nullable=False),
-    UniqueConstraint("subject"),
-)
+operations.to_metadata(metadata)
 
 # What was deleted, but clones read through it: of the gateway's volume, one snapshot, or (empty) all of it.
 remains = Table(

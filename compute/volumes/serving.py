@@ -23,19 +23,20 @@ from cluster.coordination.embedded import EmbeddedCoordination
 from cluster.layout import Layout
 from compute.crew import Crew
 from compute.gateway import Gateway
+from compute.operations import journal
+from compute.operations.table import operations
+from compute.operations.worker import POLL_S, RENEW_S, Worker
 from compute.policy import Policy
 from compute.tokens import FollowedTokens
 from compute.volumes import cluster_settings, messages, parts_of_service, volume_types
 from compute.volumes.api.application import block_storage_application
 from compute.volumes.api.parts import Parts
 from compute.volumes.moving.parent import Archive, Mover, Runner
-from compute.volumes.operations import journal
 from compute.volumes.operations.kinds import KINDS
-from compute.volumes.operations.work import Tools
-from compute.volumes.operations.worker import POLL_S, RENEW_S, Worker
+from compute.volumes.operations.work import Tools, Work
 from compute.volumes.policy.defaults import RULES, SHARED
 from compute.volumes.reconciler import Reconciler
-from compute.volumes.schema import operations, remains
+from compute.volumes.schema import remains
 from identity.keystone.policy.operators_file import operators_file
 
 NAME = VOLUMES.name
@@ -61,9 +62,14 @@ class VolumeService:
         runner = Runner(layout, cluster_settings.backup_login(config, layout), cluster_settings.backup_seal(config))
         mover = Mover(runner)
         self._images = cluster_settings.images_of(config, mover)
-        tools = Tools(gateway, Archive(runner), mover, self._images)
+        tools = Tools(gateway, Archive(runner), mover, self._images, cluster_settings.servers_of(config))
         host = f"{socket.gethostname()}:{layout.directory}"
-        self._worker = Worker(self.database, tools, self._settings, KINDS, host)
+        self._worker = Worker(
+            self.database,
+            lambda operation: Work(operation, self.database, tools, self._settings, wall_us),
+            KINDS,
+            host,
+        )
         steps = [self._worker.step] * config.volumes.operations
         self._crew = Crew("operations", self.database, journal.next_due_us, wall_us, steps)
         self._reconciler = Reconciler(self.database, gateway)

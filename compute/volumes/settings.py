@@ -1,6 +1,8 @@
 """How the volume service is configured: per field a default, a unit, and what extremes do."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from blockgw.grants import Grants
 
 DEFAULT_TYPE = "__DEFAULT__"  # the name that Cinder gives it
 
@@ -37,6 +39,7 @@ class Settings:
     quotas: QuotaDefaults = QuotaDefaults()
     page_limit: int = 1000  # rows of a listing, whatever the client asks for
     backup_container: str = "volumes"  # below the project's place, unless the client names one
+    grants: Grants = field(default_factory=lambda: Grants(b""))  # by which hosts are let in at the gateway
     message_days: int = 30  # until what is told of a failure is forgotten
 
     @property

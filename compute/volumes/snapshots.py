@@ -6,8 +6,8 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, update
 
+from compute.records import columns_of, record_of
 from compute.volumes.errors import NotFound, invalid_snapshot
-from compute.volumes.records import columns_of, record_of
 from compute.volumes.schema import snapshots
 from compute.volumes.statuses import SnapshotStatus
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, insert, select, update
 
+from compute.records import columns_of, new_id, record_of
 from compute.volumes import quotas, snapshots, volumes
 from compute.volumes.errors import Invalid, NotFound, invalid_snapshot, invalid_volume
-from compute.volumes.records import columns_of, new_id, record_of
 from compute.volumes.schema import snapshots as snapshots_table
 from compute.volumes.schema import transfers, volume_types
 from compute.volumes.settings import QuotaDefaults

@@ -12,8 +12,8 @@ from typing import Any
 from sqlalchemy import Connection, delete, insert, or_, select, update
 
 from cluster.controlplane.database import refusing_duplicates
+from compute.records import columns_of, new_id, record_of
 from compute.volumes.errors import Conflict, Invalid, NotFound
-from compute.volumes.records import columns_of, new_id, record_of
 from compute.volumes.schema import default_types, snapshots, type_access, type_encryptions, volume_types, volumes
 from compute.volumes.settings import DEFAULT_TYPE
 

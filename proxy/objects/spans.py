@@ -4,8 +4,9 @@
 gone shows that the container, or the map, is not what it was.
 """
 
+import asyncio
 from bisect import bisect_left, bisect_right
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +15,7 @@ from storage.messages import Listing
 from storage.ranges.pointers import BEYOND, Pointer, RangeMap, Span
 
 MAPS_LIMIT = 10_000
+AHEAD = 8  # spans that are asked at a time; more: more work for nothing when they are unlike each other
 
 
 class Moved(Exception):
@@ -58,7 +60,7 @@ class Maps:
         self._known.pop(key, None)
 
 
-Page = Callable[[Span, ListingQuery], Awaitable[Listing]]
+Page = Callable[[Span, ListingQuery], Coroutine[Any, Any, Listing]]
 
 
 class SpanListing:
@@ -66,6 +68,9 @@ class SpanListing:
 
     A common prefix that lies in several spans is shown once: the next one is asked for what comes after it, and those
     that lie within it are not asked at all. So it costs what it returns, and a round for each span that it touches.
+
+    Where a span has added less than is still missing, as when much is rolled up, some of those behind it are asked at
+    once, as many as would fill the page if they are like it.
     """
 
     def __init__(self, spans: Callable[[], RangeMap | None], page: Page, query: ListingQuery) -> None:
@@ -75,10 +80,14 @@ class SpanListing:
         self._query = query
         self._items: list[Any] = []
         self._common = ""  # the last item, when it is a common prefix
+        self._ahead: dict[Span, asyncio.Task[Listing]] = {}  # asked before it was their turn
 
     async def read(self) -> tuple[list[Any], bool]:
         """Return the items, and whether there are more. Raise MapChanged, what `page` raises."""
-        return await (self._backward() if self._query.reverse else self._forward())
+        try:
+            return await (self._backward() if self._query.reverse else self._forward())
+        finally:
+            self._drop_ahead()
 
     def _map(self) -> RangeMap:
         spans = self._spans()
@@ -90,14 +99,37 @@ class SpanListing:
         at: str | None = max(self._query.prefix, self._query.marker)
         while at is not None:
             span = self._map().span_of(at)
+            had = len(self._items)
             try:
                 truncated = await self._take(replace(span, low=at))
             except Moved:
+                self._drop_ahead()
                 continue  # the map has been brought up to date
             if truncated:
                 return self._items, True
             at = self._after(span.high)
+            if at is not None and not self._ahead:
+                self._look_ahead(at, len(self._items) - had)
         return self._items, False
+
+    def _look_ahead(self, at: str, found: int) -> None:
+        """Ask spans from `at` on, the one before which has added `found` items."""
+        room = self._query.limit - len(self._items)
+        count = min(AHEAD, -(-room // max(1, found)))
+        if count < 2:
+            return
+        asked = replace(self._query, limit=room + 1)  # one more: the first may be shown already
+        following: str | None = at
+        while following and len(self._ahead) < count:
+            span = replace(self._map().span_of(following), low=following)
+            self._ahead[span] = asyncio.ensure_future(self._page(span, asked))
+            following = self._after(span.high)
+
+    def _drop_ahead(self) -> None:
+        ahead, self._ahead = self._ahead, {}
+        for task in ahead.values():
+            task.add_done_callback(lambda done: done.cancelled() or done.exception())
+            task.cancel()
 
     def _after(self, at: str) -> str | None:
         """Return from where on to go on, behind a span that ends at `at`; None: there is nothing more."""
@@ -162,11 +194,15 @@ class SpanListing:
         """
         room = self._query.limit - len(self._items)
         asked = replace(self._query, limit=max(1, room), marker=self._common or self._query.marker)
-        listing = await self._page(span, asked)
+        ahead = self._ahead.pop(span, None)
+        listing = await (self._page(span, asked) if ahead is None else ahead)
+        items = listing.items
+        if ahead is not None and self._common and items and items[0] == self._common:
+            items = items[1:]
         if room <= 0:
-            return bool(listing.items)
-        if listing.items:
-            self._items += listing.items
-            last = listing.items[-1]
+            return bool(items)
+        if items:
+            self._items += items[:room]
+            last = self._items[-1]
             self._common = last if isinstance(last, str) else ""
-        return listing.truncated
+        return listing.truncated or len(items) > room

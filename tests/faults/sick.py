@@ -14,8 +14,8 @@ from pathlib import Path
 
 from cluster.config import Config, load
 from cluster.layout import Layout
+from cluster.telemetry.probe import Health, health
 from tests.cluster import Cluster
-from tools.probe import Health, health
 
 SOURCE = Path(__file__).with_name("sick_disk.c")
 _CONTROL_SIZE = 4096

@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from cluster.telemetry.probe import memory_bytes
 from tests.cluster import Cluster, running
 from tests.nbd_disk import NbdDisk
-from tools.probe import memory_bytes
 
 LONG = os.environ.get("HOLDFAST_TEST_LONG", "") not in ("", "0")
 LIMIT_BYTES = 256 << 20  # docs/volumes.md says so

@@ -1,6 +1,7 @@
 """Run tempest: `python -m tests.tempest [--only REGEX] [--keep DIR] [--docs]`; `--help` tells more."""
 
 import argparse
+import contextlib
 import json
 import os
 import re
@@ -26,6 +27,8 @@ _TESTS = {
     "identity": ("tempest.api.identity.v3", "tempest.api.identity.admin.v3"),
     "images": ("tempest.api.image.v2",),
     "volumes": ("tempest.api.volume",),
+    "compute": ("tempest.api.compute", "tempest.scenario"),
+    "network": ("tempest.api.network",),
 }
 _OBJECTS = "tempest.api.object_storage"
 
@@ -38,6 +41,7 @@ def main() -> int:
     parser.add_argument("--environment", type=Path, default=ROOT / ".venv/tempest", help="where tempest is, or goes")
     parser.add_argument("--concurrency", type=int, default=2, metavar="N", help="tests at a time (default: 2)")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="where logs and results shall stay")
+    parser.add_argument("--without-servers", action="store_true", help="where there is no hypervisor")
     parser.add_argument("--docs", action="store_true", help="write docs/openstack.md's table")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(1))  # so that the cluster ends, too
@@ -65,11 +69,23 @@ def _run_beside_cluster(arguments: argparse.Namespace, directory: Path) -> list[
     cluster = Cluster(directory / "data", with_identity=True)
     cluster.identity_settings = dict(configuration.IDENTITY_SETTINGS)
     cluster.images_settings = dict(configuration.IMAGES_SETTINGS)
+    if not arguments.without_servers:
+        cluster.compute_settings = dict(configuration.COMPUTE_SETTINGS)
     cluster.up()
     try:
         return _run(arguments, cluster, directory / "workspace")
     finally:
         cluster.holdfast("down", check=False)
+        _end_guests(cluster.directory)
+
+
+def _end_guests(directory: Path) -> None:
+    """End the guests that outlive their cluster: those whose command names its directory."""
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            command = (process / "cmdline").read_bytes().split(b"\0")
+            if b"qemu-system" in command[0] and any(f"{directory}/".encode() in each for each in command):
+                os.kill(int(process.name), signal.SIGKILL)
 
 
 def _run(arguments: argparse.Namespace, cluster: Cluster, workspace: Path) -> list[results.Result]:
@@ -82,7 +98,8 @@ def _run(arguments: argparse.Namespace, cluster: Cluster, workspace: Path) -> li
     password = layout.admin_password.read_text().strip()
     regex = arguments.only or "|".join(re.escape(each) for each in _packages(config))
     command = [bin_ / "tempest", "run", "--regex", regex, "--concurrency", str(arguments.concurrency)]
-    with preparation.prepared(layout.clouds, workspace.parent / "web") as prepared:
+    with_servers = not arguments.without_servers
+    with preparation.prepared(layout.clouds, workspace.parent / "web", with_servers) as prepared:
         settings = configuration.sections(config, password, str(workspace), _features(config), prepared)
         (workspace / "etc/tempest.conf").write_text(configuration.render(settings))
         subprocess.run(command, cwd=workspace, env=environment, check=False)  # its status says whether all passed

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from cluster.config import Config
 from cluster.config.services import IDENTITY, running
+from compute.instances.api.versions import API as NOVA
 
 RESELLER = "ResellerAdmin"  # the role that Swift knows
 Sections = Mapping[str, Mapping[str, object]]
@@ -16,17 +17,21 @@ IDENTITY_SETTINGS: Mapping[str, object] = {"lockout_failures": 2, "lockout_s": 5
 IMAGES_SETTINGS: Mapping[str, object] = {"web_private_addresses": True, "web_ports": ()}
 
 
+# of [compute]: guests that reach nothing need no privileges
+COMPUTE_SETTINGS: Mapping[str, object] = {"start": "yes", "agents": 1, "networking": "user"}
+
+
 @dataclass(frozen=True, slots=True)
-class PreparedImages:
-    """Images for tests that need some."""
+class Prepared:
+    """What tests find there: ids."""
 
-    id: str  # of one that all see
-    url: str  # of one on the web, in the format qcow2
+    images: tuple[str, str]  # that all see
+    image_url: str  # of one on the web, in the format qcow2
+    flavors: tuple[str, str] = ("1", "2")
+    network_extensions: tuple[str, ...] = ()  # that the network service says it has
 
 
-def sections(
-    config: Config, password: str, workspace: str, features: Collection[str], images: PreparedImages
-) -> Sections:
+def sections(config: Config, password: str, workspace: str, features: Collection[str], prepared: Prepared) -> Sections:
     """Return the settings by section; `features` are those that Swift's API says it has."""
     names = {service.api.lower() for service in running(config)}
     return {
@@ -48,14 +53,37 @@ def sections(
             "user_unique_last_password_count": IDENTITY_SETTINGS["password_history"],
         },
         "identity-feature-enabled": {"trust": False, "security_compliance": True},
-        "enforce_scope": {"keystone": True, "glance": True, "cinder": True},
+        "enforce_scope": {"keystone": True, "glance": True, "cinder": True, "nova": True, "neutron": True},
         "object-storage": {"operator_role": "member", "reseller_admin_role": RESELLER},
         "object-storage-feature-enabled": {
             "container_sync": "container_sync" in features,
             "object_versioning": "versioned_writes" in features,
             "discoverable_apis": ",".join(features),
         },
-        "compute": {"image_ref": images.id, "image_ref_alt": images.id},  # for volumes: there is no compute service
+        "compute": {
+            "image_ref": prepared.images[0],  # for tests of volumes, too
+            "image_ref_alt": prepared.images[1],
+            "flavor_ref": prepared.flavors[0],
+            "flavor_ref_alt": prepared.flavors[1],
+            "min_microversion": NOVA.text(NOVA.oldest),
+            "max_microversion": NOVA.text(NOVA.newest),
+            "min_compute_nodes": COMPUTE_SETTINGS["agents"],
+        },
+        # guests have nothing to boot, so that they write nothing and let go of no disk; there is one host
+        "compute-feature-enabled": {
+            "resize": True,
+            "cold_migration": False,
+            "live_migration": False,
+            "rescue": False,
+            "console_output": False,
+            "volume_multiattach": True,
+        },
+        "network-feature-enabled": {
+            "api_extensions": ",".join(prepared.network_extensions),
+            "floating_ips": False,
+            "port_security": "port-security" in prepared.network_extensions,
+        },
+        "validation": {"run_validation": False, "connect_method": "fixed"},  # nobody reaches the guests
         "volume": {
             "vendor_name": "Holdfast",
             "storage_protocol": "nbd",
@@ -64,7 +92,7 @@ def sections(
         },
         "volume-feature-enabled": {"extend_attached_volume": True},
         # image_format_enforcement: tempest must not upload noise as qcow2
-        "image": {"disk_formats": "raw,qcow2", "container_formats": "bare,ovf", "http_qcow2_image": images.url},
+        "image": {"disk_formats": "raw,qcow2", "container_formats": "bare,ovf", "http_qcow2_image": prepared.image_url},
         "image-feature-enabled": {
             "import_image": True,
             "os_glance_reserved": True,
@@ -75,7 +103,7 @@ def sections(
             "swift": True,
             "glance": "glance" in names,
             "cinder": "cinder" in names,
-            "nova": False,
+            "nova": "nova" in names,
             "neutron": True,  # see preparation
             "horizon": False,
         },

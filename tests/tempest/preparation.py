@@ -1,7 +1,9 @@
-"""What tempest's tests expect to be there: a role, an image that everybody sees, and one on the web.
+"""What tempest's tests expect to be there: a role, images that everybody sees, and one on the web.
 
-And the address of a network service, since tempest leaves out tests of volumes without one. There is none: whoever
-answers there knows of nothing (404), which is what tempest asks before it deletes a project.
+With a compute service also flavors, small enough for many guests at a time; servers that ask for no network get a port
+in the one that is there from the beginning. Without one, the address of a network service, since tempest leaves out
+tests of volumes where there is none: whoever answers there knows of nothing (404), which is what tempest asks before it
+deletes a project.
 """
 
 import contextlib
@@ -15,15 +17,16 @@ from pathlib import Path
 import openstack.config
 from openstack.connection import Connection
 
-from tests.tempest.configuration import RESELLER, PreparedImages
+from tests.tempest.configuration import RESELLER, Prepared
 
 _SIZE = 1 << 20
 _ON_THE_WEB = "tiny.qcow2"
+_RAM_MIB = 64  # of a guest that has nothing to boot
 
 
 @contextlib.contextmanager
-def prepared(clouds: Path, directory: Path) -> Iterator[PreparedImages]:
-    """Make it all, and yield the images. The one on the web is a file in `directory`, served meanwhile."""
+def prepared(clouds: Path, directory: Path, with_servers: bool) -> Iterator[Prepared]:
+    """Make it all, and yield it. The image on the web is a file in `directory`, served meanwhile."""
     directory.mkdir(parents=True, exist_ok=True)
     command = ["qemu-img", "create", "-q", "-f", "qcow2", directory / _ON_THE_WEB, str(_SIZE)]
     subprocess.run(command, check=True)
@@ -32,8 +35,7 @@ def prepared(clouds: Path, directory: Path) -> Iterator[PreparedImages]:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         try:
-            url = f"http://127.0.0.1:{server.server_port}"
-            yield PreparedImages(_make(clouds, url), f"{url}/{_ON_THE_WEB}")
+            yield _make(clouds, f"http://127.0.0.1:{server.server_port}", with_servers)
         finally:
             server.shutdown()
             thread.join()
@@ -46,16 +48,28 @@ class _Quiet(http.server.SimpleHTTPRequestHandler):
         """Say nothing."""
 
 
-def _make(clouds: Path, network_url: str) -> str:
-    """Make the role, which operators make who want it, the network's address, and a public image; return its id."""
+def _make(clouds: Path, url: str, with_servers: bool) -> Prepared:
     config = openstack.config.OpenStackConfig(config_files=[str(clouds)], load_envvars=False)
     with Connection(config=config.get_one("holdfast")) as cloud:
-        cloud.identity.create_role(name=RESELLER)
-        network = cloud.identity.create_service(type="network", name="none")
-        cloud.identity.create_endpoint(
-            service_id=network.id, interface="public", url=network_url, region_id=cloud.config.region_name
-        )
-        image = cloud.image.create_image(
-            "tiny", data=bytes(_SIZE), disk_format="raw", container_format="bare", visibility="public", wait=True
-        )
+        cloud.identity.create_role(name=RESELLER)  # which operators make who want it
+        images = (_image(cloud, "tiny"), _image(cloud, "tiny too"))
+        image_url = f"{url}/{_ON_THE_WEB}"
+        if not with_servers:
+            network = cloud.identity.create_service(type="network", name="none")
+            cloud.identity.create_endpoint(
+                service_id=network.id, interface="public", url=url, region_id=cloud.config.region_name
+            )
+            return Prepared(images, image_url)
+        flavors = (_flavor(cloud, "tempest-small", _RAM_MIB), _flavor(cloud, "tempest-large", 2 * _RAM_MIB))
+        return Prepared(images, image_url, flavors, tuple(each.alias for each in cloud.network.extensions()))
+
+
+def _image(cloud: Connection, name: str) -> str:
+    image = cloud.image.create_image(
+        name, data=bytes(_SIZE), disk_format="raw", container_format="bare", visibility="public", wait=True
+    )
     return str(image.id)
+
+
+def _flavor(cloud: Connection, name: str, ram_mib: int) -> str:
+    return str(cloud.compute.create_flavor(name=name, ram=ram_mib, vcpus=1, disk=1).id)

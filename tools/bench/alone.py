@@ -11,11 +11,11 @@ import sys
 import tempfile
 from collections.abc import Sequence
 
+from cluster.telemetry.probe import is_free
 from tools import cli
 from tools.bench import wrk
 from tools.creation import Wishes, plan
 from tools.errors import OperatorError
-from tools.probe import is_free
 from tools.processes import ports
 
 _OFFSETS = range(10_000, 50_000, 500)

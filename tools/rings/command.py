@@ -7,15 +7,15 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from cluster.clock import wall_us
+from storage.overview.rings import survey
+from storage.overview.words import ago
 from tools.data_directory import Cluster, data_option, program
 from tools.processes import programs
 from tools.progress import Progress
-from tools.rings import survey
 from tools.rings.builders import Builders
 from tools.rings.procedure import Steps, carry_out
 from tools.rings.session import Session
 from tools.rings.wishes import drained, nothing_more
-from tools.rings.words import ago
 
 _WATCH_PAUSE_S = 0.5
 _WATCH_JSON_PAUSE_S = 1.0

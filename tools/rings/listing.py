@@ -7,10 +7,10 @@ from typing import Any
 
 from storage.membership.record import State
 from storage.membership.store import read_all
+from storage.overview.rings import survey
+from storage.overview.words import bytes_shown
 from tools.data_directory import Cluster
-from tools.rings import survey
 from tools.rings.session import Session
-from tools.rings.words import bytes_shown
 
 
 def show(cluster: Cluster, arguments: argparse.Namespace) -> int:

@@ -15,13 +15,14 @@ from typing import Any
 from cluster.config import Config, DeviceConfig, check, parse
 from cluster.coordination.interface import ABSENT, Coordination
 from cluster.device_tables import with_device, with_weight, without_device
+from cluster.processes import storage_name
 from cluster.supervision import control
+from cluster.telemetry.probe import Health, health, is_free
 from ring.device import Device
 from tools.data_directory import Cluster
 from tools.errors import OperatorError
 from tools.private_file import write_private
-from tools.probe import Health, health, is_free
-from tools.processes import ports, storage_name
+from tools.processes import ports
 from tools.readiness import await_started, await_stopped, deaths
 
 _FIRST_HOST = IPv4Address("127.0.0.1")  # Linux has all of 127.0.0.0/8

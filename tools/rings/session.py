@@ -16,6 +16,9 @@ from cluster.coordination.embedded import EmbeddedCoordination
 from cluster.coordination.errors import LeaseHeld
 from ring.lookup import Ring
 from ring.plan import Usage
+from storage.overview.rings import survey
+from storage.overview.rings.reach import partitions_short
+from storage.overview.words import listed
 from storage.rings.document import RingDocument
 from storage.rings.errors import ChangeUnderWay
 from storage.rings.moves import moves_of
@@ -23,14 +26,11 @@ from storage.rings.store import RingStore
 from tools.data_directory import Cluster, data_option, program
 from tools.errors import OperatorError
 from tools.progress import Progress
-from tools.rings import survey
 from tools.rings.builders import Builders, BuilderStore
 from tools.rings.change import Outcome, Proposal
 from tools.rings.forecast import forecast
 from tools.rings.machines import Devices
-from tools.rings.reach import partitions_short
 from tools.rings.wishes import Placed, Wish, is_worth_another_round, nothing_more, place
-from tools.rings.words import listed
 
 ROUNDS_LIMIT = 8  # a rebalance moves one replica of a partition at a time; more than this many help no more
 EXIT_INTERRUPTED = 130

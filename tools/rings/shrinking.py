@@ -4,6 +4,7 @@ import argparse
 import json
 from collections.abc import Collection, Sequence
 
+from storage.overview.words import listed
 from tools.data_directory import Cluster, data_option, program
 from tools.errors import OperatorError
 from tools.rings.machines import ring_device
@@ -11,7 +12,6 @@ from tools.rings.procedure import Steps, carry_out
 from tools.rings.session import Session
 from tools.rings.terminal import ask
 from tools.rings.wishes import Wish, adding, device_ids, held, removing, weighing
-from tools.rings.words import listed
 
 
 def drain(cluster: Cluster, arguments: argparse.Namespace) -> int:

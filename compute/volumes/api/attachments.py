@@ -6,6 +6,7 @@ A host asks for the connection with its connector, connects, and says so (`os-co
 from typing import Any
 
 from cluster.controlplane.answer import NO_CONTENT, Answer, ok
+from compute.records import record_of
 from compute.volumes import attachments, connections, volumes
 from compute.volumes.api import lists
 from compute.volumes.api.actions import Dispatch
@@ -16,7 +17,6 @@ from compute.volumes.attachments import Attachment
 from compute.volumes.errors import NotFound, invalid_volume
 from compute.volumes.listing import Listed
 from compute.volumes.moments import iso
-from compute.volumes.records import record_of
 from compute.volumes.schema import attachments as table
 from compute.volumes.statuses import AttachMode, AttachStatus
 

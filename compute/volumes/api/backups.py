@@ -10,6 +10,8 @@ from sqlalchemy import Row, select
 
 from cluster.controlplane.answer import Answer, created, ok
 from compute.errors import Unavailable
+from compute.operations import journal
+from compute.records import new_id, record_of, words_of
 from compute.volumes import backups, parts_of_service, quotas, snapshots, volume_types, volumes
 from compute.volumes.api import lists, volume_creation
 from compute.volumes.api.actions import ACCEPTED, Dispatch
@@ -30,8 +32,7 @@ from compute.volumes.backups import Backup
 from compute.volumes.errors import Invalid, invalid_backup, invalid_snapshot, invalid_volume
 from compute.volumes.listing import Listed
 from compute.volumes.moments import iso
-from compute.volumes.operations import backing_up, journal, restoring
-from compute.volumes.records import new_id, record_of, words_of
+from compute.volumes.operations import backing_up, restoring
 from compute.volumes.schema import backups as table
 from compute.volumes.schema import volume_image_metadata, volume_metadata
 from compute.volumes.statuses import (

@@ -1,9 +1,9 @@
 """Letting go of attachments: the row goes, and whoever was told how to connect is kept out from then on."""
 
+from compute.operations import journal
 from compute.volumes import attachments
 from compute.volumes.api.requests import Request
 from compute.volumes.attachments import Attachment
-from compute.volumes.operations import journal
 
 
 def let_go(context: Request, attachment: Attachment) -> None:

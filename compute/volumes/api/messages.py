@@ -6,13 +6,13 @@ from typing import Any
 from sqlalchemy import Row
 
 from cluster.controlplane.answer import NO_CONTENT, Answer, ok
+from compute.records import record_of
 from compute.volumes import messages
 from compute.volumes.api import lists
 from compute.volumes.api.requests import Request, links, own_target, permitted
 from compute.volumes.listing import Listed
 from compute.volumes.messages import Message
 from compute.volumes.moments import iso
-from compute.volumes.records import record_of
 from compute.volumes.schema import messages as table
 
 LISTED = Listed(

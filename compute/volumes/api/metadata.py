@@ -9,10 +9,10 @@ from typing import Any
 from sqlalchemy import Table
 
 from cluster.controlplane.answer import Answer
+from compute.records import delete_word, set_words, words_of
 from compute.volumes.api.forms import WORDS, Form, words
 from compute.volumes.api.requests import Request, at_least
 from compute.volumes.errors import Invalid, NotFound, Outdated
-from compute.volumes.records import delete_word, set_words, words_of
 
 ETAGS_SINCE = 15
 _WORDS = Form("metadata", {}, more=WORDS["additionalProperties"])

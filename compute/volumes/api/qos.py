@@ -6,16 +6,16 @@ from typing import Any
 from sqlalchemy import Row
 
 from cluster.controlplane.answer import Answer, ok
+from compute.microversions import writing
+from compute.records import new_id, record_of
 from compute.volumes import qos_specs, volume_types
 from compute.volumes.api import lists
 from compute.volumes.api.actions import ACCEPTED
 from compute.volumes.api.forms import REQUIRED_NAME, WORDS, Form, truth, words
 from compute.volumes.api.requests import Request, links
-from compute.volumes.api.service import writing
 from compute.volumes.errors import Invalid, NotFound
 from compute.volumes.listing import Listed
 from compute.volumes.qos_specs import CONSUMERS, QosSpecs
-from compute.volumes.records import new_id, record_of
 from compute.volumes.schema import qos_specs as table
 
 LISTED = Listed(

@@ -4,14 +4,14 @@ from typing import Any, Protocol
 
 from cluster.controlplane.errors import Malformed
 from compute.context import Context
+from compute.microversions import minor
+from compute.operations import journal
 from compute.policy import Target
 from compute.volumes import attachments, backups, snapshots, volumes
 from compute.volumes.api.parts import Parts
-from compute.volumes.api.service import minor
 from compute.volumes.attachments import Attachment
 from compute.volumes.backups import Backup
 from compute.volumes.errors import NotFound
-from compute.volumes.operations import journal
 from compute.volumes.snapshots import Snapshot
 from compute.volumes.volumes import Volume
 

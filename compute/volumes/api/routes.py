@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from cluster.controlplane.application import Operation, Route
+from compute.microversions import since
 from compute.volumes.api import (
     attachments,
     backups,
@@ -24,7 +25,6 @@ from compute.volumes.api import (
 )
 from compute.volumes.api.metadata import Metadata
 from compute.volumes.api.requests import snapshot_for, volume_for
-from compute.volumes.api.service import since
 from compute.volumes.schema import snapshot_metadata, volume_metadata
 
 _OF_VOLUMES = Metadata(

@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import Row
 
 from cluster.controlplane.answer import Answer, ok
+from compute.records import new_id, record_of, set_words, words_of
 from compute.volumes import quotas, snapshots, volume_types, volumes
 from compute.volumes.api import lists
 from compute.volumes.api.actions import ACCEPTED, Dispatch
@@ -16,7 +17,6 @@ from compute.volumes.errors import Invalid
 from compute.volumes.listing import Listed
 from compute.volumes.moments import iso
 from compute.volumes.operations import deletion, snapshotting
-from compute.volumes.records import new_id, record_of, set_words, words_of
 from compute.volumes.schema import snapshot_metadata
 from compute.volumes.schema import snapshots as table
 from compute.volumes.schema import volumes as volumes_table

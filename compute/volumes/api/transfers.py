@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import Row
 
 from cluster.controlplane.answer import Answer, ok
+from compute.records import record_of
 from compute.volumes import transfers, volumes
 from compute.volumes.api import lists
 from compute.volumes.api.actions import ACCEPTED
@@ -13,7 +14,6 @@ from compute.volumes.api.forms import BOOLEAN, ID, NAME, Form, text, truth
 from compute.volumes.api.requests import Request, at_least, links, own_target, permitted, project_of, volume_for
 from compute.volumes.listing import Listed
 from compute.volumes.moments import iso
-from compute.volumes.records import record_of
 from compute.volumes.schema import transfers as table
 from compute.volumes.transfers import Transfer
 

@@ -3,13 +3,13 @@
 from typing import Any
 
 from cluster.controlplane.answer import Answer, ok
+from compute.records import new_id
 from compute.volumes import volume_types
 from compute.volumes.api.actions import ACCEPTED
 from compute.volumes.api.forms import REQUIRED_NAME, TEXT, Form
 from compute.volumes.api.requests import Request
 from compute.volumes.errors import Conflict, NotFound
 from compute.volumes.moments import iso
-from compute.volumes.records import new_id
 from compute.volumes.volume_types import Encryption
 
 _ENCRYPTION = {

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from sqlalchemy import select
 
 from cluster.controlplane.answer import Answer, ok
+from compute.records import record_of
 from compute.volumes import volume_types
 from compute.volumes.api.actions import ACCEPTED
 from compute.volumes.api.forms import WORDS, Form, words
 from compute.volumes.api.requests import Request, own_target, sees_all
 from compute.volumes.errors import Invalid, NotFound
-from compute.volumes.records import record_of
 from compute.volumes.schema import volume_types as volume_types_table
 from compute.volumes.volume_types import VolumeType
 

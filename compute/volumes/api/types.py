@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import Row, or_
 
 from cluster.controlplane.answer import Answer, ok
+from compute.records import new_id, record_of
 from compute.volumes import volume_types
 from compute.volumes.api import lists, type_specs
 from compute.volumes.api.actions import ACCEPTED
@@ -13,7 +14,6 @@ from compute.volumes.api.forms import BOOLEAN, REQUIRED_NAME, TEXT, WORDS, Form,
 from compute.volumes.api.requests import Request, at_least, own_target, sees_all
 from compute.volumes.errors import Invalid, NotFound
 from compute.volumes.listing import Listed
-from compute.volumes.records import new_id, record_of
 from compute.volumes.schema import volume_types as table
 from compute.volumes.volume_types import VolumeType
 

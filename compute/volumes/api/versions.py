@@ -1,47 +1,19 @@
-"""Which versions of the API there are. A client says which one it speaks: `OpenStack-API-Version: volume 3.59`.
+"""Which versions of the API there are.
 
-Source: OpenStack API working group, "Microversion specification"; Cinder's REST API version history. Versions that
-bring what is left out (groups, replication, clusters, managing) bring nothing here but their documents' attributes.
+Source: Cinder's REST API version history. Versions that bring what is left out (groups, replication, clusters,
+managing) bring nothing here but their documents' attributes.
 """
 
-import re
 from typing import Any
 
-import falcon
-
 from cluster.controlplane.answer import Answer, ok
-from cluster.controlplane.errors import Malformed
 from compute.context import Context
+from compute.microversions import Api
 from compute.volumes.api.parts import Parts
-from compute.volumes.errors import NotAcceptable, NotFound
+from compute.volumes.errors import NotFound
 
-HEADER = "OpenStack-API-Version"
-SERVICE = "volume"
-NEWEST = 71  # of 3.x
+API = Api(names=("volume", "block-storage"), major=3, oldest=0, newest=71)
 UPDATED = "2025-04-02T00:00:00Z"  # when the newest version was settled
-
-_VERSION = re.compile(r"([1-9]\d*)\.([1-9]\d*|0)")
-
-
-def asked_for(request: falcon.Request) -> int:
-    """Return the minor version of a request; without one it is the first. Raise Malformed, NotAcceptable."""
-    for each in (request.get_header(HEADER) or "").split(","):
-        service, _space, text = each.strip().partition(" ")
-        if service.lower() not in (SERVICE, "block-storage"):
-            continue
-        text = text.strip()
-        if text.lower() == "latest":
-            return NEWEST
-        found = _VERSION.fullmatch(text)
-        if found is None:
-            raise Malformed(f"API Version String {text} is of invalid format. Must be of format MajorNum.MinorNum.")
-        major, minor = int(found[1]), int(found[2])
-        if major != 3 or minor > NEWEST:
-            raise NotAcceptable(
-                f"Version {text} is not supported by the API. Minimum is 3.0 and maximum is 3.{NEWEST}."
-            )
-        return minor
-    return 0
 
 
 def list_versions(context: Context[Parts]) -> Answer:
@@ -65,8 +37,8 @@ def _version(context: Context[Parts]) -> dict[str, Any]:
     return {
         "id": "v3.0",
         "status": "CURRENT",
-        "version": f"3.{NEWEST}",
-        "min_version": "3.0",
+        "version": API.text(API.newest),
+        "min_version": API.text(API.oldest),
         "updated": UPDATED,
         "links": [
             {"rel": "describedby", "type": "text/html", "href": "https://docs.openstack.org/"},

@@ -6,6 +6,8 @@ from typing import Any
 
 from cluster.controlplane.answer import Answer
 from compute.errors import Unavailable
+from compute.microversions import asking_first, found
+from compute.records import new_id, set_words, words_of
 from compute.stored import BackendError
 from compute.volumes import backups, parts_of_service, quotas, snapshots, volume_types, volumes
 from compute.volumes.api import volume_documents
@@ -22,12 +24,10 @@ from compute.volumes.api.requests import (
     snapshot_for,
     volume_for,
 )
-from compute.volumes.api.service import asking_first, found
 from compute.volumes.backend import Image
 from compute.volumes.errors import Invalid, NotFound, invalid_input, invalid_volume
 from compute.volumes.image_service import gib_for
 from compute.volumes.operations import creation, restoring
-from compute.volumes.records import new_id, set_words, words_of
 from compute.volumes.schema import volume_image_metadata, volume_metadata
 from compute.volumes.statuses import BackupStatus, SnapshotStatus, VolumeStatus
 from compute.volumes.volume_types import VolumeType

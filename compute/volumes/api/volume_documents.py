@@ -5,11 +5,11 @@ from typing import Any
 
 from sqlalchemy import Row, select
 
+from compute.records import IDS_PER_QUERY, record_of, words_of
 from compute.volumes import volume_types
 from compute.volumes.api.requests import Request, at_least, links, sees_all
 from compute.volumes.attachments import Attachment
 from compute.volumes.moments import iso
-from compute.volumes.records import IDS_PER_QUERY, record_of, words_of
 from compute.volumes.schema import attachments, volume_image_metadata, volume_metadata
 from compute.volumes.statuses import AttachStatus
 from compute.volumes.volumes import Volume

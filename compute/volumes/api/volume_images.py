@@ -7,19 +7,19 @@ from typing import Any
 from cluster.controlplane.answer import Answer, ok
 from cluster.telemetry.log import get_logger
 from compute.errors import Unavailable
+from compute.microversions import found
+from compute.records import delete_word, new_id, set_words, words_of
 from compute.stored import BackendError
 from compute.volumes import volume_types, volumes
 from compute.volumes.api.actions import ACCEPTED
 from compute.volumes.api.forms import BOOLEAN, ID, REQUIRED_NAME, TEXT, WORDS, Form, truth, words
 from compute.volumes.api.parts import Parts
 from compute.volumes.api.requests import Request, at_least, begin, project_of, volume_for
-from compute.volumes.api.service import found
 from compute.volumes.backend import Image, NewImage
 from compute.volumes.errors import Invalid, NotFound
 from compute.volumes.image_service import gib_for
 from compute.volumes.moments import iso
 from compute.volumes.operations import imaging, uploading
-from compute.volumes.records import delete_word, new_id, set_words, words_of
 from compute.volumes.schema import volume_image_metadata
 from compute.volumes.statuses import VolumeStatus
 from compute.volumes.volumes import Volume

@@ -5,6 +5,7 @@ from typing import Any
 from sqlalchemy import select
 
 from cluster.controlplane.answer import Answer, ok
+from compute.records import set_words
 from compute.volumes import snapshots, volumes
 from compute.volumes.api import lists, volume_documents
 from compute.volumes.api.forms import NAME, TEXT, WORDS, Form, text, truth, words
@@ -20,7 +21,6 @@ from compute.volumes.api.requests import (
 from compute.volumes.errors import Invalid, invalid_volume
 from compute.volumes.listing import Listed
 from compute.volumes.operations import deletion
-from compute.volumes.records import set_words
 from compute.volumes.schema import volume_image_metadata, volume_metadata
 from compute.volumes.schema import volumes as table
 from compute.volumes.statuses import DELETABLE_SNAPSHOT, DELETABLE_VOLUME, SnapshotStatus, VolumeStatus

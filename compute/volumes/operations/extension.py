@@ -1,8 +1,8 @@
-"""Making a volume larger, also while it is used: its clients come back, and see it. Details: `size`, in GiB."""
+"""Making a volume larger, also while it is used: servers that have it are told. Details: `size`, in GiB."""
 
 from sqlalchemy import Connection
 
-from compute.volumes import volumes
+from compute.volumes import attachments, volumes
 from compute.volumes.operations.work import Work
 from compute.volumes.statuses import VolumeStatus
 from compute.volumes.volumes import GIB
@@ -20,6 +20,10 @@ def perform(work: Work) -> None:
         volumes.back(connection, volume.id, now_us, size=size, reserved_gb=0)
 
     work.finish(outcome)
+    attached = work.read(lambda connection: attachments.of_volume(connection, volume.id))
+    server_ids = [each.instance_id for each in attached if each.instance_id and each.was_told]
+    if server_ids:
+        work.tools.servers.extended(volume.id, server_ids)
 
 
 def fail(work: Work, why: str) -> None:

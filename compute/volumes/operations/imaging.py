@@ -5,10 +5,10 @@ Details: `image_id`, and `about`, what the volume keeps of the image.
 
 from sqlalchemy import Connection
 
+from compute.records import set_words
 from compute.stored import Refused
 from compute.volumes import volumes
 from compute.volumes.operations.work import Work
-from compute.volumes.records import set_words
 from compute.volumes.schema import volume_image_metadata
 from compute.volumes.statuses import VolumeStatus
 

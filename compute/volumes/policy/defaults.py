@@ -44,7 +44,7 @@ _CHANGE = {
     "volume:create": MEMBER,
     "volume:create_from_image": MEMBER,
     "volume:update": MEMBER,
-    "volume:delete": MEMBER,
+    "volume:delete": MEMBER_OR_SERVICE,  # of servers that go
     "volume:create_volume_metadata": MEMBER,
     "volume:update_volume_metadata": MEMBER,
     "volume:delete_volume_metadata": MEMBER,
@@ -70,7 +70,7 @@ _CHANGE = {
     "volume:attachment_update": MEMBER_OR_SERVICE,
     "volume:attachment_delete": MEMBER_OR_SERVICE,
     "volume:attachment_complete": MEMBER_OR_SERVICE,
-    "volume:create_snapshot": MEMBER,
+    "volume:create_snapshot": MEMBER_OR_SERVICE,
     "volume:update_snapshot": MEMBER,
     "volume:delete_snapshot": MEMBER,
     "volume:update_snapshot_metadata": MEMBER,
@@ -140,6 +140,7 @@ _ADMINISTER = dict.fromkeys(
 )
 _ADMINISTER["volume_extension:types_extra_specs:index"] = READER
 _ADMINISTER["volume_extension:types_extra_specs:read_sensitive"] = ADMIN
+_ADMINISTER["volume:see_all"] = f"{ADMIN} or rule:service_role"
 
 RULES: Rules = {**_READ, **_CHANGE, **_ADMINISTER}
 assert len(RULES) == len(_READ) + len(_CHANGE) + len(_ADMINISTER)

@@ -132,3 +132,29 @@ def test_what_is_learnt_of_a_range_replaces_it_alone() -> None:
     maps.learn(KEY, [Pointer("", "1"), Pointer("m", "2")])
     maps.follow(KEY, "2", [Pointer("m", "3"), Pointer("p", "4")])
     assert maps.get(KEY) == RangeMap([Pointer("", "1"), Pointer("m", "3"), Pointer("p", "4")])
+
+
+def test_spans_that_fill_little_of_a_page_are_asked_together_and_only_as_many_as_it_takes() -> None:
+    folders = [f"{letter}/" for letter in "abcdefghijklmnopqrst"]
+    ranges = Ranges({f"{folder}{number}" for folder in folders for number in range(5)}, folders)
+    turns: list[int] = []
+    asked = 0
+
+    async def page(span: Span, query: ListingQuery) -> Listing:
+        nonlocal asked
+        asked += 1
+        turn = len(turns)
+        await asyncio.sleep(0)
+        if turn == len(turns):
+            turns.append(turn)
+        return await ranges.page(span, query)
+
+    query = ListingQuery(limit=20, delimiter="/")
+    items, truncated = asyncio.run(SpanListing(lambda: ranges.maps.get(KEY), page, query).read())
+    assert (items, truncated) == (folders, False)
+    assert asked == 1 + len(folders)  # the first has nothing below "a/"
+    assert len(turns) <= 5
+    asked = 0
+    items, truncated = asyncio.run(SpanListing(lambda: ranges.maps.get(KEY), page, ListingQuery(limit=3)).read())
+    assert (len(items), truncated) == (3, True)
+    assert asked <= 4  # rows that fill a page are asked of one at a time

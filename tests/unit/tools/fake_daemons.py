@@ -16,8 +16,8 @@ from pathlib import Path
 
 from cluster.layout import Layout
 from cluster.supervision import lock
+from cluster.telemetry.probe import is_free
 from tools.creation import Wishes, create, plan
-from tools.probe import is_free
 
 ROOT = Path(__file__).parents[3]
 
@@ -75,6 +75,9 @@ def install(directory: Path) -> Path:
     return directory
 
 
+_FIRST = ("--nodes", "2", "--proxies", "1", "--without-identity", "--without-console")
+
+
 class Holdfast:
     """The `holdfast` command on a data directory, with fake daemons and ports that are free."""
 
@@ -95,7 +98,7 @@ class Holdfast:
 
     def up(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Start it behind; if there is none, make one of two nodes."""
-        size = () if (self.data / "VERSION").exists() else ("--nodes", "2", "--proxies", "1", "--without-identity")
+        size = () if (self.data / "VERSION").exists() else _FIRST
         return self("up", "--detach", "--port-offset", str(self.offset), *size, *arguments)
 
     def up_in_front(self) -> subprocess.Popen[str]:
@@ -122,7 +125,9 @@ class Holdfast:
     def make(self) -> None:
         """Make a cluster of two nodes that does not run."""
         self.data.mkdir(parents=True, mode=0o700)
-        wishes = Wishes(node_count=2, proxy_count=1, port_offset=self.offset, has_identity=False)
+        wishes = Wishes(
+            node_count=2, proxy_count=1, port_offset=self.offset, has_identity=False, has_console=False
+        )
         create(Layout(self.data), plan(wishes))
 
     def end(self) -> None:

@@ -1,10 +1,10 @@
-"""tools.ailments and tools.doctor: what is wrong, in words."""
+"""storage.overview.ailments and tools.doctor: what is wrong, in words."""
 
 import time
 
 from cluster.config import DeviceConfig
 from storage.health.condition import Condition, Health
-from tools.ailments import Ailment, is_grave, of_clocks, of_disks, of_replicas
+from storage.overview.ailments import Ailment, is_grave, of_clocks, of_disks, of_replicas
 from tools.doctor import lines
 
 DEVICES = {"storage-3": DeviceConfig(id=3, node="b", directory="d")}

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from cluster.config import (
+    ComputeConfig,
     Config,
     DeviceConfig,
     IdentityConfig,
@@ -20,13 +21,22 @@ from tools.processes import ports, programs
 def config(transport: str = "unix", nodes: tuple[NodeConfig, ...] = ()) -> Config:
     devices = tuple(DeviceConfig(id=each, node=f"n{each}", directory=f"d{each}") for each in range(2))
     cluster = fresh_cluster(transport=transport)
-    return Config(cluster=cluster, proxy=ProxyConfig(workers=1), devices=devices, nodes=nodes, ports=PortsConfig())
+    without_guests = ComputeConfig(start="no")  # whatever is installed here
+    return Config(
+        cluster=cluster,
+        compute=without_guests,
+        proxy=ProxyConfig(workers=1),
+        devices=devices,
+        nodes=nodes,
+        ports=PortsConfig(),
+    )
 
 
 SERVICES = {  # their ports, and those of their metrics
     "the identity service": (5000, 6170),
     "the image service": (9292, 6171),
     "the volume service": (8776, 6172),
+    "the console": (9001, 6175),
 }
 PORTS_OF_SERVICES = [
     (owner, "127.0.0.1", port)
@@ -73,7 +83,7 @@ def test_what_is_on_another_network_takes_no_port_here() -> None:
 def test_programs_run_in_the_namespace_of_their_node() -> None:
     nodes = (NodeConfig(name="n1", namespace="apart", proxies=1),)
     found = {program.name: program.namespace for program in programs(config(nodes=nodes), Layout(Path("/data")))}
-    services = dict.fromkeys(("identity", "images", "volumes"), "")
+    services = dict.fromkeys(("identity", "images", "volumes", "console"), "")
     assert found == {"storage-0": "", "storage-1": "apart", "proxy-0": "apart", "gateway-0": "apart", **services}
 
 

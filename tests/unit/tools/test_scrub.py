@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from tools.scrub import bar, describe, troubles
+from storage.overview.scrubbing import troubles
+from tools.scrub import bar, describe
 
 DAY_S = 86400
 MiB = 1 << 20

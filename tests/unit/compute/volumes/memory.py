@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from compute.stored import InUse, NoSuch, Refused, Removal, Stored, StoredSnapshot
-from compute.volumes.backend import Golden, Image, NewImage, NotYet, Place, Taken, WhatToTake
+from compute.stored import InUse, NoSuch, NotYet, Refused, Removal, Stored, StoredSnapshot
+from compute.volumes.backend import Golden, Image, NewImage, Place, Taken, WhatToTake
 from tests.unit.compute.crashes import Tripwire
 
 

@@ -11,15 +11,15 @@ from typing import Any
 import falcon.testing
 
 from cluster.controlplane.database import retried
+from compute.operations import journal
+from compute.operations.worker import Worker
 from compute.policy import Policy
 from compute.volumes import parts_of_service, volume_types
 from compute.volumes.api.application import block_storage_application
 from compute.volumes.api.parts import Parts
 from compute.volumes.backend import Place
-from compute.volumes.operations import journal
 from compute.volumes.operations.kinds import KINDS
-from compute.volumes.operations.work import Tools
-from compute.volumes.operations.worker import Worker
+from compute.volumes.operations.work import Tools, Work
 from compute.volumes.policy.defaults import RULES, SHARED
 from compute.volumes.schema import metadata
 from compute.volumes.settings import Settings
@@ -182,9 +182,15 @@ class Service:
         self.tokens.by_text[name] = Token(person, (Method.PASSWORD,), scope, held, START_US, START_US * 2, ("audit",))
         return Client(self, name, project_id)
 
-    def new_worker(self) -> Worker:
+    def new_worker(self) -> Worker[Work]:
         """Return a worker as that of a process that has just started."""
-        worker = Worker(self.database, self.tools, self.settings, KINDS, "here", self.clock)
+        worker = Worker(
+            self.database,
+            lambda operation: Work(operation, self.database, self.tools, self.settings, self.clock),
+            KINDS,
+            "here",
+            self.clock,
+        )
         worker.take_over()
         return worker
 

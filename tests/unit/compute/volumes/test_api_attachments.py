@@ -31,7 +31,8 @@ def test_from_reserved_to_in_use_and_back(service: Service) -> None:
     assert (changed["status"], status_of(service, volume_id)) == ("attaching", "attaching")
     info = changed["connection_info"]
     assert (info["driver_volume_type"], info["serial"]) == ("nbd", volume_id)
-    assert info["export"] == f"volume-{volume_id}~{made['id']}"  # by which it can be kept out later
+    # by the attachment it can be kept out later; without the grant it is not let in
+    assert info["export"] == service.settings.grants.export(f"volume-{volume_id}", made["id"])
     assert info["url"] == f"nbd://127.0.0.1:10809/{info['export']}"
     assert (info["host"], info["port"], info["access_mode"]) == ("127.0.0.1", 10809, "rw")
     service.compute.post(f"{path}/action", {"os-complete": {}}, 204)
@@ -117,7 +118,7 @@ def test_the_older_actions(service: Service) -> None:
     service.member.act(volume_id, "os-reserve")
     info = service.member.act(volume_id, "os-initialize_connection", {"connector": CONNECTOR}, 200)["connection_info"]
     assert info["driver_volume_type"] == "nbd"
-    assert info["data"]["export"] == f"volume-{volume_id}"
+    assert info["data"]["export"].startswith(f"volume-{volume_id}~host~")
     service.member.act(volume_id, "os-attach", {"instance_uuid": SERVER, "mountpoint": "/dev/vdc"})
     (shown,) = service.member.volume(volume_id)["attachments"]
     assert (shown["device"], shown["server_id"]) == ("/dev/vdc", SERVER)

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from compute.operations import journal
 from compute.stored import Refused
 from compute.volumes.audit import Audit
-from compute.volumes.operations import journal
 from compute.volumes.reconciler import Reconciler
 from tests.unit.compute.crashes import Crash
 from tests.unit.compute.volumes.service import Client, Service

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from compute.stored import Refused, Unreachable
-from compute.volumes.backend import Golden, NewImage, NotYet
-from compute.volumes.image_service import ImageService, NoImages, ServiceLogin, gib_for
+from compute.asking import ServiceLogin
+from compute.stored import NotYet, Refused, Unreachable
+from compute.volumes.backend import Golden, NewImage
+from compute.volumes.image_service import ImageService, NoImages, gib_for
 from compute.volumes.moving.parent import Mover
 
 IMAGE_ID = "12345678-1234-1234-1234-123456789abc"

@@ -4,8 +4,8 @@ import threading
 import time
 
 from compute.crew import Crew
+from compute.operations import journal
 from compute.stored import Unreachable
-from compute.volumes.operations import journal
 from tests.unit.compute.volumes.service import SECOND_US, Service
 
 

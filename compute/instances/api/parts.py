@@ -1,0 +1,36 @@
+"""What operations work with; the same for all requests."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from cluster.controlplane.database import Database
+from compute.agent.interface import Hosts
+from compute.context import Context
+from compute.instances.interfaces import Images, Network, Volumes
+from compute.instances.settings import Settings
+from compute.policy import Policy
+from compute.tokens import Tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """See `compute.context.Parts`."""
+
+    database: Database
+    tokens: Tokens
+    policy: Policy
+    settings: Settings
+    hosts: Hosts
+    volumes: Volumes
+    images: Images
+    network: Network
+    poke: Callable[[], None]  # there is an operation to be carried out
+    hasten: Callable[[str], None]  # there is one that is waited for, by its id
+
+    @property
+    def public_url(self) -> str:
+        """Return what links begin with; empty: the address that the client used."""
+        return self.settings.public_url
+
+
+Request = Context[Parts]

@@ -1,0 +1,46 @@
+"""Making a server anew from an image: the same server, with its ports and volumes, on the same host.
+
+The row has the new image from the beginning on. Details: `image_id`; `was_off`, then it does not run in the end.
+"""
+
+from contextlib import suppress
+
+from compute.instances import block_devices
+from compute.instances.block_devices import ROOT, BlockDevice
+from compute.instances.operations import equipment, power
+from compute.instances.operations.work import Work
+from compute.instances.statuses import VmState
+from compute.stored import InUse, NoSuch, Removal
+
+NAME = "rebuild"
+
+
+def perform(work: Work) -> None:
+    """Do it."""
+    server = work.server()
+    running = not work.details.get("was_off")
+    if not work.details.get("ended"):
+        with suppress(NoSuch):
+            work.host(server.host or "").stop(server.id, work.settings.shutdown_s if running else 0.0)
+        equipment.take_away(work, server, server.host or "")
+        work.reach("ended", ended=True)
+    if not work.details.get("emptied"):
+        for device in equipment.devices_of(work):
+            if device.use == ROOT:
+                _begin_anew(work, device)
+        work.reach("emptied", emptied=True)
+    server = work.server()
+    equipment.define(work, server, running)
+    work.end(fault=None, launched_at_us=work.now_us(), **(power.RUNNING if running else power.OFF))
+
+
+def _begin_anew(work: Work, device: BlockDevice) -> None:
+    if work.tools.disks.remove(device.local_name) is Removal.KEPT:
+        raise InUse(f"{device.local_name} has clones")
+    columns = {"image_id": str(work.details["image_id"]), "size": 0, "disk": {}}
+    work.note(lambda connection, _now: block_devices.change(connection, device.id, **columns))
+
+
+def fail(work: Work, why: str) -> None:
+    """Say so: the server has no disk that it could be started from, perhaps."""
+    work.end(why=why, vm_state=VmState.ERROR)

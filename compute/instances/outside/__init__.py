@@ -1,0 +1,1 @@
+"""Others as the compute service asks them, over their public APIs: `compute.instances.interfaces` by HTTP."""

@@ -1,0 +1,1 @@
+"""How the tables of the network service came to be: alembic's environment, and the steps in `versions`."""

@@ -1,0 +1,40 @@
+"""The compute service, told that volumes of its servers have grown: `backend.Servers` over HTTP.
+
+It is told once, and not again after a crash: a guest that is not told sees the new size when it starts.
+"""
+
+from collections.abc import Sequence
+
+from cluster.telemetry.log import get_logger
+from compute.asking import Asked, ServiceLogin
+from compute.stored import BackendError
+
+VERSION = "compute 2.51"  # which knows of volumes that have grown
+_TIMEOUT_S = 20.0
+_log = get_logger("volumes")
+
+
+class ComputeService:
+    """See `backend.Servers`."""
+
+    def __init__(self, url: str, login: ServiceLogin) -> None:
+        """`url`: of the API, with its version."""
+        self._service = Asked("the compute service", url, login, {"OpenStack-API-Version": VERSION})
+
+    def __repr__(self) -> str:
+        return f"ComputeService({self._service})"
+
+    def extended(self, volume_id: str, server_ids: Sequence[str]) -> None:
+        """See Servers."""
+        events = [{"name": "volume-extended", "server_uuid": each, "tag": volume_id} for each in server_ids]
+        try:
+            self._service.ask("POST", "/os-server-external-events", {"events": events}, timeout_s=_TIMEOUT_S)
+        except BackendError as error:
+            _log.warning("servers_not_told", volume=volume_id, error=error)
+
+
+class NoServers:
+    """`backend.Servers` of a cluster without a compute service."""
+
+    def extended(self, _volume_id: str, _server_ids: Sequence[str]) -> None:
+        """See Servers."""

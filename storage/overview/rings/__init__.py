@@ -1,0 +1,1 @@
+"""What there is to tell of rings: shares, roles, and how far a change is."""
