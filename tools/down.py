@@ -5,7 +5,9 @@ import os
 import signal
 import time
 
+from cluster.config.services import COMPUTE
 from cluster.supervision import control, lock
+from cluster.telemetry.probe import health
 from tools.data_directory import Cluster, add_data_argument, open_cluster
 from tools.errors import OperatorError
 from tools.progress import Progress
@@ -25,6 +27,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not cluster.is_running():
         print("it is not running")
         return 0
+    guests = _guests(cluster)
     _tell(cluster)
     deadline = time.monotonic() + TIMEOUT_S
     with Progress() as progress:
@@ -34,7 +37,19 @@ def run(arguments: argparse.Namespace) -> int:
             progress.show(f"stopping: {_left(cluster)}")
             time.sleep(_PAUSE_S)
     print("stopped")
+    if guests:
+        print(f"Guests that run: {guests}. They wait for their disks until the cluster is up again.")
     return 0
+
+
+def _guests(cluster: Cluster) -> int:
+    """Return how many guests run on this host, which outlive their agents."""
+    config = cluster.config
+    if not COMPUTE.runs(config):
+        return 0
+    ports = [config.ports.agent_admin_port(number) for number in range(config.compute.agents)]
+    answers = [health(config.ports.admin_listen, port) for port in ports]
+    return sum(int(answer.details.get("running", 0)) for answer in answers if answer is not None)
 
 
 def _tell(cluster: Cluster) -> None:

@@ -158,10 +158,12 @@ class Agent:
         """Tell whether it serves, and what else is to be known; never waits."""
         states = self._watch.all().values()
         waiting = sum(state.power is Power.WAITING for state in states)
+        running = waiting + sum(state.power is Power.RUNNING for state in states)
         told = {
             "hypervisor": bool(self._versions.hypervisor),
             "token_keys": self.tokens.has_keys,
             "guests": len(states),
+            "running": running,
             "waiting_for_disks": waiting,
             "virtualization": self._virtualization.now(),
             "networking": self._wiring.mode,

@@ -20,6 +20,7 @@ from compute.agent.guest import Disk, Guest, Nic
 from compute.agent.wiring.interface import USER, Plug
 from compute.stored import Refused
 
+PRODUCT = "OpenStack Compute"
 TITLE_LIMIT = 200  # characters of a guest's name
 SPARE_ROOT_PORTS = 16  # of q35, for what comes while it runs
 AGENT_CHANNEL = "org.qemu.guest_agent.0"
@@ -77,7 +78,7 @@ def _sysinfo(domain: Element, guest: Guest) -> None:
     system = SubElement(SubElement(domain, "sysinfo", {"type": "smbios"}), "system")
     entries = {
         "manufacturer": "OpenStack Foundation",
-        "product": "OpenStack Compute",
+        "product": PRODUCT,
         "serial": guest.id,
         "uuid": guest.id,
         "family": "Virtual Machine",

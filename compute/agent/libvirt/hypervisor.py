@@ -1,14 +1,17 @@
 """The hypervisor, asked by libvirt-python. See `interface` for what the calls are."""
 
 import re
+import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import libvirt
 import libvirt_qemu
 
+from compute.agent.libvirt import strays
 from compute.agent.libvirt.connection import Connection
+from compute.agent.libvirt.domain import PRODUCT as _PRODUCT
 from compute.agent.libvirt.interface import Activity, Domain, Versions
 from compute.stored import BackendError, NoSuch, NotYet, Refused, Unreachable
 
@@ -50,6 +53,7 @@ _NEVER_SAID = re.compile(
     re.IGNORECASE,
 )
 _OLDER_CONNECTION = re.compile(r"cannot grow nbd nodes|cannot grow device|connection|input/output", re.IGNORECASE)
+_TAKEN = re.compile(r"duplicate (?:device id|nodes)", re.IGNORECASE)
 _GOING = re.compile(r"in the process of unplug|unplug is already in progress|unplug .*pending", re.IGNORECASE)
 _UNDEFINE = (
     libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
@@ -143,7 +147,14 @@ class LibvirtHypervisor:
 
     def attach(self, guest_id: str, xml: str) -> None:
         with self._domain(guest_id) as domain:
-            domain.attachDeviceFlags(xml, _LIVE)
+            try:
+                domain.attachDeviceFlags(xml, _LIVE)
+                return
+            except libvirt.libvirtError as error:
+                if not _TAKEN.search(str(error)):
+                    raise
+            strays.clear(domain)
+        raise NotYet("the guest had a disk that libvirt did not know of: it is taken from it first")
 
     def detach(self, guest_id: str, xml: str) -> None:
         with self._domain(guest_id) as domain:
@@ -228,6 +239,15 @@ class LibvirtHypervisor:
         ):
             connection.domainEventRegisterAny(None, event, told, None)
         self._changed("")
+        threading.Thread(target=_clear_strays, args=(connection,), name="strays", daemon=True).start()
+
+
+def _clear_strays(connection: Any) -> None:
+    """Clear away what was left when the libvirt before ended. What hangs is no matter of the others."""
+    for domain in connection.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE):
+        with suppress(libvirt.libvirtError):
+            if _PRODUCT in domain.XMLDesc():  # it is one of ours
+                strays.clear(domain)
 
 
 def _seen(domain: Any) -> Domain | None:

@@ -39,6 +39,12 @@ def _live(context: Request, server_id: str, _about: Any) -> Answer:
     raise BadRequest("Servers are not moved while they run: use a cold migration.")
 
 
+def _inject_network(context: Request, server_id: str, _about: Any) -> Answer:
+    """Do nothing: what a guest is told of its networks is always told anew."""
+    server_for(context, f"{RULE}os-admin-actions:inject_network_info", server_id)
+    return Answer(202)
+
+
 ACTIONS: Mapping[str, Action] = {
     "addSecurityGroup": server_interfaces.add_group,
     "changePassword": _unable("os-admin-password", "Unable to set password on instance"),
@@ -46,6 +52,7 @@ ACTIONS: Mapping[str, Action] = {
     "createImage": server_images.create,
     "evacuate": server_changes.evacuate,
     "forceDelete": servers.force_remove,
+    "injectNetworkInfo": _inject_network,
     "lock": server_power.lock,
     "migrate": server_changes.migrate,
     "os-getConsoleOutput": server_screens.show_output,
@@ -61,6 +68,7 @@ ACTIONS: Mapping[str, Action] = {
     "removeSecurityGroup": server_interfaces.remove_group,
     "rescue": _unable("os-rescue", "Servers are not rescued here: attach their disk to another one."),
     "resize": server_changes.resize,
+    "restore": servers.restore,
     "resume": server_power.resume,
     "revertResize": server_changes.revert_resize,
     "shelve": server_changes.shelve,

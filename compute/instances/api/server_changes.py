@@ -78,9 +78,13 @@ def rebuild(context: Request, server_id: str, about: Any) -> Answer:
         raise Invalid("Personality files are not put into servers here: use user data.")
     was_off = server.vm_state == VmState.STOPPED
     begin(context, server, "rebuild", rebuilding.NAME, columns, image_id=image.id, was_off=was_off)
-    document = server_documents.show(context, servers.get(context.connection, server.id))
+    again = servers.get(context.connection, server.id)
+    document = server_documents.changed(context, again)
+    if at_least(context, 54):
+        document["key_name"] = again.key_name
     document["adminPass"] = password_of(about)
     if at_least(context, 57):
+        document.pop("OS-EXT-SRV-ATTR:user_data", None)
         document["user_data"] = columns.get("user_data", server.user_data)
     return Answer(202, {"server": document}, {"Location": document["links"][0]["href"]})
 
@@ -114,7 +118,8 @@ def _rebuilt(context: Request, server: Server, about: Mapping[str, Any], image: 
 
 def resize(context: Request, server_id: str, about: Any) -> Answer:
     """Give a server another flavor, until somebody says whether it stays so."""
-    flavor_id = str(_RESIZE.check(about)["flavorRef"]).rstrip("/").rpartition("/")[2]
+    attributes = _RESIZE.check(about)
+    flavor_id = str(attributes["flavorRef"]).rstrip("/").rpartition("/")[2]
     server = unlocked_for(context, f"{RULE}servers:resize", server_id)
     servers.require(server, "resize", (VmState.ACTIVE, VmState.STOPPED))
     flavor = _new_flavor(context, server, flavor_id)
@@ -122,6 +127,9 @@ def resize(context: Request, server_id: str, about: Any) -> Answer:
     wanted = {name: amount for name, amount in added.items() if amount > 0}
     if wanted:
         quotas.require(context.connection, context.parts.settings.quotas, server.project_id, server.user_id, wanted)
+    if "OS-DCF:diskConfig" in attributes:
+        disk_config = attributes["OS-DCF:diskConfig"]
+        servers.change(context.connection, server.id, context.now_us, disk_config=disk_config)
     _begin_move(context, server, flavor, "resize", moves.RESIZE, exclude=False)
     return ACCEPTED
 

@@ -1,6 +1,8 @@
 """Servers as the API shows them, by the version that the client speaks. What a page needs is read at once."""
 
 import hashlib
+import ipaddress
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -53,6 +55,19 @@ def detailed(context: Request, found: Sequence[Server], shown_alone: bool = Fals
 def show(context: Request, server: Server) -> Document:
     """Return all that there is to be seen of a server."""
     return detailed(context, [server], shown_alone=True)[0]
+
+
+def changed(context: Request, server: Server) -> Document:
+    """Return what is shown of a server that was changed: before 2.75 less than there is to be seen."""
+    document = show(context, server)
+    if not at_least(context, 75):
+        for name in [each for each in document if each.startswith(("OS-EXT-", "OS-SRV-", "os-extended-"))]:
+            del document[name]
+        for name in ("config_drive", "key_name", "security_groups", "host_status", "fault"):
+            document.pop(name, None)
+        for each in itertools.chain.from_iterable(document["addresses"].values()):
+            del each["OS-EXT-IPS:type"], each["OS-EXT-IPS-MAC:mac_addr"]
+    return document
 
 
 def addresses_of(found: Sequence[Card]) -> dict[str, list[Document]]:
@@ -122,7 +137,7 @@ def _document(context: Request, server: Server, known: Known, shown_alone: bool)
         "updated": iso(server.updated_at_us or server.created_at_us),
         "addresses": addresses_of(its_cards),
         "accessIPv4": server.access_ipv4 or "",
-        "accessIPv6": server.access_ipv6 or "",
+        "accessIPv6": _shortest(server.access_ipv6 or ""),
         "links": links(context, f"servers/{server.id}"),
         "OS-DCF:diskConfig": server.disk_config,
         "OS-EXT-AZ:availability_zone": _zone(server),
@@ -227,6 +242,14 @@ def _zone(server: Server) -> str:
 
 def _moment(moment_us: int | None) -> str | None:
     return iso_micro(moment_us)
+
+
+def _shortest(address: str) -> str:
+    """Return an address as RFC 5952 has it written; what is none stays as it is."""
+    try:
+        return str(ipaddress.ip_address(address))
+    except ValueError:
+        return address
 
 
 def _address(address: str, kind: str, mac: str) -> Document:

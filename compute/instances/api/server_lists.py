@@ -169,8 +169,6 @@ def _of_projects(context: Request, what: str) -> "list[ColumnElement[bool]]":
     if everywhere is not None and truth(everywhere or "true", "all_tenants"):
         context.enforce(f"{_RULE}{what}:get_all_tenants")
         return [servers.c.project_id == wanted] if wanted else []
-    if wanted and is_admin(context) and everywhere is None and "tenant_id" in context.query:
-        return [servers.c.project_id == wanted]  # as Nova: it means all projects, but for old clients
     return [servers.c.project_id == context.project_id]
 
 

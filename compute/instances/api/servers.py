@@ -5,8 +5,9 @@ from typing import Any
 from cluster.controlplane.answer import NO_CONTENT, Answer, ok
 from compute.instances import servers
 from compute.instances.api import server_documents, server_forms
-from compute.instances.api.requests import Request, at_least
+from compute.instances.api.requests import Request
 from compute.instances.api.server_access import RULE, note, server_for, settle, unlocked_for
+from compute.instances.errors import Unfit
 from compute.instances.statuses import Task
 from compute.microversions import minor
 
@@ -24,13 +25,7 @@ def change(context: Request, server_id: str) -> Answer:
     columns = _columns(context.document["server"])
     if columns:
         servers.change(context.connection, server.id, context.now_us, **columns)
-    document = server_documents.show(context, servers.get(context.connection, server.id))
-    if not at_least(context, 75):
-        for name in [each for each in document if each.startswith(("OS-EXT-", "OS-SRV-", "os-extended-"))]:
-            del document[name]
-        for name in ("config_drive", "key_name", "security_groups", "host_status", "fault"):
-            document.pop(name, None)
-    return ok({"server": document})
+    return ok({"server": server_documents.changed(context, servers.get(context.connection, server.id))})
 
 
 def remove(context: Request, server_id: str) -> Answer:
@@ -43,6 +38,12 @@ def force_remove(context: Request, server_id: str, _about: Any) -> Answer:
     """Delete a server at once, as all are."""
     doom(context, unlocked_for(context, f"{RULE}os-deferred-delete:force", server_id), "delete")
     return Answer(202)
+
+
+def restore(context: Request, server_id: str, _about: Any) -> Answer:
+    """Refuse to bring back a server that is not deleted: those that are, are at once."""
+    server = server_for(context, f"{RULE}os-deferred-delete:restore", server_id)
+    raise Unfit("restore", server.id, "vm_state", server.vm_state)
 
 
 def doom(context: Request, server: servers.Server, action: str) -> None:

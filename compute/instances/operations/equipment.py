@@ -146,7 +146,7 @@ def _bring_own(work: Work, server: Server, device: BlockDevice) -> Disk:
     if not size:
         size = _make_own(work, device)
         work.note(lambda connection, _now: block_devices.change(connection, device.id, size=size))
-    number = server.subnames + device.place
+    number = work.server().subnames + device.place  # as it is now: `take_away` changes it
     disk = Disk(
         serial=device.id,
         host=work.settings.gateway_host,

@@ -114,6 +114,7 @@ _ADMINISTER = dict.fromkeys(
         "compute:server:topology:host:index",
         "compute:servers:create:requested_destination",
         "os_compute_api:limits:other_project",
+        "os_compute_api:os-admin-actions:inject_network_info",
         "os_compute_api:os-admin-actions:reset_state",
         "os_compute_api:os-aggregates:add_host",
         "os_compute_api:os-aggregates:create",
