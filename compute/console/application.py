@@ -14,6 +14,7 @@ from cluster.version import VERSION
 from compute.console import pages, upstreams
 from compute.console.access import Access
 from compute.console.answers import document, failure
+from compute.console.displays import LINE, PATHS, SCREEN, Displays
 from compute.console.pages import Page
 from compute.console.relay import Relay
 from compute.console.upstreams import Upstream
@@ -33,6 +34,7 @@ class Parts:
     relay: Relay
     access: Access
     view: View
+    displays: Displays
     registry: Registry
 
 
@@ -63,9 +65,11 @@ class Application:
         asked = upstreams.split(request.raw_path)
         if asked is not None and (upstream := self._parts.upstreams.get(asked[0])) is not None:
             return upstream.name, await self._parts.relay.relay(request, upstream, asked[1])
+        if path in (LINE, SCREEN):
+            return "console", await self._parts.displays.answer(request, path)
         if path.startswith(upstreams.PREFIX):
             return "console", await self._own(request, path)
-        page = self._parts.pages.get(path)
+        page = self._parts.pages.get(PATHS.get(path, path))
         if page is None:
             return "page", failure(HTTPStatus.NOT_FOUND, "There is no such page.")
         if request.method not in _READING:

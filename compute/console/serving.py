@@ -20,10 +20,12 @@ from cluster.version import VERSION
 from compute.console import pages
 from compute.console.access import Access
 from compute.console.application import Application, Parts
+from compute.console.displays import Displays
 from compute.console.doorway import Doorway
 from compute.console.relay import Relay
 from compute.console.upstreams import upstreams
 from compute.console.view import View, look
+from compute.instances.links import seal_of
 from identity.tiers import Identity
 
 _GRACE_S = 5.0  # for requests under way, when told to stop
@@ -52,6 +54,7 @@ async def _serve(config: Config, layout: Layout) -> None:
             relay=relay,
             access=Access(identity.users, identity.tokens),
             view=View(partial(look, layout)),
+            displays=Displays(seal_of(config.cluster.key_bytes)),
             registry=registry,
         )
     )

@@ -1,11 +1,7 @@
 """What the configuration of a cluster means for its compute service."""
 
-import base64
 import shutil
 
-from cryptography.fernet import Fernet
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from sqlalchemy import URL
 
 from blockgw.grants import Grants
@@ -18,6 +14,7 @@ from compute.agent.client import ClusterHosts
 from compute.agent.hosts import agent_urls
 from compute.asking import ServiceLogin
 from compute.gateway import Gateway
+from compute.instances.links import seal_of
 from compute.instances.operations.work import Tools
 from compute.instances.outside.image_service import ImageService
 from compute.instances.outside.network_service import NetworkService
@@ -42,7 +39,7 @@ def settings_of(config: Config) -> Settings:
         agents=tuple(AgentAddress(name, url) for name, url in agent_urls(config).items()),
         vcpu_ratio=compute.vcpu_ratio,
         grants=Grants(config.cluster.key_bytes),
-        seal=_seal(config.cluster.key_bytes),
+        seal=seal_of(config.cluster.key_bytes),
         image_format="qcow2" if shutil.which("qemu-img") else "raw",
         gateway_host=reachable_host(config.gateway_listen(0)),
         gateway_port=config.ports.gateway_nbd_port(0),
@@ -67,8 +64,3 @@ def tools_of(config: Config, layout: Layout, settings: Settings) -> Tools:
         network=NetworkService(NETWORK.base_url(config), login),
         disks=Gateway(layout, max(1, config.block.gateways)),
     )
-
-
-def _seal(key: bytes) -> Fernet:
-    derived = HKDF(SHA256(), 32, salt=None, info=b"holdfast compute tokens").derive(key)
-    return Fernet(base64.urlsafe_b64encode(derived))

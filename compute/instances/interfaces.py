@@ -85,7 +85,7 @@ class Volumes(Protocol):
         """Make a volume of a document of Cinder's, for the user, or return the one that has the same mark."""
 
     def delete(self, volume_id: str) -> None:
-        """Delete a volume that a server was made with."""
+        """Delete a volume that a server was made with; one that has snapshots stays. Raise InUse."""
 
     def reserve(self, volume_id: str, server_id: str, token: str = "") -> str:
         """Keep a volume for a server; return the id of the attachment. Raise Refused when it is not free.

@@ -1,14 +1,12 @@
 """What guests show: console output, screens and serial lines, diagnostics.
 
-A link to a screen has a token that says where it is served, sealed, and good for some minutes: so nothing is stored.
-Who serves the page that the link leads to asks for what it says (`show_token`).
+A link to a screen has a token that says where it is served (`compute.instances.links`). The console has the page that
+it leads to; others who have one may ask what a token says (`show_token`).
 """
 
-import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
-
-from cryptography.fernet import InvalidToken
 
 from cluster.controlplane.answer import Answer, ok
 from cluster.controlplane.errors import Malformed
@@ -20,10 +18,10 @@ from compute.instances.api.requests import Request, at_least
 from compute.instances.api.server_access import RULE, server_for, unlocked_for
 from compute.instances.api.server_asking import named, of_host
 from compute.instances.errors import Conflict, NotFound
+from compute.instances.links import Opened, opened, sealed
 from compute.instances.statuses import VmState
 from compute.microversions import asking_first, found
 
-TOKEN_S = 600
 _OUTPUT = Form("", {"length": {"type": ["integer", "string", "null"], "pattern": "^-?[0-9]+$"}})
 _REMOTE = Form(
     "remote_console",
@@ -103,12 +101,11 @@ def show_old(context: Request, server_id: str, about: Any) -> Answer:
 def show_token(context: Request, token: str) -> Answer:
     """GET /v2.1/os-console-auth-tokens/{token}: where a screen is served; for who serves the page."""
     context.enforce(f"{RULE}os-console-auth-tokens")
-    try:
-        told = json.loads(context.parts.settings.seal.decrypt(token.encode(), ttl=TOKEN_S))
-    except (InvalidToken, ValueError):
-        raise NotFound("Console token", token) from None
-    servers.get(context.connection, told["instance_uuid"])  # which may be gone by now
-    return ok({"console": {**told, "internal_access_path": None, "tls_port": None}})
+    told = opened(context.parts.settings.seal, token)
+    if told is None:
+        raise NotFound("Console token", token)
+    servers.get(context.connection, told.instance_uuid)  # which may be gone by now
+    return ok({"console": {**asdict(told), "internal_access_path": None, "tls_port": None}})
 
 
 def _ask_diagnostics(parts: Parts, token: str, _document: Any, server_id: str) -> dict[str, object] | None:
@@ -135,12 +132,6 @@ def _url(context: Request, server_id: str, protocol: str) -> str:
     display: Display | None = found(context)
     if display is None:
         raise Conflict(f"Instance {server.id} is not ready")
-    told = {
-        "instance_uuid": server.id,
-        "host": display.host,
-        "port": display.port,
-        "password": display.password,
-        "kind": display.kind,
-    }
-    token = context.parts.settings.seal.encrypt(json.dumps(told).encode()).decode()
+    told = Opened(server.id, display.host, display.port, display.password, display.kind)
+    token = sealed(context.parts.settings.seal, told)
     return f"{context.parts.settings.console_url}/{_PAGES[protocol]}?token={token}"

@@ -9,14 +9,18 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
+from cluster.telemetry.log import get_logger
 from compute.agent.guest import Disk
 from compute.asking import Asked, ServiceLogin, document_of, safe
 from compute.instances.interfaces import Volume
-from compute.stored import NoSuch, Refused, Unreachable
+from compute.stored import InUse, NoSuch, Refused, Unreachable
 
 VERSION = "volume 3.70"
 MARK = "holdfast_disk"  # in the metadata of a volume that was made for a server
 _GONE = (400, 403, 404)
+_AT_REST = frozenset(("available", "error"))
+
+_log = get_logger("compute")
 
 
 class VolumeService:
@@ -56,7 +60,13 @@ class VolumeService:
 
     def delete(self, volume_id: str) -> None:
         """See Volumes."""
-        self._service.ask("DELETE", f"/volumes/{safe(volume_id)}", expected=(202, 404))
+        answer = self._service.ask("DELETE", f"/volumes/{safe(volume_id)}", expected=(202, 400, 404))
+        if answer.status != 400:
+            return
+        found = self.show(volume_id)
+        if found is not None and found.status not in _AT_REST:
+            raise InUse(f"volume {volume_id} is {found.status}")
+        _log.warning("volume_stays", volume=volume_id, why=_said(answer.data))  # as Nova does: it has snapshots
 
     def reserve(self, volume_id: str, server_id: str, token: str = "") -> str:
         """See Volumes."""

@@ -76,6 +76,19 @@ export function instancesPage({ page, session, signal }) {
     ended.abort();
   }
 
+  const line = (server) => async () => {
+    const wanted = { remote_console: { protocol: "serial", type: "serial" } };
+    const opened = window.open("about:blank", "_blank"); // now, or browsers take it for an advertisement
+    try {
+      const { remote_console: { url } } = await call(`/servers/${server.id}/remote-consoles`, { method: "POST", body: wanted });
+      const link = new URL(url);
+      opened.location.replace(link.pathname + link.search); // wherever the console is reached at
+    } catch (problem) {
+      opened?.close();
+      toast(problem, "bad");
+    }
+  };
+
   const remove = (server) => confirm(`Delete “${server.name}”?`, "It is turned off, and its boot volume goes with it if it was made so. This cannot be undone.", "Delete instance", async () => {
     await call(`/servers/${server.id}`, { method: "DELETE" });
     toast("It is being deleted.");
@@ -93,7 +106,7 @@ export function instancesPage({ page, session, signal }) {
           { title: "Addresses", kind: "mono", of: (each) => Object.values(each.addresses ?? {}).flat().map((at) => at.addr).join(", ") },
           { title: "Made", kind: "number", of: (each) => moment(each.created) },
           { title: "Actions", plain: true, kind: "tools", of: (each) => menu(`Actions for ${each.name}`, [
-            ["Console log", "terminal", () => log(each)], each.status === "SHUTOFF" && ["Start", "play", act(each, "It is being started.", { "os-start": null })], each.status === "ACTIVE" && ["Reboot", "again", act(each, "It is being rebooted.", { reboot: { type: "SOFT" } })],
+            ["Console log", "terminal", () => log(each)], each.status === "ACTIVE" && ["Serial line", "terminal", line(each)], each.status === "SHUTOFF" && ["Start", "play", act(each, "It is being started.", { "os-start": null })], each.status === "ACTIVE" && ["Reboot", "again", act(each, "It is being rebooted.", { reboot: { type: "SOFT" } })],
             each.status === "ACTIVE" && ["Stop", "stop", act(each, "It is being stopped.", { "os-stop": null })], ["Delete", "trash", () => remove(each), "danger"]]) },
         ], servers, { caption: "Instances" })),
       servers.filter((each) => each.fault).map((each) => notice({ message: `${each.name}: ${each.fault.message}` })));

@@ -14,14 +14,17 @@ from cluster.telemetry.metrics import Registry
 from compute.console import pages
 from compute.console.access import Access
 from compute.console.application import Application, Parts
+from compute.console.displays import Displays
 from compute.console.doorway import Doorway
 from compute.console.relay import Relay
 from compute.console.upstreams import Upstream
 from compute.console.view import View
+from compute.instances.links import seal_of
 from identity.users import User, new_user
 
 ADMIN, ANN = new_user("admin", admin=True), new_user("ann")
 TOKENS = {"token-of-admin": ADMIN, "token-of-ann": ANN}
+SEAL = seal_of(b"k" * 32)
 REPORT = {"state": "healthy", "sentence": "The cluster is healthy."}
 
 
@@ -92,6 +95,7 @@ async def console(services: Mapping[str, int], connections: int = 16, first_s: f
         relay,
         Access(KnownUsers(), KnownTokens()),
         View(look),
+        Displays(SEAL),
         Registry(),
     )
     doorway = Doorway(Application(parts).answer, connections, first_s)

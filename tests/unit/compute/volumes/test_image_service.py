@@ -1,10 +1,6 @@
 """What the image service answers, and what that means here."""
 
-import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
 import pytest
 
@@ -13,56 +9,10 @@ from compute.stored import NotYet, Refused, Unreachable
 from compute.volumes.backend import Golden, NewImage
 from compute.volumes.image_service import ImageService, NoImages, gib_for
 from compute.volumes.moving.parent import Mover
+from tests.unit.compute.fake_services import FakeServices
 
 IMAGE_ID = "12345678-1234-1234-1234-123456789abc"
 NEW = NewImage(IMAGE_ID, "mine", "p" * 32, "raw", "bare", "private", False, {"hw_disk_bus": "virtio"})
-
-
-class FakeServices:
-    """Identity and images, which answer as a test says and remember what they were asked."""
-
-    def __init__(self) -> None:
-        self.answers: dict[str, list[tuple[int, Any]]] = {}  # by method and path; the last one stays
-        self.asked: list[tuple[str, str, str, Any]] = []
-        self.logins = 0
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def _answer(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                key = f"{self.command} {self.path}"
-                outer.asked.append(
-                    (self.command, self.path, self.headers.get("X-Auth-Token", ""), json.loads(body) if body else None)
-                )
-                status: int = 404
-                document: Any = {}
-                headers: dict[str, str] = {}
-                if self.path == "/v3/auth/tokens":
-                    outer.logins += 1
-                    status, headers = 201, {"X-Subject-Token": f"token-{outer.logins}"}
-                elif key in outer.answers:
-                    waiting = outer.answers[key]
-                    status, document = waiting.pop(0) if len(waiting) > 1 else waiting[0]
-                data = json.dumps(document).encode()
-                self.send_response(status)
-                for name, value in headers.items():
-                    self.send_header(name, value)
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-
-            do_GET = do_POST = do_DELETE = do_PUT = _answer  # noqa: N815 as the base class calls them
-
-            def log_message(self, *_arguments: Any) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
 
 
 class KeptMover(Mover):

@@ -1,0 +1,111 @@
+"""compute/console/displays.py: a link opens one guest's line, for a while, and nothing else."""
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from http import HTTPStatus
+
+import aiohttp
+import pytest
+
+from compute.console.displays import LINE, SCREEN
+from compute.instances.links import TOKEN_S, Opened, seal_of, sealed
+from tests.unit.compute.console.console import SEAL, Console, console
+
+Scenario = Callable[[Console, int, list[bytes]], Awaitable[None]]
+
+
+def link(path: str, port: int, kind: str, seconds_ago: int = 0) -> str:
+    """Return what the page of a link asks for."""
+    told = Opened("some-guest", "127.0.0.1", port, "a-ticket", kind)
+    then_s = int(time.time()) - seconds_ago
+    return f"{path}?token={SEAL.encrypt_at_time(json.dumps(asdict(told)).encode(), then_s).decode()}"
+
+
+def with_a_line(scenario: Scenario) -> None:
+    """Run `scenario` with a console, and a host that says everything twice that it is told after the ticket."""
+    tickets: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        tickets.append(await reader.readline())
+        while data := await reader.read(100):
+            writer.write(data + data)
+        writer.close()
+
+    async def run() -> None:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        async with console({}) as it:
+            await scenario(it, server.sockets[0].getsockname()[1], tickets)
+        server.close()
+
+    asyncio.run(run())
+
+
+def test_what_is_typed_goes_to_the_guest_and_what_it_says_comes_back() -> None:
+    async def scenario(it: Console, port: int, tickets: list[bytes]) -> None:
+        headers = {"Origin": f"http://127.0.0.1:{it.port}"}
+        async with it.client.ws_connect(it.url(link(LINE, port, "serial")), headers=headers) as socket:
+            await socket.send_str("ls\r")
+            assert await socket.receive_bytes() == b"ls\rls\r"
+        assert tickets == [b"a-ticket\n"]
+
+    with_a_line(scenario)
+
+
+def test_other_pages_do_not_open_lines() -> None:
+    async def scenario(it: Console, port: int, tickets: list[bytes]) -> None:
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await it.client.ws_connect(
+                it.url(link(LINE, port, "serial")), headers={"Origin": "http://elsewhere.example"}
+            )
+        assert refused.value.status == HTTPStatus.FORBIDDEN
+        assert not tickets
+
+    with_a_line(scenario)
+
+
+def test_a_screen_is_told_of() -> None:
+    async def scenario(it: Console, port: int, _tickets: list[bytes]) -> None:
+        status, headers, body = await it.get(link(SCREEN, port, "vnc"))
+        assert (status, headers["Cache-Control"]) == (HTTPStatus.OK, "no-store")
+        assert json.loads(body) == {"host": "127.0.0.1", "port": port, "password": "a-ticket"}
+
+    with_a_line(scenario)
+
+
+def test_a_link_that_is_too_old_or_forged_or_for_something_else_opens_nothing() -> None:
+    async def scenario(it: Console, port: int, tickets: list[bytes]) -> None:
+        other = sealed(seal_of(b"o" * 32), Opened("some-guest", "127.0.0.1", port, "a-ticket", "serial"))
+        for path, expected in (
+            (link(LINE, port, "serial", seconds_ago=TOKEN_S + 10), HTTPStatus.UNAUTHORIZED),
+            (f"{LINE}?token={other}", HTTPStatus.UNAUTHORIZED),
+            (f"{LINE}?token={SEAL.encrypt(b'[1]').decode()}", HTTPStatus.UNAUTHORIZED),
+            (LINE, HTTPStatus.UNAUTHORIZED),
+            (link(LINE, port, "vnc"), HTTPStatus.BAD_REQUEST),
+            (link(SCREEN, port, "serial"), HTTPStatus.BAD_REQUEST),
+        ):
+            status, _headers, _body = await it.get(path)
+            assert status == expected, path
+        assert not tickets
+
+    with_a_line(scenario)
+
+
+def test_a_host_that_is_away_is_said_to_be() -> None:
+    async def scenario(it: Console, _port: int, _tickets: list[bytes]) -> None:
+        status, _headers, body = await it.get(link(LINE, 1, "serial"))
+        assert status == HTTPStatus.BAD_GATEWAY
+        assert b"does not answer" in body
+
+    with_a_line(scenario)
+
+
+@pytest.mark.parametrize("path", ["/serial?token=x", "/screen?token=x"])
+def test_the_pages_of_links_are_there(path: str) -> None:
+    async def scenario(it: Console, _port: int, _tickets: list[bytes]) -> None:
+        status, headers, _body = await it.get(path)
+        assert (status, headers["Content-Type"]) == (HTTPStatus.OK, "text/html; charset=utf-8")
+
+    with_a_line(scenario)
