@@ -127,8 +127,11 @@ class Layout:
 
         Whoever makes it gives it mode 0700, and refuses one that is not its owner's alone: /tmp is shared.
         """
-        if len(os.fsencode(self.run)) <= _SOCKETS_PATH_LIMIT:
-            return self.run
+        return self.run if len(os.fsencode(self.run)) <= _SOCKETS_PATH_LIMIT else self.short
+
+    @property
+    def short(self) -> Path:
+        """A directory with a short path, for sockets whose names are long; see `sockets` for who makes it."""
         digest = hashlib.sha256(os.fsencode(self.directory)).hexdigest()[:16]
         return Path(f"/tmp/holdfast-{os.getuid()}-{digest}")  # noqa: S108
 

@@ -41,11 +41,12 @@ def _short(directory: Path, layout: Layout, number: int) -> Path:
     """Return a path of the directory that leaves room for the names of sockets: another name of it, if need be."""
     if len(os.fsencode(directory)) <= _PATH_LIMIT:
         return directory
-    layout.sockets.mkdir(mode=0o700, exist_ok=True)
-    found = layout.sockets.stat()
+    layout.short.mkdir(mode=0o700, exist_ok=True)
+    found = layout.short.stat()
     if found.st_uid != os.geteuid() or found.st_mode & 0o077:
-        raise PermissionError(f"{layout.sockets} is not this user's alone")
-    link = layout.sockets / f"v{number}"
+        raise PermissionError(f"{layout.short} is not this user's alone")
+    link = layout.short / f"v{number}"
+    assert len(os.fsencode(link)) <= _PATH_LIMIT
     if not link.is_symlink() or os.readlink(link) != os.fspath(directory):
         link.unlink(missing_ok=True)
         link.symlink_to(directory)

@@ -52,7 +52,10 @@ class Resizing:
         server = work.server()
         source = work.details.get("source")
         if source is not None and server.host != source:
-            equipment.take_away(work, server, str(server.host))
+            if work.details.get("ended"):
+                equipment.take_away(work, server, str(server.host))
+            elif work.details.get("leaving"):
+                equipment.take_away(work, server, source)  # to its end, as its disks may be nobody's there by now
             work.set(host=source)
 
         def back(connection: Connection, now_us: int) -> None:
@@ -223,6 +226,7 @@ def _end_on(work: Work, server: Server, source: str, running: bool) -> None:
         return
     _stop(work, server, source, running)
     if server.host != source:
+        work.reach("leaving", leaving=True)
         equipment.take_away(work, server, source)
     work.reach("ended", ended=True)
 
