@@ -5,8 +5,9 @@ import contextlib
 import os
 import shutil
 import signal
+import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -106,9 +107,24 @@ class Cloud:
         self.await_volume(volume, "available")
 
     def stored(self) -> int:
-        """Return how many bytes the devices have on their disks of chunks of volumes."""
-        files = (self.cluster.directory / "nodes").glob("*/*/chunks/**/*")
-        return sum(path.stat().st_blocks * 512 for path in files if path.is_file())
+        """Return how many bytes the devices have on their disks of chunks of volumes, once that does not change."""
+
+        def now() -> int:
+            return sum(int(line.split()[0]) for line in self._sizes()) * 1024
+
+        found = now()
+        while (later := self._after_a_while(now)) != found:
+            found = later
+        return found
+
+    def _sizes(self) -> list[str]:
+        places = map(str, (self.cluster.directory / "nodes").glob("*/*/chunks"))
+        done = subprocess.run(["du", "-sk", *places], capture_output=True, text=True, check=False)  # files come and go
+        return done.stdout.splitlines()
+
+    def _after_a_while(self, now: Callable[[], int]) -> int:
+        time.sleep(3)  # what was written is in the chunks by then, and what was deleted is gone
+        return now()
 
     def close(self) -> None:
         """Leave nothing running."""
