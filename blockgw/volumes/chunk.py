@@ -13,7 +13,6 @@ Invariant: a write is acknowledged when a quorum of the members has it, and then
 import asyncio
 import itertools
 from collections import deque
-from collections.abc import Container
 from dataclasses import dataclass, field
 
 from blockgw.agreement import NOTHING, ChunkVersion
@@ -33,10 +32,7 @@ class Pending:
 
     write: Write
     done: "asyncio.Future[None]"
-    takers: set[int] = field(default_factory=set)  # devices that have it, durably if that is asked for
-    # devices that were sent it without being asked to make it durable (`spares`) -> the run in which one took it
-    spares: dict[int, int | None] = field(default_factory=dict)
-    was_sent: bool = False
+    takers: set[int] = field(default_factory=set)  # devices that have it
 
 
 class Chunk:
@@ -134,30 +130,8 @@ class Chunk:
             return []
         self.current[device] = max(self.current[device], version)
         self.note_run(device, run)
-        if device in pending.spares:
-            pending.spares[device] = run
-        else:
-            pending.takers.add(device)
+        pending.takers.add(device)
         return self._acknowledge()
-
-    def durable(self, device: int, version: ChunkVersion) -> list[Pending]:
-        """Note that a device has the history up to a version durably; return what that acknowledges, in order."""
-        if device not in self.current:
-            return []
-        for pending in self.history:
-            if pending.write.version <= version:
-                pending.takers.add(device)
-        return self._acknowledge()
-
-    def quorum(self, among: Container[int]) -> list[int]:
-        """Return so many current devices as are a quorum, the same ones if they can be; all, when they are none."""
-        found: list[int] = []
-        for device in self.current:
-            if self.members.reached(found):
-                break
-            if device in among:
-                found.append(device)
-        return found
 
     def note_run(self, device: int, run: int) -> None:
         """Note in which run a device holds what was not flushed."""

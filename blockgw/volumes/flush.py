@@ -2,8 +2,8 @@
 
 A device answers a flush when all is durable that it had answered before. It counts for a chunk if it has all of it that
 was acknowledged, and has taken that in the same run: what another run of its process took and did not flush may be
-gone. A flush is done when that is a quorum for each chunk, and so many are asked at first (`spares`). Where all have
-answered and it is no quorum, what is there is found out anew, replicas are made equal, and they are flushed again.
+gone. A flush is done when that is a quorum for each chunk; who answers later is not waited for. Where all have answered
+and it is no quorum, what is there is found out anew, replicas are made equal, and they are flushed again.
 
 Flushes go one after the other; all that come during one share the next. What a failed one could not make durable stays
 noted, so the next one does not pass over it.
@@ -16,14 +16,13 @@ a client has asked for fails, as fsync does in Linux, and those after it say wha
 """
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
 from blockgw.errors import VolumeError
 from blockgw.volumes.chunk import Chunk
 from blockgw.volumes.replica import Replica
-from blockgw.volumes.spares import HEDGE_S
 
 TRIES = 8
 
@@ -175,55 +174,37 @@ class Flusher:
         replicas = {
             device: chunk.members.replicas[device] for chunk, runs in taken.items() for device in runs
         }
-        first = {device for chunk, runs in taken.items() for device in chunk.quorum(runs)}
         for chunk in chunks:
             chunk.runs = {}
-        _Round(taken, self._durable, done, self._owner).begin(replicas, first)
+        _Round(taken, self._durable, done).begin(replicas, self._owner.layer)
 
     def _durable(self, chunk: Chunk) -> None:
         chunk.dirty = chunk in self._dirty
 
 
 class _Round:
-    """Devices are flushed once: so many as are a quorum of each chunk, then the others, if one fails or takes long."""
+    """Devices are flushed once, all at a time."""
 
     def __init__(
         self,
         taken: dict[Chunk, dict[int, int]],
         durable: Callable[[Chunk], None],
         done: Callable[[list[Chunk]], None],
-        owner: Owner,
     ) -> None:
         """`taken`: the devices that count for each chunk, with the run that counts."""
         self._left = taken  # chunks that are not durable yet
         self._durable = durable
         self._done: Callable[[list[Chunk]], None] | None = done
         self._flushed: dict[int, int] = {}
-        self._loop, self._layer = owner.loop, owner.layer
         self._asked = 0
-        self._spares: dict[int, Replica] = {}  # that were not asked
-        self._hedge: asyncio.TimerHandle | None = None
 
-    def begin(self, replicas: dict[int, Replica], first: Collection[int]) -> None:
-        """Ask the devices, some `first`. `done` is called when they have answered, or enough of them."""
-        self._spares = {device: replica for device, replica in replicas.items() if device not in first}
-        asked = {device: replica for device, replica in replicas.items() if device in first}
-        if self._spares:
-            self._hedge = self._loop.call_later(HEDGE_S, self._ask_all)
-        self._ask(asked)
-
-    def _ask(self, replicas: dict[int, Replica]) -> None:
-        self._asked += len(replicas)
-        if not self._asked:
-            self._end_or_ask()
+    def begin(self, replicas: dict[int, Replica], layer: int) -> None:
+        """Ask the devices. `done` is called when they have answered, or enough of them."""
+        self._asked = len(replicas)
+        if not replicas:
+            self._end()
         for device, replica in replicas.items():
-            replica.flush(self._layer).add_done_callback(partial(self._answered, device))
-
-    def _ask_all(self) -> None:
-        """Ask those who were not asked yet."""
-        spares, self._spares = self._spares, {}
-        if self._done is not None:
-            self._ask(spares)
+            replica.flush(layer).add_done_callback(partial(self._answered, device))
 
     def _answered(self, device: int, call: "asyncio.Future[int]") -> None:
         self._asked -= 1
@@ -233,12 +214,6 @@ class _Round:
                 del self._left[chunk]
                 self._durable(chunk)
         if not self._asked or not self._left:
-            self._end_or_ask()
-
-    def _end_or_ask(self) -> None:
-        if self._left and self._spares:
-            self._ask_all()
-        else:
             self._end()
 
     def _is_durable(self, chunk: Chunk, runs: dict[int, int]) -> bool:
@@ -246,7 +221,5 @@ class _Round:
 
     def _end(self) -> None:
         done, self._done = self._done, None
-        if self._hedge is not None:
-            self._hedge.cancel()
         if done is not None:
             done(list(self._left))

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 from blockgw.volumes.chunk import Chunk, Pending
-from blockgw.volumes.replica import Answered, Replica, Status, Write
+from blockgw.volumes.replica import Answered, Replica, Status
 
 BATCH = 64  # writes of a message
 BATCH_BYTES = 1 << 20  # of their data, unless one alone is larger
@@ -48,11 +48,8 @@ class Outbox:
         if batch:
             self._send_batch(batch)
 
-    def _change(self, pending: Pending) -> Write:
-        return pending.write._replace(fua=False) if self._device in pending.spares else pending.write
-
     def _send_batch(self, batch: list[_Entry]) -> None:
-        call = self._replica.write(self._layer(), [self._change(pending) for _chunk, pending in batch])
+        call = self._replica.write(self._layer(), [pending.write for _chunk, pending in batch])
 
         def answered(call: "asyncio.Future[Answered]") -> None:
             if call.cancelled() or call.exception() is not None:

@@ -35,7 +35,6 @@ from blockgw.volumes.replica import (
     Write,
 )
 from blockgw.volumes.room import Room
-from blockgw.volumes.spares import Spares
 from cluster.telemetry.log import get_logger
 
 PATIENCE_S = 30.0  # for a quorum, before a client is told EIO
@@ -76,7 +75,6 @@ class OpenVolume:
         self._opening = Opening(self)
         self._flusher = Flusher(self)
         self._foresight = Foresight()
-        self._spares = Spares(self)
         self._reader = Reader(self, cache)
         self._room = room or Room()
         self._room.join(self)
@@ -196,18 +194,8 @@ class OpenVolume:
             self._held[chunk] = None
             return
         for pending in chunk.unsent():
-            if pending.write.fua:
-                self._spare(chunk, pending)
             for device in chunk.current:
                 self._outbox(chunk, device).add(chunk, pending)
-
-    def _spare(self, chunk: Chunk, pending: Pending) -> None:
-        """Choose who need not be durable as well. Where that went wrong once, nobody is spared."""
-        spared = () if pending.was_sent else chunk.current.keys() - chunk.quorum(chunk.current)
-        pending.spares = dict.fromkeys(spared)
-        pending.was_sent = True
-        if pending.spares:
-            self._spares.watch(chunk, pending)
 
     def _held_for_long(self) -> None:
         """Tell clients that it is not certain whether their writes may be made. They go on when it is."""
