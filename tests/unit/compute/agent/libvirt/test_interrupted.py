@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 from compute.agent.libvirt import interrupted
@@ -34,7 +36,12 @@ def test_a_machine_that_was_about_to_start_is_ended(tmp_path: Path) -> None:
     (notes / f"{ID % 5}.xml").write_text("<domstatus state='paused'><job type='none' async='start'/></domstatus>")
     machine = subprocess.Popen(["qemu-system-like", "-c", "sleep 600 # guest", f"guest={ID % 5},x"],
                                executable="/bin/sh")  # fmt: skip
+    while b"guest=" not in Path(f"/proc/{machine.pid}/cmdline").read_bytes():
+        time.sleep(0.01)  # it is not that program yet
+    mourner = threading.Thread(target=machine.wait)  # who is dead and not waited for is still there
+    mourner.start()
     interrupted.clear(tmp_path)
-    assert machine.wait(30) == -9
+    mourner.join(30)
+    assert machine.returncode == -9
     assert not list(notes.iterdir())
     interrupted.clear(tmp_path / "nothing")
