@@ -60,6 +60,8 @@ _LOOK_S = 10.0  # in which all guests are looked at, for what nobody told of
 _LOGS_S = 30.0
 _NETWORKS_S = 1.0
 _STOP_S = 2.0
+_SETTLE_S = 30.0  # for the hypervisor and the keys of tokens, before it is said that something is wrong
+_LOOK_S = 0.05
 _log = get_logger("agent")
 
 
@@ -267,6 +269,7 @@ async def serve(config: Config, layout: Layout, number: int, stop: asyncio.Event
     agent.register(registry)
     admin = AdminServer(registry, agent.health)
     await admin.start(config.ports.admin_listen, config.ports.agent_admin_port(number))
+    await _settled(agent, stop)
     layout.ready(name).touch()
     _log.info("ready", agent=number, host=agent.name, port=config.ports.agent_port(number))
     await stop.wait()
@@ -274,6 +277,15 @@ async def serve(config: Config, layout: Layout, number: int, stop: asyncio.Event
     await admin.close()
     await asyncio.to_thread(_stop, server, agent)
     return 0
+
+
+async def _settled(agent: Agent, stop: asyncio.Event) -> None:
+    """Return when the agent serves, or has tried for long: a new libvirt takes some seconds to look at its qemu."""
+    loop = asyncio.get_running_loop()
+    give_up_at = loop.time() + _SETTLE_S
+    while not agent.health()[0] and not stop.is_set() and loop.time() < give_up_at:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), _LOOK_S)
 
 
 def _stop(server: Any, agent: Agent) -> None:
