@@ -14,25 +14,19 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
-    MetaData,
     String,
     Table,
     Text,
 )
+
+from cluster.controlplane.columns import new_metadata
 
 ID_LIMIT = 36  # characters of an image's id
 KEY_LIMIT = 80  # of a content's key: image id, slash, 32 digits
 NAME_LIMIT = 255
 PROJECT_LIMIT = 255  # of a project's id: clients choose it when they share
 
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
+metadata = new_metadata()
 
 
 def _of_image() -> "Column[str]":

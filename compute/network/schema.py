@@ -16,12 +16,13 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
-    MetaData,
     String,
     Table,
     UniqueConstraint,
     text,
 )
+
+from cluster.controlplane.columns import new_metadata
 
 ID_LIMIT = 64  # characters
 NAME_LIMIT = 255
@@ -29,15 +30,7 @@ WORD_LIMIT = 32
 TAG_LIMIT = 255
 ADDRESS_LIMIT = 64
 
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "ck": "ck_%(table_name)s_%(constraint_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
+metadata = new_metadata()
 
 
 def _standard() -> "list[Column[Any]]":

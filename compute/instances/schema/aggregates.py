@@ -2,7 +2,8 @@
 
 from sqlalchemy import Column, ForeignKey, Integer, String, Table
 
-from compute.instances.schema.base import ID_LIMIT, NAME_LIMIT, json, metadata, moments
+from cluster.controlplane.columns import ID_LIMIT, NAME_LIMIT, json, moments
+from compute.instances.schema.base import metadata
 
 # number: the id that the API has. metadata: availability_zone, what flavors ask for.
 aggregates = Table(

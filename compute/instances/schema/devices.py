@@ -2,7 +2,8 @@
 
 from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Integer, String, Table
 
-from compute.instances.schema.base import ID_LIMIT, NAME_LIMIT, json, metadata, other, own_id
+from cluster.controlplane.columns import ID_LIMIT, NAME_LIMIT, json, other, own_id
+from compute.instances.schema.base import metadata
 
 
 def _server() -> "Column[str]":

@@ -2,7 +2,8 @@
 
 from sqlalchemy import Boolean, Column, Float, ForeignKey, Integer, String, Table, Text
 
-from compute.instances.schema.base import ID_LIMIT, NAME_LIMIT, json, metadata, moments, own_id
+from cluster.controlplane.columns import ID_LIMIT, NAME_LIMIT, json, moments, own_id
+from compute.instances.schema.base import metadata
 
 # id: a client's own, perhaps. extra_specs: what the service, the scheduler and the host are told of the kind.
 flavors = Table(

@@ -2,7 +2,8 @@
 
 from sqlalchemy import Column, ForeignKey, Integer, String, Table
 
-from compute.instances.schema.base import ID_LIMIT, NAME_LIMIT, json, metadata, moments, own_id, owned
+from cluster.controlplane.columns import ID_LIMIT, NAME_LIMIT, json, moments, own_id, owned
+from compute.instances.schema.base import metadata
 
 server_groups = Table(
     "server_groups",

@@ -2,7 +2,8 @@
 
 from sqlalchemy import JSON, BigInteger, Boolean, Column, Integer, String, Table, Text
 
-from compute.instances.schema.base import ID_LIMIT, NAME_LIMIT, metadata
+from cluster.controlplane.columns import ID_LIMIT, NAME_LIMIT
+from compute.instances.schema.base import metadata
 
 # id: of the hypervisor; service_id: of its service; number: of both, in old versions of the API. state:
 # `compute.agent.guest.HostState`; NULL: never seen.

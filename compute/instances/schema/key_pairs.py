@@ -2,7 +2,8 @@
 
 from sqlalchemy import BigInteger, Column, Integer, String, Table, Text
 
-from compute.instances.schema.base import ID_LIMIT, NAME_LIMIT, metadata
+from cluster.controlplane.columns import ID_LIMIT, NAME_LIMIT
+from compute.instances.schema.base import metadata
 
 # number: what old versions of the API show as the id.
 key_pairs = Table(

@@ -2,7 +2,8 @@
 
 from sqlalchemy import BigInteger, Column, String, Table
 
-from compute.instances.schema.base import ID_LIMIT, NAME_LIMIT, metadata
+from cluster.controlplane.columns import ID_LIMIT, NAME_LIMIT
+from compute.instances.schema.base import metadata
 
 # user_id: empty: of the whole project.
 quotas = Table(

@@ -2,7 +2,8 @@
 
 from sqlalchemy import JSON, BigInteger, Boolean, Column, Integer, String, Table, Text
 
-from compute.instances.schema.base import ID_LIMIT, NAME_LIMIT, json, metadata, moments, other, own_id, owned, part_of
+from cluster.controlplane.columns import ID_LIMIT, NAME_LIMIT, json, moments, other, own_id, owned, part_of
+from compute.instances.schema.base import metadata
 
 # The row of a deleted server stays for a while, for who asks what has changed: `deleted_at_us`. flavor: what it was
 # when the server was made, or resized; old_flavor: before a resize that nobody has confirmed. power: as the host saw it

@@ -2,7 +2,8 @@
 
 from sqlalchemy import BigInteger, Column, Integer, String, Table
 
-from compute.instances.schema.base import NAME_LIMIT, metadata, own_id, owned
+from cluster.controlplane.columns import NAME_LIMIT, own_id, owned
+from compute.instances.schema.base import metadata
 
 # ended_at_us: NULL: the server is there. A server that was resized has a row for each time.
 server_usages = Table(

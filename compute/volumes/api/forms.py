@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
+from cluster.controlplane.columns import NAME_LIMIT
 from cluster.controlplane.errors import Malformed
 from cluster.controlplane.schema import Schema
 from compute.volumes.api.requests import Request
 from compute.volumes.errors import Invalid
-from compute.volumes.schema import NAME_LIMIT
 
 Property = Mapping[str, Any]
 
