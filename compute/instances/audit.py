@@ -2,14 +2,14 @@
 
 As long as nothing but this service touches what servers have nothing does: operations and the reconciler see to that.
 It is for databases that were restored from a backup, for what was taken away behind the service's back, and for states
-set by hand. All sides are looked at while they change, so each difference is looked at a second time before it is told.
+set by hand.
 
 Nothing that might be wanted is deleted: a disk that nobody knows goes to the gateway's trash, and can be had back.
 """
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 
 from sqlalchemy import Connection, select
@@ -18,6 +18,7 @@ from cluster.clock import wall_us
 from cluster.config import Config
 from cluster.controlplane.database import Database, retried
 from cluster.layout import Layout
+from compute.differences import Difference, lasting, mend
 from compute.instances import block_devices, cards, cluster_settings, servers
 from compute.instances.block_devices import BlockDevice
 from compute.instances.cards import Card
@@ -43,21 +44,9 @@ def examine(config: Config, layout: Layout, fix: bool) -> "list[Difference]":
     try:
         audit = Audit(database, cluster_settings.tools_of(config, layout, cluster_settings.settings_of(config)))
         found = audit.differences()
-        return audit.mend(found) if fix else found
+        return mend(found) if fix else found
     finally:
         database.close()
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """One of them, in words for the operator."""
-
-    subject: str
-    words: str
-    mend: Callable[[], None] | None = field(default=None, compare=False)  # None: somebody has to decide
-
-    def __str__(self) -> str:
-        return f"{self.subject}: {self.words}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,18 +79,7 @@ class Audit:
 
     def differences(self) -> list[Difference]:
         """Return what differs, and still differs when it is looked at again. Raise BackendError."""
-        once = self._look()
-        if not once:
-            return []
-        again = self._look()
-        return [each for each in again if each in once]
-
-    def mend(self, found: Sequence[Difference]) -> list[Difference]:
-        """Mend what can be mended; return what could not. Raise BackendError."""
-        for each in found:
-            if each.mend is not None:
-                each.mend()
-        return [each for each in found if each.mend is None]
+        return lasting(self._look)
 
     def _look(self) -> list[Difference]:
         stored = {each.name: each.is_open for each in self._tools.disks.list() if _OWN.fullmatch(each.name)}

@@ -7,8 +7,8 @@ looked at while they change, so each difference is looked at a second time befor
 Nothing that might be wanted is deleted: a volume that nobody knows goes to the gateway's trash, and can be had back.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 
 from sqlalchemy import Connection, select
 
@@ -16,6 +16,7 @@ from cluster.clock import wall_us
 from cluster.config import Config
 from cluster.controlplane.database import Database, retried
 from cluster.layout import Layout
+from compute.differences import Difference, lasting, mend
 from compute.gateway import Gateway
 from compute.operations import journal
 from compute.records import record_of
@@ -59,21 +60,9 @@ def examine(config: Config, layout: Layout, fix: bool) -> "list[Difference]":
     try:
         audit = Audit(database, Gateway(layout, max(1, config.block.gateways)))
         found = audit.differences()
-        return audit.mend(found) if fix else found
+        return mend(found) if fix else found
     finally:
         database.close()
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """One of them, in words for the operator."""
-
-    subject: str
-    words: str
-    mend: Callable[[], None] | None = field(default=None, compare=False)  # None: somebody has to decide
-
-    def __str__(self) -> str:
-        return f"{self.subject}: {self.words}"
 
 
 class Audit:
@@ -84,18 +73,7 @@ class Audit:
 
     def differences(self) -> list[Difference]:
         """Return what differs, and still differs when it is looked at again. Raise BackendError."""
-        once = self._look()
-        if not once:
-            return []
-        again = self._look()
-        return [each for each in again if each in once]
-
-    def mend(self, found: Sequence[Difference]) -> list[Difference]:
-        """Mend what can be mended; return what could not. Raise BackendError."""
-        for each in found:
-            if each.mend is not None:
-                each.mend()
-        return [each for each in found if each.mend is None]
+        return lasting(self._look)
 
     def _look(self) -> list[Difference]:
         stored = {each.name: each for each in self._backend.list()}

@@ -3,9 +3,9 @@
 from typing import Any
 
 from cluster.controlplane.answer import Answer, ok
+from compute.actions import Dispatch
 from compute.instances import aggregates, hosts, presence
 from compute.instances.aggregates import ZONE, Aggregate
-from compute.instances.api.actions import Dispatch
 from compute.instances.api.forms import HOST_NAME, LOOSE_NAME, METADATA_WITH_NULL, NAME, ZONE_NAME, Form, number
 from compute.instances.api.requests import Request, at_least, is_uuid
 from compute.instances.errors import Conflict, Invalid, NotFound

@@ -6,7 +6,7 @@ import falcon
 
 from cluster.clock import wall_us
 from cluster.controlplane.application import make_application
-from compute.instances.api.failures import render
+from compute.failures import render
 from compute.instances.api.parts import Parts
 from compute.instances.api.routes import routes
 from compute.instances.api.versions import API

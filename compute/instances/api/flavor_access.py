@@ -3,8 +3,8 @@
 from typing import Any
 
 from cluster.controlplane.answer import Answer, ok
+from compute.actions import Dispatch
 from compute.instances import flavors
-from compute.instances.api.actions import Dispatch
 from compute.instances.api.forms import WORD, Form
 from compute.instances.api.requests import Request, at_least
 from compute.instances.errors import Conflict, NotFound

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cluster.controlplane.answer import Answer
+from compute.actions import Action, Dispatch
 from compute.errors import BadRequest, ComputeError
 from compute.instances.api import (
     server_changes,
@@ -13,7 +14,6 @@ from compute.instances.api import (
     server_screens,
     servers,
 )
-from compute.instances.api.actions import Action, Dispatch
 from compute.instances.api.parts import Parts
 from compute.instances.api.requests import Request
 from compute.instances.api.server_access import RULE, server_for

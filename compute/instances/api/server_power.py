@@ -5,8 +5,8 @@ from typing import Any
 
 from cluster.controlplane.answer import Answer
 from cluster.controlplane.errors import Malformed
+from compute.actions import Action
 from compute.instances import servers
-from compute.instances.api.actions import Action
 from compute.instances.api.forms import Form
 from compute.instances.api.requests import Request, at_least, is_admin
 from compute.instances.api.server_access import RULE, begin, note, server_for, unlocked_for

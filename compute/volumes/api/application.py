@@ -6,8 +6,8 @@ import falcon
 
 from cluster.clock import wall_us
 from cluster.controlplane.application import make_application
+from compute.failures import render
 from compute.microversions import VersionedService
-from compute.volumes.api.failures import render
 from compute.volumes.api.parts import Parts
 from compute.volumes.api.routes import routes
 from compute.volumes.api.versions import API

@@ -6,10 +6,10 @@ A host asks for the connection with its connector, connects, and says so (`os-co
 from typing import Any
 
 from cluster.controlplane.answer import NO_CONTENT, Answer, ok
+from compute.actions import Dispatch
 from compute.records import record_of
 from compute.volumes import attachments, connections, volumes
 from compute.volumes.api import lists
-from compute.volumes.api.actions import Dispatch
 from compute.volumes.api.forms import ID, ID_OR_NULL, Form
 from compute.volumes.api.letting_go import let_go
 from compute.volumes.api.requests import Request, at_least, attachment_for, own_target, volume_for

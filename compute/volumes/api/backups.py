@@ -9,12 +9,12 @@ from typing import Any
 from sqlalchemy import Row, select
 
 from cluster.controlplane.answer import Answer, created, ok
+from compute.actions import ACCEPTED, Dispatch
 from compute.errors import Unavailable
 from compute.operations import journal
 from compute.records import new_id, record_of, words_of
 from compute.volumes import backups, parts_of_service, quotas, snapshots, volume_types, volumes
 from compute.volumes.api import lists, volume_creation
-from compute.volumes.api.actions import ACCEPTED, Dispatch
 from compute.volumes.api.forms import BOOLEAN, ID, ID_OR_NULL, NAME, TEXT, WORDS_OR_NULL, Form, text, truth, words
 from compute.volumes.api.requests import (
     Request,

@@ -6,11 +6,11 @@ from typing import Any
 from sqlalchemy import Row
 
 from cluster.controlplane.answer import Answer, ok
+from compute.actions import ACCEPTED
 from compute.microversions import writing
 from compute.records import new_id, record_of
 from compute.volumes import qos_specs, volume_types
 from compute.volumes.api import lists
-from compute.volumes.api.actions import ACCEPTED
 from compute.volumes.api.forms import REQUIRED_NAME, WORDS, Form, truth, words
 from compute.volumes.api.requests import Request, links
 from compute.volumes.errors import Invalid, NotFound

@@ -6,10 +6,10 @@ from typing import Any
 from sqlalchemy import Row
 
 from cluster.controlplane.answer import Answer, ok
+from compute.actions import ACCEPTED, Dispatch
 from compute.records import new_id, record_of, set_words, words_of
 from compute.volumes import quotas, snapshots, volume_types, volumes
 from compute.volumes.api import lists
-from compute.volumes.api.actions import ACCEPTED, Dispatch
 from compute.volumes.api.forms import BOOLEAN, ID_OR_NULL, NAME, TEXT, WORDS_OR_NULL, Form, text, truth, words
 from compute.volumes.api.requests import Request, at_least, begin, own_target, snapshot_for, volume_for
 from compute.volumes.api.volumes import require_unused_as_source

@@ -6,10 +6,10 @@ from typing import Any
 from sqlalchemy import Row
 
 from cluster.controlplane.answer import Answer, ok
+from compute.actions import ACCEPTED
 from compute.records import record_of
 from compute.volumes import transfers, volumes
 from compute.volumes.api import lists
-from compute.volumes.api.actions import ACCEPTED
 from compute.volumes.api.forms import BOOLEAN, ID, NAME, Form, text, truth
 from compute.volumes.api.requests import Request, at_least, links, own_target, permitted, project_of, volume_for
 from compute.volumes.listing import Listed

@@ -3,8 +3,8 @@
 from typing import Any
 
 from cluster.controlplane.answer import Answer, ok
+from compute.actions import ACCEPTED, Dispatch
 from compute.volumes import volume_types
-from compute.volumes.api.actions import ACCEPTED, Dispatch
 from compute.volumes.api.forms import Form
 from compute.volumes.api.requests import Request
 from compute.volumes.errors import Conflict, NotFound

@@ -3,9 +3,9 @@
 from typing import Any
 
 from cluster.controlplane.answer import Answer, ok
+from compute.actions import ACCEPTED
 from compute.records import new_id
 from compute.volumes import volume_types
-from compute.volumes.api.actions import ACCEPTED
 from compute.volumes.api.forms import REQUIRED_NAME, TEXT, Form
 from compute.volumes.api.requests import Request
 from compute.volumes.errors import Conflict, NotFound

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from sqlalchemy import select
 
 from cluster.controlplane.answer import Answer, ok
+from compute.actions import ACCEPTED
 from compute.records import record_of
 from compute.volumes import volume_types
-from compute.volumes.api.actions import ACCEPTED
 from compute.volumes.api.forms import WORDS, Form, words
 from compute.volumes.api.requests import Request, own_target, sees_all
 from compute.volumes.errors import Invalid, NotFound

@@ -6,10 +6,10 @@ from typing import Any
 from sqlalchemy import Row, or_
 
 from cluster.controlplane.answer import Answer, ok
+from compute.actions import ACCEPTED
 from compute.records import new_id, record_of
 from compute.volumes import volume_types
 from compute.volumes.api import lists, type_specs
-from compute.volumes.api.actions import ACCEPTED
 from compute.volumes.api.forms import BOOLEAN, REQUIRED_NAME, TEXT, WORDS, Form, truth, words
 from compute.volumes.api.requests import Request, at_least, own_target, sees_all
 from compute.volumes.errors import Invalid, NotFound

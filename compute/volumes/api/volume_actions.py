@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from cluster.controlplane.answer import Answer
+from compute.actions import ACCEPTED, Action, Dispatch
 from compute.microversions import asking_first
 from compute.volumes import quotas, snapshots, volume_types, volumes
 from compute.volumes.api import volume_attaching, volume_images
 from compute.volumes.api import volumes as operations
-from compute.volumes.api.actions import ACCEPTED, Action, Dispatch
 from compute.volumes.api.forms import BOOLEAN, ID, REQUIRED_NAME, SIZE, TEXT, Form, size, truth
 from compute.volumes.api.requests import Request, at_least, begin, sees_all, volume_for
 from compute.volumes.errors import Conflict, Invalid, NotFound, invalid_input, invalid_volume

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from cluster.controlplane.answer import Answer, ok
+from compute.actions import ACCEPTED, Action
 from compute.volumes import attachments, connections, volumes
-from compute.volumes.api.actions import ACCEPTED, Action
 from compute.volumes.api.forms import ID_OR_NULL, TEXT, Form
 from compute.volumes.api.letting_go import let_go
 from compute.volumes.api.requests import Request, volume_for

@@ -6,12 +6,12 @@ from typing import Any
 
 from cluster.controlplane.answer import Answer, ok
 from cluster.telemetry.log import get_logger
+from compute.actions import ACCEPTED
 from compute.errors import Unavailable
 from compute.microversions import found
 from compute.records import delete_word, new_id, set_words, words_of
 from compute.stored import BackendError
 from compute.volumes import volume_types, volumes
-from compute.volumes.api.actions import ACCEPTED
 from compute.volumes.api.forms import BOOLEAN, ID, REQUIRED_NAME, TEXT, WORDS, Form, truth, words
 from compute.volumes.api.parts import Parts
 from compute.volumes.api.requests import Request, at_least, begin, project_of, volume_for

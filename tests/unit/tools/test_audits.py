@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from cluster.layout import Layout
+from compute.differences import Difference
 from compute.stored import BackendError
 from compute.volumes import audit
-from compute.volumes.audit import Difference
 from tools.audits import differences
 from tools.creation import Wishes, plan
 from tools.data_directory import Cluster

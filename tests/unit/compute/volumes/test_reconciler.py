@@ -2,6 +2,7 @@
 
 import pytest
 
+from compute.differences import mend
 from compute.volumes import remains, volumes
 from compute.volumes.audit import Audit
 from compute.volumes.reconciler import Reconciler
@@ -63,7 +64,7 @@ def test_an_unknown_volume_goes_to_the_trash(service: Service, audit: Audit) -> 
     service.gateway.volumes["volume-x"] = MemoryVolume("0" * 32, "volume-x", 1 << 30)
     (found,) = audit.differences()
     assert str(found).startswith("volume-x: the gateway has it")
-    assert audit.mend([found]) == []
+    assert mend([found]) == []
     assert service.gateway.volumes["volume-x"].trashed
     assert audit.differences() == []
 
@@ -71,7 +72,7 @@ def test_an_unknown_volume_goes_to_the_trash(service: Service, audit: Audit) -> 
 def test_a_lost_volume_is_in_error(service: Service, audit: Audit) -> None:
     volume = service.member.make_volume()
     del service.gateway.volumes[f"volume-{volume['id']}"]
-    assert audit.mend(audit.differences()) == []
+    assert mend(audit.differences()) == []
     assert service.member.volume(volume["id"])["status"] == "error"
     assert audit.differences() == []
 
@@ -80,7 +81,7 @@ def test_one_in_the_trash_is_for_the_operator(service: Service, audit: Audit) ->
     volume = service.member.make_volume()
     service.gateway.volumes[f"volume-{volume['id']}"].trashed = True
     found = audit.differences()
-    assert audit.mend(found) == found
+    assert mend(found) == found
     assert "holdfast volume undelete" in str(found[0])
 
 
@@ -89,7 +90,7 @@ def test_sizes_agree_in_the_end(service: Service, audit: Audit) -> None:
     service.gateway.volumes[f"volume-{small['id']}"].size = 1 << 30
     service.gateway.volumes[f"volume-{large['id']}"].size = 3 << 30
     assert len(audit.differences()) == 2
-    assert audit.mend(audit.differences()) == []
+    assert mend(audit.differences()) == []
     assert service.gateway.volumes[f"volume-{small['id']}"].size == 2 << 30
     assert service.member.volume(large["id"])["size"] == 3
     assert audit.differences() == []
@@ -105,7 +106,7 @@ def test_snapshots_on_one_side_only(service: Service, audit: Audit) -> None:
         "mine": MemorySnapshot("3" * 32, 1, b""),
     }
     assert len(audit.differences()) == 2
-    audit.mend(audit.differences())
+    mend(audit.differences())
     assert service.member.get(f"/snapshots/{lost['id']}")["snapshot"]["status"] == "error"
     Reconciler(service.database, service.gateway).step()
     assert set(stored.snapshots) == {"holdfast-backup-y", "mine"}
@@ -129,7 +130,7 @@ def test_what_is_stuck_is_freed(service: Service, audit: Audit, status: str, exp
         volumes.change(connection, volume["id"], 1, status=VolumeStatus(status), reserved_gb=3)
     (found,) = audit.differences()
     assert "nothing is done to it" in str(found)
-    audit.mend([found])
+    mend([found])
     assert service.member.volume(volume["id"])["status"] == expected
     told = service.member.get(f"/os-quota-sets/{service.member.project_id}?usage=true")["quota_set"]
     assert told["gigabytes"]["reserved"] == 0

@@ -5,9 +5,9 @@ from typing import Any
 
 from cluster.controlplane.answer import Answer
 from cluster.controlplane.errors import Malformed
-from compute.volumes.api.requests import Request
+from compute.context import Context
 
-Action = Callable[[Request, str, Any], Answer]  # of the request, the id, and what the name has
+Action = Callable[[Any, str, Any], Answer]  # of the request, the id, and what the name has
 
 ACCEPTED = Answer(202)
 
@@ -21,7 +21,7 @@ class Dispatch:
     def __repr__(self) -> str:
         return f"Dispatch({', '.join(self.actions)})"
 
-    def __call__(self, context: Request, **parts: str) -> Answer:
+    def __call__(self, context: Context[Any], **parts: str) -> Answer:
         """See Operation."""
         context.caller  # noqa: B018 what nobody sends is not looked at
         names = [name for name in context.document if name in self.actions]

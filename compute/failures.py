@@ -1,4 +1,4 @@
-"""Errors as Nova shows them: `{"itemNotFound": {"code": 404, "message": …}}`."""
+"""Errors as Cinder and Nova show them: `{"itemNotFound": {"code": 404, "message": …}}`."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,6 +12,7 @@ _NAMES: Mapping[int, str] = {
     406: "notAcceptable",
     409: "conflictingRequest",
     410: "gone",
+    412: "preconditionFailed",
     413: "overLimit",
     415: "badMediaType",
     429: "overLimit",
