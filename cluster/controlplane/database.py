@@ -11,6 +11,7 @@ settled by a lock of ours: SQLite's own would keep the whole process waiting, an
 
 import os
 import random
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -162,14 +163,27 @@ def make_private(path: Path) -> None:
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # the driver begins no transactions of its own
+    _log_ahead(connection)
     for pragma in (
-        "journal_mode = WAL",
         "synchronous = FULL",
         "foreign_keys = ON",
         "case_sensitive_like = ON",  # as PostgreSQL's LIKE is
         f"busy_timeout = {int(WAIT_S * 1000)}",
     ):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _log_ahead(connection: Any) -> None:
+    """Have SQLite write ahead. Those that open a new file at once all want it alone for that: it has them fail."""
+    until_s = time.monotonic() + WAIT_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if not _is_busy(error) or time.monotonic() > until_s:
+                raise
+        time.sleep(_BACKOFF_S * random.uniform(0.5, 1.5))
 
 
 def _begin_sqlite(connection: Connection) -> None:
@@ -181,7 +195,11 @@ def _begin_sqlite(connection: Connection) -> None:
 def _is_overtaken(error: DBAPIError) -> bool:
     if getattr(error.orig, "sqlstate", None) in _SERIALIZATION_STATES:
         return True
-    return str(getattr(error.orig, "sqlite_errorname", "")).startswith(_BUSY_NAMES)
+    return _is_busy(error.orig)
+
+
+def _is_busy(error: BaseException | None) -> bool:
+    return str(getattr(error, "sqlite_errorname", "")).startswith(_BUSY_NAMES)
 
 
 def _is_duplicate(error: IntegrityError) -> bool:

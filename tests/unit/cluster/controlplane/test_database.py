@@ -67,6 +67,20 @@ def test_sqlite_is_told_to_be_durable(database: Database) -> None:
     assert settings == ["wal", 2, 1]
 
 
+@pytest.mark.skipif(ON_POSTGRESQL, reason="of SQLite")
+def test_a_new_file_that_another_is_making_is_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "new.db"
+    other = sqlite3.connect(path, check_same_thread=False)
+    other.execute("BEGIN EXCLUSIVE")
+    release = threading.Timer(0.1, other.rollback)
+    release.start()
+    database = Database(f"sqlite:///{path}?timeout=0")  # SQLite itself waits for nobody
+    with database.writing() as connection:
+        assert connection.scalar(text("PRAGMA journal_mode")) == "wal"
+    release.join()
+    other.close()
+
+
 @pytest.mark.skipif(ON_POSTGRESQL, reason="only SQLite tells")
 def test_changes_are_told_whoever_made_them(database: Database, tmp_path: Path) -> None:
     before = database.changes()
