@@ -135,17 +135,26 @@ class Rows:
     async def range_is_gone(self, database: Database, range_id: str) -> None:
         """Look why a range database is deleted. Raise NoSuchContainer when the container is.
 
-        Else a deletion has stopped half way. The range was found empty; a new one takes its place.
+        Else a deletion has stopped half way, which takes many ranges before it comes to the container. What it took was
+        found empty; new ones take the place of all that are gone.
         """
         await self._containers.info(database.account, database.container)
         spans = self._maps.get(database.key)
         if spans is None or all(span.range_id != range_id for span in spans.spans):
             return
         root = Named(database.account, database.container)
+        others = [span.range_id for span in spans.spans if span.range_id != range_id]
         try:
-            await replace_range(self._placement, self._clock, root, os.urandom(16), range_id)
+            for gone in [range_id, *await self._gone_of(database, others)]:
+                await replace_range(self._placement, self._clock, root, os.urandom(16), gone)
         except Gone:
             raise NoSuchContainer(database.container) from None
         except Undecidable:
             await asyncio.sleep(random.uniform(0.005, 0.03))  # a deletion may be under way
         self._maps.forget(database.key)
+
+    async def _gone_of(self, database: Database, range_ids: list[str]) -> list[str]:
+        """Return those range databases that are deleted."""
+        ranges = [self._databases.range(database, range_id) for range_id in range_ids]
+        deleted = await asyncio.gather(*(self._databases.deleted_at(each) for each in ranges))
+        return [range_id for range_id, at in zip(range_ids, deleted, strict=True) if at is not None]

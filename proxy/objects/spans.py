@@ -69,8 +69,8 @@ class SpanListing:
     A common prefix that lies in several spans is shown once: the next one is asked for what comes after it, and those
     that lie within it are not asked at all. So it costs what it returns, and a round for each span that it touches.
 
-    Where a span has added less than is still missing, as when much is rolled up, some of those behind it are asked at
-    once, as many as would fill the page if they are like it.
+    Where spans add less than is still missing, as when much is rolled up, those behind them are asked several at a
+    time: one, then two, then four, and no more than would fill the page if they are like the last one.
     """
 
     def __init__(self, spans: Callable[[], RangeMap | None], page: Page, query: ListingQuery) -> None:
@@ -81,6 +81,7 @@ class SpanListing:
         self._items: list[Any] = []
         self._common = ""  # the last item, when it is a common prefix
         self._ahead: dict[Span, asyncio.Task[Listing]] = {}  # asked before it was their turn
+        self._ahead_count = 1  # how many the last time
 
     async def read(self) -> tuple[list[Any], bool]:
         """Return the items, and whether there are more. Raise MapChanged, what `page` raises."""
@@ -115,7 +116,8 @@ class SpanListing:
     def _look_ahead(self, at: str, found: int) -> None:
         """Ask spans from `at` on, the one before which has added `found` items."""
         room = self._query.limit - len(self._items)
-        count = min(AHEAD, -(-room // max(1, found)))
+        count = min(AHEAD, self._ahead_count, -(-room // max(1, found)))
+        self._ahead_count *= 2
         if count < 2:
             return
         asked = replace(self._query, limit=room + 1)  # one more: the first may be shown already

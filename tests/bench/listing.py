@@ -33,6 +33,7 @@ from storage.messages import Row
 from storage.ranges.decision import Named, Undecidable, follow, look
 from storage.ranges.plan import due
 from storage.rings.store import RingStore
+from tests.bench.volumes import cpu_s, daemons
 from tests.cluster import Cluster
 from tools import creation
 
@@ -42,6 +43,7 @@ WRITERS = 6  # such messages at a time
 CLIENTS = 16  # inserting single rows
 PAGE = 1000
 TELL_S = 15.0  # between two lines about how far it is
+REST_S = 10.0  # in which daemons use almost no CPU time: they rest
 SETTLE_S = 3600.0  # until it is split as far as is due, at most
 ETAG = "d41d8cd98f00b204e9800998ecf8427e"
 CLOCK = HybridClock(int.from_bytes(os.urandom(4), "big"))
@@ -211,6 +213,17 @@ def _moved_rows(cluster: Cluster) -> float:
     return sum(found.get("holdfast_device_split_rows_total", 0.0) for found in metrics)
 
 
+async def rest(cluster: Cluster) -> float:
+    """Wait until the daemons have nothing to do; return the seconds."""
+    processes, began = daemons(cluster.directory), time.perf_counter()
+    while time.perf_counter() - began < SETTLE_S:
+        before = cpu_s(processes)
+        await asyncio.sleep(REST_S)
+        if cpu_s(processes) - before < 0.05 * REST_S:
+            break
+    return time.perf_counter() - began
+
+
 async def measure(cluster: Cluster, count: int, repeats: int, seconds: float) -> None:
     """Build, list and insert."""
     layout = Layout(cluster.directory)
@@ -224,9 +237,14 @@ async def measure(cluster: Cluster, count: int, repeats: int, seconds: float) ->
     await asyncio.gather(*(peer.ready(10) for peer in placement.peers.values()))
     directory = Directory(placement, CLOCK)
     large, empty = directory.container(ACCOUNT, "large"), directory.container(ACCOUNT, "empty")
-    made = [await directory.create(database, {}) for database in (large, empty)]
-    built_s = await build(directory, large, made[0], count)
-    print(f"built: {count:,} rows in {built_s:.0f} s, {count / built_s:,.0f} rows/s, while it was split", flush=True)
+    known = [await directory.info(database) for database in (large, empty)]
+    made = [info.put_timestamp for info in known if info] or [
+        await directory.create(database, {}) for database in (large, empty)
+    ]
+    if not all(known):
+        built_s = await build(directory, large, made[0], count)
+        rate = f"{count / built_s:,.0f} rows/s, while it was split"
+        print(f"built: {count:,} rows in {built_s:.0f} s, {rate}", flush=True)
     began = time.perf_counter()
     await settle(cluster, placement, split_rows)
     settled_s = time.perf_counter() - began
@@ -239,6 +257,8 @@ async def measure(cluster: Cluster, count: int, repeats: int, seconds: float) ->
         f"longest freeze {freeze_s * 1e3:.0f} ms; split as far as it is due after another {settled_s:.0f} s",
         flush=True,
     )
+    rested_s = await rest(cluster)
+    print(f"devices have nothing else to do after another {rested_s:.0f} s", flush=True)
     print(f"pages of {PAGE}, one reader, {repeats} of each:", flush=True)
     worst = await read(directory, "large", count, repeats)
     print(f"  the worst p99: {worst:.1f} ms", flush=True)
@@ -267,21 +287,24 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=100)
     parser.add_argument("--seconds", type=float, default=5.0, help="of each round of inserts")
     parser.add_argument("--directory", default=None, help="where the cluster's data go; default: a temporary one")
+    parser.add_argument("--keep", default=None, help="a directory that stays; what is there already is measured again")
     arguments = parser.parse_args()
-    parent = Path(tempfile.mkdtemp(dir=arguments.directory))
+    parent = Path(arguments.keep or tempfile.mkdtemp(dir=arguments.directory))
     cluster = Cluster(parent / "data")
     made = creation.plan(creation.Wishes(port_offset=cluster.offset, has_identity=cluster.with_identity))
     if arguments.split_rows is not None:
         storage = dataclasses.replace(made.storage, container_split_rows=arguments.split_rows)
         made = dataclasses.replace(made, storage=storage)
-    cluster.directory.mkdir(parents=True, mode=0o700)
-    creation.create(Layout(cluster.directory), made)
+    if not cluster.directory.exists():
+        cluster.directory.mkdir(parents=True, mode=0o700)
+        creation.create(Layout(cluster.directory), made)
     cluster.up()
     try:
         uvloop.run(measure(cluster, arguments.rows, arguments.repeats, arguments.seconds))
     finally:
         cluster.holdfast("down", check=False)
-        shutil.rmtree(parent)
+        if not arguments.keep:
+            shutil.rmtree(parent)
 
 
 if __name__ == "__main__":

@@ -58,18 +58,22 @@ def filled(live: set[str], dead: set[str] = frozenset()) -> sqlite3.Connection: 
     return connection
 
 
-def listed(connection: sqlite3.Connection, query: IndexList) -> tuple[list[str], bool]:
-    items, truncated = listing.list_items(connection, query)
+def listed(
+    connection: sqlite3.Connection, query: IndexList, probe_rows: int = listing.PROBE_ROWS
+) -> tuple[list[str], bool]:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(listing, "PROBE_ROWS", probe_rows)
+        items, truncated = listing.list_items(connection, query)
     return ["P" + item if isinstance(item, str) else "R" + item[0] for item in items], truncated
 
 
-@given(_names, _names, _queries)
-@example({"a/a", "a/b"}, set(), list_message(limit=1, delimiter="/", reverse=True, end_marker="a/"))
+@given(_names, _names, _queries, st.integers(1, 9))
+@example({"a/a", "a/b"}, set(), list_message(limit=1, delimiter="/", reverse=True, end_marker="a/"), 9)
 def test_a_listing_is_what_looking_at_every_name_gives(
-    names: set[str], dead: set[str], query: IndexList
+    names: set[str], dead: set[str], query: IndexList, probe_rows: int
 ) -> None:
     with_dead = filled(names, dead - names)
-    assert listed(with_dead, query) == plain_listing(names, query)
+    assert listed(with_dead, query, probe_rows) == plain_listing(names, query)
 
 
 @given(_names, _queries)
