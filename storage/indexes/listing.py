@@ -117,9 +117,15 @@ def list_items(connection: sqlite3.Connection, query: IndexList) -> tuple[list[A
         return [], False
     wanted = query.limit + 1  # one more tells whether there is more
     names = range_of(query)
-    if not query.delimiter:
+    if query.delimiter:
+        items = _rolled_up(connection, names, query, wanted)
+    else:
         items = _page(connection, names, query.reverse, wanted)
-        return items[: query.limit], len(items) > query.limit
+    return items[: query.limit], len(items) > query.limit
+
+
+def _rolled_up(connection: sqlite3.Connection, names: Range, query: IndexList, wanted: int) -> list[Any]:
+    """Return `wanted` items or some more, or all there are."""
     items: list[Any] = []
     limit = min(wanted, PROBE_ROWS)
     while True:
@@ -127,14 +133,12 @@ def list_items(connection: sqlite3.Connection, query: IndexList) -> tuple[list[A
         found, last = roll_up(rows, query)
         items += found
         if len(rows) < limit or len(items) >= wanted:
-            break
+            return items
         names = names.beyond(last, query.reverse)
         if len(rows) > _ROWS_OF_SEEK * len(found):
             # the item before may have been left out of `items`, so one more is asked for
-            items += _skip_scan(connection, names, query, wanted - len(items) + 1, hidden_prefix(query))
-            break
+            return items + _skip_scan(connection, names, query, wanted - len(items) + 1, hidden_prefix(query))
         limit = wanted - len(items)
-    return items[: query.limit], len(items) > query.limit
 
 
 def hidden_prefix(query: IndexList) -> str:
