@@ -9,14 +9,14 @@ INSTALLED := $(VENV)/.installed
 INSTALLED_TEST := $(VENV)/.installed-test
 TEST_PACKAGES := rclone s3cmd restic gcc openssl qemu-utils libnbd-bin python3-libnbd nbdkit nbd-client fio \
 	qemu-system-x86 busybox-static e2fsprogs xfsprogs fuse3 postgresql chromium chromium-driver fonts-inter
-GUEST_PACKAGES := grub-pc-bin grub-common fdisk ovmf
+GUEST_PACKAGES := grub-pc-bin grub-common fdisk ovmf libvirt-daemon
 
 # make up DATA=/srv/holdfast NODES=4 PORT_OFFSET=100 DETACH=1
 data_option := $(if $(DATA),--data "$(DATA)")
 up_options := $(data_option) $(if $(NODES),--nodes $(NODES)) $(if $(PORT_OFFSET),--port-offset $(PORT_OFFSET)) \
 	$(if $(DETACH),--detach)
 
-.PHONY: help compute venv up down status test lint unit functional test-browser faults test-guests sim sim-mutants sim-volumes sim-volumes-mutants ring-histories bench bench-ring bench-listing bench-repair bench-volumes test-postgres tempest clean
+.PHONY: help compute venv up down status test lint unit functional test-browser faults test-guests test-debian sim sim-mutants sim-volumes sim-volumes-mutants ring-histories bench bench-ring bench-listing bench-repair bench-volumes bench-guests test-postgres tempest clean
 
 help:
 	@echo 'make up      start a cluster and stay with it; DETACH=1: behind; DATA= NODES= PORT_OFFSET='
@@ -28,6 +28,7 @@ help:
 	@echo 'make test-browser   the console in headless Chromium; HOLDFAST_SCREENSHOTS= keeps how it looks'
 	@echo 'make faults  tests that kill, stop, cut and spoil, in their long form; ROUNDS= TEST='
 	@echo 'make test-guests   guests on volumes, in their long form: killed gateways and agents, networks; TEST='
+	@echo 'make test-debian   a cloud image of Debian boots, and cloud-init is content; the image is built first, as root'
 	@echo 'make compute   install what this host needs for guests: libvirt, qemu and what goes with them'
 	@echo 'make test-postgres   tests of the control plane on a PostgreSQL of their own; TEST='
 	@echo 'make tempest   tests of OpenStack for its APIs, and docs/openstack.md from them; TEMPEST="--only REGEX"'
@@ -39,6 +40,7 @@ help:
 	@echo 'make bench-repair   how fast a lost device is made whole, and what clients notice; REPAIR='
 	@echo 'make bench-listing   pages of one container with ROWS= rows, and inserts into it, beside those of an empty one'
 	@echo 'make bench-volumes   volumes by fio through NBD; PEER=nbd://HOST:PORT/NAME beside another server, VOLUMES='
+	@echo 'make bench-guests   how soon a guest starts, by its image, and what ten of one image store; GUESTS='
 	@echo 'make venv    only make .venv'
 	@echo 'make clean   remove .venv and what tools left; data are not touched'
 
@@ -68,7 +70,7 @@ status: $(INSTALLED)
 # first what may share the machine, a file at a time on each core, the longest first; then what needs it for itself
 define pytest
 $(BIN)/pytest -m 'not alone' --numprocesses logical --dist loadfile --no-loadscope-reorder $(1)
-$(BIN)/pytest -m alone $(1)
+$(BIN)/pytest -m alone $$(grep -rl 'mark\.alone' --include='test_*.py' $(or $(1),tests))
 endef
 
 test: lint
@@ -89,7 +91,8 @@ functional: $(INSTALLED_TEST)
 
 # make test-browser HOLDFAST_SCREENSHOTS=shots: the console in a real browser; screenshots stay in that directory
 test-browser: $(INSTALLED_TEST)
-	@tools/install-packages $(PYTHON) chromium chromium-driver fonts-inter
+	@tools/install-packages $(PYTHON) $(TEST_PACKAGES)
+	@tools/install-compute $(PYTHON) $(BIN)/python $(GUEST_PACKAGES)
 	$(BIN)/pytest tests/browser
 
 # make faults TEST=tests/faults/test_rebalance_while_nodes_die.py: `make test` has the short forms
@@ -103,6 +106,13 @@ test-guests: $(INSTALLED_TEST)
 	@tools/install-packages $(PYTHON) $(TEST_PACKAGES)
 	@tools/install-compute $(PYTHON) $(BIN)/python $(GUEST_PACKAGES)
 	HOLDFAST_TEST_LONG=1 $(BIN)/pytest --timeout 1800 $(or $(TEST),tests/guests)
+
+# make test-debian: minutes. The image is kept in /var/tmp, or in HOLDFAST_DEBIAN_IMAGE=DIR (tests/guests/debian.py)
+test-debian: $(INSTALLED_TEST)
+	@tools/install-packages $(PYTHON) $(TEST_PACKAGES) mmdebstrap openssh-client
+	@tools/install-compute $(PYTHON) $(BIN)/python $(GUEST_PACKAGES)
+	@$(BIN)/python -m tests.guests.debian
+	HOLDFAST_TEST_LONG=1 $(BIN)/pytest --timeout 3600 -rP tests/guests/test_debian.py
 
 # what this host needs for guests; then `holdfast up` starts the compute tier
 compute: $(INSTALLED)
@@ -166,6 +176,12 @@ bench-listing: $(INSTALLED_TEST)
 bench-volumes: $(INSTALLED_TEST)
 	@tools/install-packages $(PYTHON) fio
 	@$(BIN)/python -m tests.bench.volumes $(if $(PEER),--peer "$(PEER)") $(VOLUMES)
+
+# make bench-guests GUESTS="--sizes 64 1024 --rounds 5 --filled 256"
+bench-guests: $(INSTALLED_TEST)
+	@tools/install-packages $(PYTHON) $(TEST_PACKAGES)
+	@tools/install-compute $(PYTHON) $(BIN)/python $(GUEST_PACKAGES)
+	@$(BIN)/python -m tests.bench.guests $(GUESTS)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,9 +1,11 @@
 """What has to fit together in a configuration."""
 
+import ipaddress
 import os
 import re
 from collections.abc import Iterator
 
+from cluster.config.compute_service import AGENT_MARK, ComputeConfig
 from cluster.config.identity import KEY_SIZE, ClusterConfig
 from cluster.config.identity_service import PERIODS_KEPT, IdentityConfig
 from cluster.config.machines import DeviceConfig, NodeConfig
@@ -22,6 +24,7 @@ def check(config: Config) -> None:
     _check_nodes(config.nodes)
     _check_devices(config.devices)
     _check_ports(config)
+    _check_compute(config.compute)
 
 
 def _check_secrets(cluster: ClusterConfig) -> None:
@@ -53,6 +56,19 @@ def _check_identity(identity: IdentityConfig) -> None:
         re.compile(identity.password_pattern)
     except re.error as error:
         raise ConfigError(f"[identity] password_pattern must be a regular expression: {error}") from None
+
+
+def _check_compute(compute: ComputeConfig) -> None:
+    if compute.libvirt and compute.agents > 1 and AGENT_MARK not in compute.libvirt:
+        raise ConfigError(
+            f"[compute] libvirt must have {AGENT_MARK} in it where there are {compute.agents} agents: one would take "
+            "the other's guests away"
+        )
+    if compute.tunnel_address:
+        try:
+            ipaddress.ip_address(compute.tunnel_address)
+        except ValueError as error:
+            raise ConfigError(f"[compute] tunnel_address must be an address of this host: {error}") from None
 
 
 def _check_nodes(nodes: tuple[NodeConfig, ...]) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated
 from cluster.settings import Choices, Limits, Meaning
 
 AUTO, YES, NO = "auto", "yes", "no"
+AGENT_MARK = "{agent}"  # in a URI: the number of the agent
 _QUOTA = Limits(-1, 2_147_483_647)
 
 
@@ -52,8 +53,8 @@ class ComputeConfig:
     libvirt: Annotated[
         str,
         Meaning(
-            "URI of the hypervisor, such as qemu:///system. Empty: a qemu of the agent's own, with all its state in "
-            "the data directory (qemu:///embed)."
+            "URI of the hypervisor, such as qemu:///system; {agent} in it is the agent's number, as no two may share "
+            "one. Empty: a qemu of the agent's own, with all its state in the data directory (qemu:///embed)."
         ),
     ] = ""
     virtualization: Annotated[
@@ -69,6 +70,13 @@ class ComputeConfig:
         ),
         Choices((AUTO, "bridge", "user")),
     ] = AUTO
+    tunnel_address: Annotated[
+        str,
+        Meaning(
+            "Address of this host at which the other hosts reach it for guests' packets (VXLAN, UDP 4789, and one more "
+            "for each further agent). Empty: that from which it reaches the world. It must be one of this host."
+        ),
+    ] = ""
     guest_memory_mib: Annotated[
         int, Meaning("MiB of memory for guests on this host; 0: what it has, without a tenth."), Limits(0)
     ] = 0
@@ -90,6 +98,10 @@ class ComputeConfig:
     max_connections: Annotated[
         int, Meaning("Client connections at a time; more wait to be accepted."), Limits(8, 10_000)
     ] = 512
+
+    def hypervisor_uri(self, agent: int) -> str:
+        """Return the URI that an agent shall use; empty: one of its own."""
+        return self.libvirt.replace(AGENT_MARK, str(agent))
 
     @property
     def enabled(self) -> bool:

@@ -35,7 +35,14 @@ class NetworkConfig:
         ),
     ] = ""
     dns_domain: Annotated[str, Meaning("Domain of guests' names.")] = "novalocal"
-    mtu: Annotated[int, Meaning("Bytes of the longest packet of networks."), Limits(576, 65_535)] = 1500
+    mtu: Annotated[
+        int,
+        Meaning(
+            "Bytes of the longest packet of networks. The wires between hosts must carry 50 more, or 70 where tunnels "
+            "have IPv6 addresses."
+        ),
+        Limits(576, 65_535),
+    ] = 1450
     default_cidr: Annotated[
         str,
         Meaning(

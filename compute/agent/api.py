@@ -54,6 +54,7 @@ CALLS: Mapping[str, Callable[[Host, str, Arguments], Any]] = {
     "display": lambda host, guest, sent: host.display(guest, str(sent["kind"])),
     "diagnostics": lambda host, guest, _sent: host.diagnostics(guest),
     "freeze": lambda host, guest, sent: host.freeze(guest, bool(sent["frozen"])),
+    "set_password": lambda host, guest, sent: host.set_password(guest, str(sent["user"]), str(sent["password"])),
 }
 
 

@@ -96,6 +96,9 @@ class HostClient:
     def freeze(self, guest_id: str, frozen: bool) -> bool:
         return bool(self._call(guest_id, "freeze", frozen=frozen))
 
+    def set_password(self, guest_id: str, user: str, password: str) -> bool:
+        return bool(self._call(guest_id, "set_password", user=user, password=password))
+
     def _guest(self, guest_id: str, call: str, **sent: Any) -> GuestState:
         return value_of(GuestState, self._call(guest_id, call, **sent))
 

@@ -225,6 +225,13 @@ class LocalHost:
                 return False
             return self._hypervisor.freeze(guest_id) if frozen else self._hypervisor.thaw(guest_id)
 
+    def set_password(self, guest_id: str, user: str, password: str) -> bool:
+        with self._locks.holding(guest_id, _LOCK_S):
+            self._record(guest_id)
+            if self._looked(guest_id).power is not Power.RUNNING:
+                return False
+            return self._hypervisor.set_password(guest_id, user, password)
+
     def _record(self, guest_id: str) -> Record:
         limits.check_id(guest_id)
         record = self._store.get(guest_id)

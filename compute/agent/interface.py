@@ -96,6 +96,9 @@ class Host(Protocol):
     def freeze(self, guest_id: str, frozen: bool) -> bool:
         """Have a guest with an agent of its own bring its file systems to rest, or go on; tell whether it could."""
 
+    def set_password(self, guest_id: str, user: str, password: str) -> bool:
+        """Have a guest with an agent of its own change a user's password; tell whether there is one."""
+
 
 class Hosts(Protocol):
     """All hosts of a cluster."""

@@ -77,7 +77,7 @@ class Agent:
         self.tokens = TokensHere(lambda: EmbeddedCoordination(layout.coordination))
         self._store = Store(directory / "guests")
         self._is_own = not config.compute.libvirt
-        uri = config.compute.libvirt or own.prepare(layout, number)
+        uri = config.compute.hypervisor_uri(number) or own.prepare(layout, number)
         self._hypervisor = LibvirtHypervisor(uri)
         self._virtualization = Virtualization(
             config.compute.virtualization, directory / "virtualization.json", probing.trial

@@ -1,8 +1,9 @@
 """Guests' serial lines and screens, for who has a link to one.
 
 A link has a token, which the compute service has sealed, and which says where the line or the screen is served and lets
-in there (`compute.instances.api.server_screens`): it is all that is needed, and good for some minutes. A line becomes
-the messages of a WebSocket. Of a screen it is told where it is: VNC viewers are programs of their own.
+in there (`compute.instances.api.server_screens`): it is all that is needed, and good for some minutes. What comes of a
+line or a screen, and goes there, becomes the messages of a WebSocket; a screen's are VNC, of which the page's viewer
+makes a picture. The page is told where a screen is, and its password, for viewers that are programs of their own.
 """
 
 import asyncio
@@ -27,8 +28,9 @@ _BEAT_S = 30.0
 class Displays:
     """Opens them."""
 
-    def __init__(self, seal: Fernet) -> None:
-        self._seal = seal
+    def __init__(self, seal: Fernet, viewer: str | None) -> None:
+        """`viewer`: path of the page's module that shows screens; None: it is not installed."""
+        self._seal, self._viewer = seal, viewer
 
     async def answer(self, request: web.BaseRequest, path: str) -> web.StreamResponse:
         """Answer what a page of a link asks for."""
@@ -37,8 +39,9 @@ class Displays:
         if told is None:
             return failure(HTTPStatus.UNAUTHORIZED, "The link is not, or no longer, good: ask for another one.")
         if path == SCREEN and told.kind == "vnc":
-            return document({"host": told.host, "port": told.port, "password": told.password})
-        if path != LINE or told.kind != "serial":
+            about = {"host": told.host, "port": told.port, "password": told.password, "viewer": self._viewer}
+            return document(about)
+        if path != LINE:
             return failure(HTTPStatus.BAD_REQUEST, "The link is one for something else.")
         if request.headers.get("Origin", "").partition("://")[2] not in ("", request.headers.get("Host", "")):
             return failure(HTTPStatus.FORBIDDEN, "A line is opened by the console's own page.")
@@ -47,7 +50,8 @@ class Displays:
                 reader, writer = await asyncio.open_connection(told.host, told.port)
         except OSError as error:
             return failure(HTTPStatus.BAD_GATEWAY, f"The guest's host does not answer: {error}")
-        writer.write(f"{told.password}\n".encode())
+        if told.kind == "serial":  # of a screen the viewer shows its password by itself
+            writer.write(f"{told.password}\n".encode())
         return await _bridged(request, reader, writer)
 
 

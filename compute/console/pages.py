@@ -1,4 +1,7 @@
-"""The files of the page, read once at the start: there are few, and what is not among them is not there."""
+"""The files of the page, read once at the start: there are few, and what is not among them is not there.
+
+Guests' screens are shown by noVNC's modules, which are Debian's, and below `VIEWER` where they are installed.
+"""
 
 import hashlib
 from collections.abc import Mapping
@@ -11,6 +14,9 @@ from aiohttp import web
 from compute.console.answers import GUARD
 
 STATIC = Path(__file__).parent / "static"
+NOVNC = Path("/usr/share/novnc")
+VIEWER = "/novnc/core/rfb.js"
+_OF_VIEWER = ("core", "vendor")  # its own page is not needed
 _TYPES = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
@@ -34,10 +40,19 @@ def read_pages(directory: Path) -> dict[str, Page]:
     found = {}
     for path in sorted(directory.rglob("*")):
         if path.suffix in _TYPES and path.is_file():
-            content = path.read_bytes()
-            etag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
-            found[f"/{path.relative_to(directory)}"] = Page(content, _TYPES[path.suffix], etag)
+            found[f"/{path.relative_to(directory)}"] = _page(path)
     return found | {"/": found["/index.html"]}
+
+
+def read_viewer(directory: Path) -> dict[str, Page]:
+    """Return noVNC's modules by the path in their URL; none where it is not installed. Raise OSError."""
+    paths = [path for name in _OF_VIEWER for path in (directory / name).rglob("*.js") if path.is_file()]
+    return {f"/novnc/{path.relative_to(directory)}": _page(path) for path in paths}
+
+
+def _page(path: Path) -> Page:
+    content = path.read_bytes()
+    return Page(content, _TYPES[path.suffix], f'"{hashlib.sha256(content).hexdigest()[:32]}"')
 
 
 def answer(page: Page, fields: Mapping[str, str]) -> web.Response:

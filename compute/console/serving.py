@@ -45,16 +45,17 @@ async def _serve(config: Config, layout: Layout) -> None:
     identity = Identity(coordination, config)
     identity.start()
     relay, registry = Relay(), Registry()
+    viewer = pages.read_viewer(pages.NOVNC)
     register_process(registry, VERSION)
     application = Application(
         Parts(
             config=config,
-            pages=pages.read_pages(pages.STATIC),
+            pages=pages.read_pages(pages.STATIC) | viewer,
             upstreams=upstreams(config),
             relay=relay,
             access=Access(identity.users, identity.tokens),
             view=View(partial(look, layout)),
-            displays=Displays(seal_of(config.cluster.key_bytes)),
+            displays=Displays(seal_of(config.cluster.key_bytes), pages.VIEWER if pages.VIEWER in viewer else None),
             registry=registry,
         )
     )

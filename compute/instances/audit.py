@@ -163,9 +163,9 @@ class Audit:
             columns: dict[str, object] = {"task_state": None}
             if server.vm_state == VmState.BUILDING:
                 columns["vm_state"] = VmState.ERROR
-            if server.task_state == Task.DELETING:
-                yield Difference(f"server {server.id}", "it was to be deleted, and nobody does it: delete it again")
             words = f"it is shown as {server.task_state}, and nothing is done to it"
+            if server.task_state == Task.DELETING:
+                words = "it was to be deleted, and nobody does it; it can be shown as it was, and deleted again"
             yield Difference(f"server {server.id}", words, self._set(server, columns))
 
     def _set(self, server: Server, columns: dict[str, object]) -> Callable[[], None]:

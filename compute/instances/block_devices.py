@@ -16,7 +16,7 @@ from compute.records import IDS_PER_QUERY, columns_of, record_of
 IMAGE, SNAPSHOT, VOLUME, BLANK = "image", "snapshot", "volume", "blank"
 LOCAL = "local"
 WANTED, ATTACHED, UNWANTED = "wanted", "attached", "unwanted"
-ROOT, EPHEMERAL, SWAP = "root", "ephemeral", "swap"
+ROOT, EPHEMERAL, SWAP, RESCUE = "root", "ephemeral", "swap", "rescue"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -53,8 +53,11 @@ class Images(Protocol):
     def finish_empty(self, image_id: str) -> None:
         """Make an image whole that has no data of its own: what it is made of are snapshots of volumes."""
 
+    def backups(self, server_id: str, kind: str) -> Sequence[str]:
+        """Return the ids of a server's backups of a kind, the newest first."""
+
     def discard(self, image_id: str) -> None:
-        """Delete an image that came to nothing."""
+        """Delete an image that nobody needs any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,7 @@ class Volume:
     bootable: bool
     multiattach: bool
     availability_zone: str
-    image: Mapping[str, str] = field(default_factory=dict)  # volume_image_metadata
+    image: Mapping[str, str] = field(default_factory=dict)  # properties of the image that it began as
     attachments: Sequence[Mapping[str, Any]] = ()
 
 

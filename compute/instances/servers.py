@@ -81,6 +81,12 @@ class Server:
         return status_of(self.vm_state, self.task_state)
 
     @property
+    def has_agent(self) -> bool:
+        """Tell whether its image says that QEMU's agent runs in the guest."""
+        value = self.image.get("properties", {}).get("hw_qemu_guest_agent", "")
+        return str(value).lower() in ("yes", "true", "1")
+
+    @property
     def kind(self) -> Flavor:
         """Return its flavor, as it was when it got it."""
         return Flavor(**self.flavor)

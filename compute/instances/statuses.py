@@ -30,6 +30,7 @@ class Task(StrEnum):
     MAPPING = "block_device_mapping"
     SPAWNING = "spawning"
     SNAPSHOT_PENDING = "image_snapshot_pending"
+    BACKUP = "image_backup"
     UPLOADING = "image_uploading"
     UPDATING_PASSWORD = "updating_password"  # noqa: S105 no password
     RESIZE_PREP = "resize_prep"
@@ -50,6 +51,8 @@ class Task(StrEnum):
     MIGRATING = "migrating"
     DELETING = "deleting"
     SHELVING = "shelving"
+    SHELVING_PENDING = "shelving_image_pending_upload"
+    SHELVING_UPLOADING = "shelving_image_uploading"
     OFFLOADING = "shelving_offloading"
     UNSHELVING = "unshelving"
 

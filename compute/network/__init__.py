@@ -6,7 +6,9 @@
   is counted over the rows themselves (`quotas`): there is no counter that could be wrong.
 - A port is ACTIVE when the host that it is bound to says that its card is there, and filtered; else it is DOWN.
 - A network with a subnet that has DHCP has a port of the service's own (network:dhcp), whose addresses every host gives
-  to its DHCP server: hosts are islands, so that it is the same everywhere.
+  to its DHCP server: each serves its own guests, so that it is the same everywhere.
+- A network has a number that no other one has, and hosts are told where its ports are, so that they send guests'
+  packets to each other (`tunnels`).
 
 Read first: schema, attributes (what clients may send, by noun), then a noun (`ports`, `allocation`), and
 `api.resources` (how all nouns are served). Left out: routers and floating addresses (the extension is not announced),

@@ -214,7 +214,7 @@ RULE = Noun(
         "port_range_min": _fixed(checks.nullable(checks.whole), None),
         "port_range_max": _fixed(checks.nullable(checks.whole), None),
         "remote_ip_prefix": _fixed(checks.nullable(checks.prefix), None),
-        "remote_group_id": _fixed(checks.nullable(checks.identifier), None),
+        "remote_group_id": _fixed(checks.nullable(checks.text()), None),
         "normalized_cidr": _READ_ONLY,
     },
     tagged=False,

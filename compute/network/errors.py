@@ -91,6 +91,10 @@ class NetworkNotFound(NotFound):
     words = "Network {id} could not be found."
 
 
+class TunnelIdInUse(Conflict):
+    words = "Unable to create the network. The tunnel ID {tunnel_id} is in use."
+
+
 class NetworkInUse(Conflict):
     words = (
         "Unable to complete operation on network {id}. There are one or more ports still in use on the network, "

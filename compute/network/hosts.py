@@ -6,7 +6,7 @@ same state gives the same document, whose tag is a hash of it.
 
     {"networks": [{"id", "mtu", "dns_domain", "dhcp": {"mac", "addresses"} or null,
                    "subnets": [{"id", "ip_version", "cidr", "gateway_ip", "dns_nameservers", "host_routes", "ra_mode"}],
-                   "names": {address: name}}],
+                   "tunnel": {"vni", "peers": [{"address", "port", "cards": [{"mac", "addresses"}]}]} or null}],
      "ports": [{"id", "network_id", "mac", "addresses", "device_id", "up", "secure", "groups", "pairs", "options"}],
      "groups": {id: [{"direction", "ethertype", "protocol", "first", "last", "prefix", "group"}]},
      "members": {id: [addresses]}}
@@ -19,7 +19,7 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 
-from compute.network import allocation, ports, protocols
+from compute.network import allocation, ports, protocols, tunnels
 from compute.network.attributes import PORT
 from compute.network.networks import ACTIVE, DHCP_OWNER, DOWN
 from compute.network.schema import allocations, hosts, networks, port_security_groups, security_group_rules, subnets
@@ -38,7 +38,7 @@ def wanted(connection: Connection, settings: Settings, host: str) -> dict[str, A
     rules = _rules(connection, sorted({group for each in groups.values() for group in each}))
     named = {rule["group"] for each in rules.values() for rule in each if rule["group"]}
     return {
-        "networks": _networks(connection, settings, sorted({row.network_id for row in bound})),
+        "networks": _networks(connection, settings, host, sorted({row.network_id for row in bound})),
         "ports": [_port(row, [each["ip_address"] for each in fixed[row.id]], groups[row.id]) for row in bound],
         "groups": rules,
         "members": _members(connection, sorted(named)),
@@ -84,11 +84,13 @@ def told(work: Work, host: str, up: Sequence[str], configurations: Mapping[str, 
             work.revise(PORT, port.id, {"status": status})
 
 
-def _networks(connection: Connection, settings: Settings, ids: Sequence[str]) -> list[dict[str, Any]]:
-    found = []
+def _networks(connection: Connection, settings: Settings, host: str, ids: Sequence[str]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
     for start in range(0, len(ids), IDS_PER_QUERY):
         query = select(networks).where(networks.c.id.in_(ids[start : start + IDS_PER_QUERY])).order_by(networks.c.id)
-        found += [_network(connection, settings, row) for row in connection.execute(query).all()]
+        rows = connection.execute(query).all()
+        tunnel_of = tunnels.of_networks(connection, host, rows)
+        found += [{**_network(connection, settings, row), "tunnel": tunnel_of[row.id]} for row in rows]
     return found
 
 

@@ -5,14 +5,16 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, delete, func, or_, select
 
-from compute.network import quotas
+from cluster.controlplane.database import refusing_duplicates
+from compute.network import quotas, tunnels
 from compute.network.attributes import NETWORK, PORT, SUBNET
-from compute.network.errors import InvalidInput, InvalidSharedSetting, NetworkInUse
+from compute.network.errors import InvalidInput, InvalidSharedSetting, NetworkInUse, TunnelIdInUse
 from compute.network.schema import allocations, networks, ports, subnets
 from compute.network.settings import Settings
 from compute.network.work import AnyRow, Work, standard_of, tags_of
 
-LOCAL = "local"  # the kind of all networks: guests of one host reach each other
+VXLAN = "vxlan"  # guests reach each other, wherever they are
+LOCAL = "local"  # those of one host do
 DHCP_OWNER = "network:dhcp"  # of ports of the service's own
 ACTIVE, DOWN = "ACTIVE", "DOWN"
 _PROVIDER = ("network_type", "physical_network", "segmentation_id")
@@ -20,10 +22,12 @@ _SMALLEST_MTU = 68  # RFC 791
 
 
 def create(work: Work, attributes: Mapping[str, Any]) -> str:
-    """Make a network, and return its id. Raise OverQuota, InvalidInput."""
+    """Make a network, and return its id. Raise OverQuota, InvalidInput, TunnelIdInUse."""
     quotas.require(work, attributes["project_id"], NETWORK.name)
     values = _values(work.settings, attributes)
-    return work.add(NETWORK, {"network_type": LOCAL, "physical_network": None, "segmentation_id": None, **values})
+    provided = _provided(work, values)
+    with refusing_duplicates(TunnelIdInUse(tunnel_id=provided["segmentation_id"])):
+        return work.add(NETWORK, {**values, **provided})
 
 
 def update(work: Work, row: AnyRow, attributes: Mapping[str, Any]) -> None:
@@ -92,18 +96,28 @@ def _document(settings: Settings, row: AnyRow, subnet_ids: list[str], marks: lis
     }
 
 
+def _provided(work: Work, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how a new network is made on hosts' wires, where it was said, or was not."""
+    kind, vni = values.get("network_type") or VXLAN, values.get("segmentation_id")
+    if kind not in (VXLAN, LOCAL):
+        raise InvalidInput(error_message=f"Network type {kind} is not supported; {VXLAN} and {LOCAL} are")
+    if values.get("physical_network") is not None:
+        raise InvalidInput(error_message=f"networks of type {kind} have no physical network")
+    if kind == LOCAL and vni is not None:
+        raise InvalidInput(error_message=f"networks of type {LOCAL} have no segmentation id")
+    if vni is not None:
+        tunnels.require_free(work, vni)
+    elif kind == VXLAN:
+        vni = tunnels.new_vni(work)
+    return {"network_type": kind, "physical_network": None, "segmentation_id": vni}
+
+
 def _values(settings: Settings, attributes: Mapping[str, Any]) -> dict[str, Any]:
     """Return columns of attributes."""
     found = {NETWORK.columns.get(name, name): value for name, value in attributes.items()}
     zones = found.pop("availability_zone_hints", ())
     if set(zones) - {settings.availability_zone}:
         raise InvalidInput(error_message=f"AvailabilityZone {', '.join(zones)} could not be found")
-    if found.get("network_type", LOCAL) not in (LOCAL, None):
-        raise InvalidInput(error_message=f"Network type {found['network_type']} is not supported; {LOCAL} is")
-    if found.get("physical_network") is not None or found.get("segmentation_id") is not None:
-        raise InvalidInput(error_message=f"networks of type {LOCAL} have no physical network and no segmentation id")
-    if "network_type" in found:
-        found["network_type"] = LOCAL
     if "mtu" in found:
         found["mtu"] = found["mtu"] or settings.mtu
         if not _SMALLEST_MTU <= found["mtu"] <= settings.mtu:

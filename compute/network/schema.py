@@ -79,6 +79,7 @@ networks = Table(
     _word("network_type", WORD_LIMIT),
     _word("physical_network", nullable=True),
     Column("segmentation_id", Integer, nullable=True),
+    Index("uq_networks_segmentation_id", "segmentation_id", unique=True),
 )
 
 # allocation_pools: [{"start", "end"}]; host_routes: [{"destination", "nexthop"}].

@@ -20,7 +20,7 @@ class Settings:
 
     public_url: str = ""  # what links begin with; empty: the address that the client used
     dns_domain: str = "novalocal"  # of guests' names
-    mtu: int = 1500  # bytes of the longest packet of networks
+    mtu: int = 1450  # bytes of the longest packet of networks
     availability_zone: str = "nova"
     quotas: QuotaDefaults = QuotaDefaults()
     default_cidr: str = ""  # of the network that is there from the beginning; empty: there is none

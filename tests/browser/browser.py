@@ -7,7 +7,8 @@ screenshots are kept, of every size in light and dark; else there are two of eac
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -120,6 +121,11 @@ class Browser:
         """Tell whether there is such an element."""
         return any(text in each.text for each in self.driver.find_elements(By.CSS_SELECTOR, css))
 
+    def texts(self, css: str, text: str) -> list[str]:
+        """Return the texts of the elements that have `text` in them."""
+        found = [each.text for each in self.driver.find_elements(By.CSS_SELECTOR, css)]
+        return [each for each in found if text in each]
+
     def click(self, css: str, text: str = "") -> None:
         """Click on it."""
 
@@ -138,6 +144,27 @@ class Browser:
     def script(self, text: str, *arguments: Any) -> Any:
         """Return what a script returns."""
         return self.driver.execute_script(text, *arguments)
+
+    @contextmanager
+    def other_window(self) -> Iterator[None]:
+        """Look at the window that was opened last; close it at the end."""
+        first = self.driver.current_window_handle
+        self.wait(lambda: len(self.driver.window_handles) > 1)
+        self.driver.switch_to.window(self.driver.window_handles[-1])
+        try:
+            yield
+        finally:
+            self.driver.close()
+            self.driver.switch_to.window(first)
+
+    @contextmanager
+    def beginning_with(self, script: str) -> Iterator[None]:
+        """Have each page run a script before its own."""
+        added = self.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": script})
+        try:
+            yield
+        finally:
+            self.driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", added)
 
     def complaints(self) -> list[str]:
         """Return what the console of the browser has noted since it was asked last."""

@@ -15,9 +15,8 @@ TESTS = (
     "tests/unit/identity/keystone/test_migrations.py",
     "tests/unit/identity/keystone/test_api_requests.py",
     "tests/unit/identity/keystone/test_serving.py",
-    "tests/unit/compute/images/test_migrations.py",
+    "tests/unit/compute/test_migrations.py",
     "tests/unit/compute/images/test_limits.py",
-    "tests/unit/compute/volumes/test_migrations.py",
     "tests/unit/compute/volumes/test_quotas.py::test_fifty_requests_at_once_get_what_there_is",
     "tests/unit/compute/volumes/test_api_attachments.py::test_of_many_at_the_same_moment_one_gets_it",
 )

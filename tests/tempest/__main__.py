@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 
 from cluster.config import Config, load
@@ -42,16 +43,16 @@ def main() -> int:
     parser.add_argument("--concurrency", type=int, default=2, metavar="N", help="tests at a time (default: 2)")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="where logs and results shall stay")
     parser.add_argument("--without-servers", action="store_true", help="where there is no hypervisor")
-    parser.add_argument("--docs", action="store_true", help="write docs/openstack.md's table")
+    parser.add_argument("--docs", action="store_true", help="write docs/openstack.md's table; with --only, the modules")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(1))  # so that the cluster ends, too
     _install(arguments.environment, arguments.tempest)
     with tempfile.TemporaryDirectory(prefix="holdfast-tempest-") as directory:
         found = _run_beside_cluster(arguments, arguments.keep or Path(directory))
-    text = results.table(found, REASONS)
-    print(text)
+    tallied = results.tallies(found)
+    print(results.table(tallied, REASONS))
     if arguments.docs:
-        _write(text)
+        _write(tallied, is_part=bool(arguments.only))
     failures = results.unexplained(found, REASONS)
     return 1 if failures or not found else 0
 
@@ -120,13 +121,15 @@ def _features(config: Config) -> list[str]:
         return sorted(json.load(answer))
 
 
-def _write(text: str) -> None:
+def _write(tallied: Sequence[results.Tally], is_part: bool) -> None:
+    """Write the table anew; of a part of the tests, those modules of it, which the regex has to name as a whole."""
     page = PAGE.read_text()
     before, _begin, rest = page.partition(_BEGIN)
-    _old, _end, after = rest.partition(_END)
+    old, _end, after = rest.partition(_END)
     assert _begin, f"{PAGE} lacks {_BEGIN}"
     assert _end, f"{PAGE} lacks {_END}"
-    PAGE.write_text(f"{before}{_BEGIN}\n\n{text}\n\n{_END}{after}")
+    shown = results.merged(results.read_table(old), tallied) if is_part else tallied
+    PAGE.write_text(f"{before}{_BEGIN}\n\n{results.table(shown, REASONS)}\n\n{_END}{after}")
 
 
 if __name__ == "__main__":

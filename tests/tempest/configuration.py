@@ -8,6 +8,7 @@ from cluster.config.services import IDENTITY, running
 from compute.instances.api.versions import API as NOVA
 
 RESELLER = "ResellerAdmin"  # the role that Swift knows
+MULTIATTACH = "shared"  # a type of volumes that several servers may have
 Sections = Mapping[str, Mapping[str, object]]
 
 # of [identity], as tempest's tests of locking out and of former passwords are told below
@@ -69,12 +70,12 @@ def sections(config: Config, password: str, workspace: str, features: Collection
             "max_microversion": NOVA.text(NOVA.newest),
             "min_compute_nodes": COMPUTE_SETTINGS["agents"],
         },
-        # guests have nothing to boot, so that they write nothing and let go of no disk; there is one host
+        # guests have nothing to boot, so that they write nothing; there is one host
         "compute-feature-enabled": {
             "resize": True,
             "cold_migration": False,
             "live_migration": False,
-            "rescue": False,
+            "rescue": True,
             "console_output": False,
             "volume_multiattach": True,
         },
@@ -87,6 +88,7 @@ def sections(config: Config, password: str, workspace: str, features: Collection
         "volume": {
             "vendor_name": "Holdfast",
             "storage_protocol": "nbd",
+            "volume_type_multiattach": MULTIATTACH,
             "min_microversion": "3.0",
             "max_microversion": "latest",
         },

@@ -17,11 +17,13 @@ from pathlib import Path
 import openstack.config
 from openstack.connection import Connection
 
-from tests.tempest.configuration import RESELLER, Prepared
+from tests.tempest.configuration import MULTIATTACH, RESELLER, Prepared
 
 _SIZE = 1 << 20
 _ON_THE_WEB = "tiny.qcow2"
 _RAM_MIB = 64  # of a guest that has nothing to boot
+# such a guest does not hear that it is to end; and disks that are not of PCI need no guest to let go of them
+_HARDWARE = {"os_shutdown_timeout": "1", "hw_disk_bus": "scsi"}
 
 
 @contextlib.contextmanager
@@ -60,13 +62,20 @@ def _make(clouds: Path, url: str, with_servers: bool) -> Prepared:
                 service_id=network.id, interface="public", url=url, region_id=cloud.config.region_name
             )
             return Prepared(images, image_url)
+        cloud.block_storage.create_type(name=MULTIATTACH, extra_specs={"multiattach": "<is> True"})
         flavors = (_flavor(cloud, "tempest-small", _RAM_MIB), _flavor(cloud, "tempest-large", 2 * _RAM_MIB))
         return Prepared(images, image_url, flavors, tuple(each.alias for each in cloud.network.extensions()))
 
 
 def _image(cloud: Connection, name: str) -> str:
     image = cloud.image.create_image(
-        name, data=bytes(_SIZE), disk_format="raw", container_format="bare", visibility="public", wait=True
+        name,
+        data=bytes(_SIZE),
+        disk_format="raw",
+        container_format="bare",
+        visibility="public",
+        wait=True,
+        **_HARDWARE,
     )
     return str(image.id)
 

@@ -192,6 +192,9 @@ class LibvirtHypervisor:
     def thaw(self, guest_id: str) -> bool:
         return self._asked_inside(guest_id, lambda domain: domain.fsThaw())
 
+    def set_password(self, guest_id: str, user: str, password: str) -> bool:
+        return self._asked_inside(guest_id, lambda domain: domain.setUserPassword(user, password))
+
     def watch(self, changed: Callable[[str], None]) -> None:
         self._changed = changed
 

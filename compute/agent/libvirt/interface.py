@@ -112,6 +112,9 @@ class Hypervisor(Protocol):
     def thaw(self, guest_id: str) -> bool:
         """Have them go on."""
 
+    def set_password(self, guest_id: str, user: str, password: str) -> bool:
+        """Have an agent in the guest change a user's password; tell whether there is one."""
+
     def watch(self, changed: Callable[[str], None]) -> None:
         """Call `changed` with the id of a guest whenever something became of it; with "" when it may be any."""
 

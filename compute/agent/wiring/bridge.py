@@ -15,16 +15,18 @@ from pathlib import Path
 from cluster.controlplane.chores import Chore
 from cluster.telemetry.log import get_logger
 from compute.agent.guest import Nic
-from compute.agent.wiring import dhcp, filters, host, links
+from compute.agent.wiring import dhcp, filters, host, links, tunnels
 from compute.agent.wiring.interface import BRIDGE, Plug
 from compute.agent.wiring.names import Names
 from compute.agent.wiring.source import Reporter, Source
-from compute.agent.wiring.wanted import Network, Port, Wanted
+from compute.agent.wiring.wanted import Endpoint, Network, Port, Wanted
 from compute.stored import BackendError, Refused, Unreachable
 
 _PLUG_S = 10.0  # for the service to tell of a port that is about to be used
 _LOOK_S = 0.1
 _KEEP_S, _REPORT_S, _FOLLOW_S = 10.0, 0.5, 0.05
+
+LOOPBACK = Endpoint("127.0.0.1", tunnels.FIRST_PORT)
 
 _log = get_logger("wiring")
 
@@ -34,9 +36,12 @@ class Bridges:
 
     mode = BRIDGE
 
-    def __init__(self, names: Names, source: Source, reporter: Reporter, directory: Path) -> None:
-        """`directory`: for dnsmasq's files, which whoever it runs as must be able to read."""
+    def __init__(
+        self, names: Names, source: Source, reporter: Reporter, directory: Path, endpoint: Endpoint = LOOPBACK
+    ) -> None:
+        """`directory`: for dnsmasq's files, which whoever it runs as must be able to read; `endpoint`: of tunnels."""
         self._names, self._source, self._reporter, self._directory = names, source, reporter, directory
+        self._endpoint = endpoint
         self._lock = threading.Lock()  # of what is done to the host
         self._ruleset, self._listing = "", ""  # that were loaded, and as nftables has them
         self._options: dict[str, bool] = {}  # which of them dnsmasq understands
@@ -138,12 +143,13 @@ class Bridges:
         return tap is not None and tap.is_up and tap.master == self._names.bridge(port.network_id)
 
     def _bring_links(self, network: Network, seen: links.Seen) -> None:
-        commands = list(links.commands(self._names, network, seen))
+        commands = list(links.commands(self._names, network, seen, self._endpoint))
         for command in commands:
             host.ip(command)
         if commands:
-            for name in (self._names.bridge(network.id), self._names.cable(network.id)):
-                host.without_ipv6(name)
+            for name_of in (self._names.bridge, self._names.cable, self._names.tunnel):
+                host.without_ipv6(name_of(network.id))
+        host.change_entries(list(tunnels.changes(self._names, network, seen.tunnels, self._endpoint)))
 
     def _forget(self, command: links.Command) -> None:
         if command[:2] == ("netns", "del"):

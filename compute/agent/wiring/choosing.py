@@ -16,7 +16,9 @@ from compute.agent.wiring.bridge import Bridges
 from compute.agent.wiring.interface import BRIDGE, USER, Wiring
 from compute.agent.wiring.names import Names
 from compute.agent.wiring.source import AskedNetworkService, NetworkService, Reporter, Source
+from compute.agent.wiring.tunnels import FIRST_PORT
 from compute.agent.wiring.user import UserNetwork
+from compute.agent.wiring.wanted import Endpoint
 from compute.asking import Asked, ServiceLogin
 
 RUN = Path("/run")  # dnsmasq gives up root, and must be able to read its files
@@ -27,10 +29,10 @@ def wiring_of(config: Config, layout: Layout, agent: int, host_name: str) -> Wir
     own = service_user(config.cluster.key_bytes, COMPUTE.name)
     login = ServiceLogin(IDENTITY.api_url(config), own.name, own.password)
     service = AskedNetworkService(Asked(NETWORK.title, NETWORK.base_url(config), login), host_name)
-    return chosen(config.compute.networking, layout, agent, service)
+    return chosen(config.compute.networking, layout, agent, service, config.compute.tunnel_address)
 
 
-def chosen(networking: str, layout: Layout, agent: int, service: NetworkService) -> Wiring:
+def chosen(networking: str, layout: Layout, agent: int, service: NetworkService, tunnel_address: str = "") -> Wiring:
     """Return the wiring of an agent that asks a service. Raise ConfigError."""
     lacking = host.lacking() if networking in (AUTO, BRIDGE) else []
     if networking == BRIDGE and lacking:
@@ -41,4 +43,6 @@ def chosen(networking: str, layout: Layout, agent: int, service: NetworkService)
         return UserNetwork(Reporter(service, {"mode": USER}), kept / "cards.json")
     names = Names.of(str(layout.directory), agent)
     source = Source(service, kept / "network.json")
-    return Bridges(names, source, Reporter(service, {"mode": BRIDGE}), RUN / f"holdfast-{names.mark}")
+    endpoint = Endpoint(tunnel_address or host.own_address(), FIRST_PORT + agent)
+    told = {"mode": BRIDGE, "tunneling_ip": endpoint.address, "tunneling_port": endpoint.port}
+    return Bridges(names, source, Reporter(service, told), RUN / f"holdfast-{names.mark}", endpoint)

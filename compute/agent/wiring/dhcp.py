@@ -118,8 +118,10 @@ def _subnet_options(network: Network, subnet: Subnet, server: str) -> Iterator[s
 
 
 def _names(network: Network, ports: Sequence[Port]) -> Iterator[str]:
-    for port in ports:
-        for address in port.addresses:
+    peers = network.tunnel.peers if network.tunnel is not None else ()
+    elsewhere = (addresses for peer in peers for _mac, addresses in peer.cards)
+    for addresses in (*(port.addresses for port in ports), *elsewhere):
+        for address in addresses:
             name = host_name(address)
             yield f"{address} {name}.{network.domain} {name}"
 

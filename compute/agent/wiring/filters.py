@@ -9,6 +9,10 @@ everywhere (it is a kernel option, nf_conntrack_bridge). So bridges hand IP pack
 (`nf_call_iptables`, by br_netfilter), where the table of the inet family puts a bit into the mark of those that belong
 to a connection; the bridge's table reads it. Each network is a zone of conntrack: networks may have the same addresses.
 
+What comes from another host's guests was looked at there as it was sent, and is looked at here as it is received.
+Tunnels lead to cards alone: neither to the host itself, nor to DHCP and metadata, which each host has for its own. A
+host that was lost, and does not know yet that its ports are elsewhere, is not listened to about them.
+
 Only ARP, IPv4 and IPv6 pass. A connection that was let pass goes on until it ends, whatever becomes of the rule.
 """
 
@@ -100,20 +104,28 @@ def _of_bridges(names: Names, wanted: Wanted) -> Iterator[str]:
     yield from _members(wanted)
     yield from _chain(
         "prerouting",
-        ("type filter hook prerouting priority -250; policy accept;", f'iifname "{names.taps}" goto senders'),
+        (
+            "type filter hook prerouting priority -250; policy accept;",
+            f'iifname "{names.tunnels}" meta mark set meta mark and {~ESTABLISHED & 0xFFFFFFFF:#x}',  # of this machine
+            *_strangers(names, wanted),
+            f'iifname "{names.taps}" goto senders',
+        ),
     )
     yield from _chain("senders", _choice("iifname", names, ports, "s", "accept"))
     yield from _chain(
         "input",
         (
             "type filter hook input priority 0; policy accept;",
-            f'iifname "{names.taps}" drop',
-        ),  # the host itself
+            f'iifname "{names.taps}" drop',  # the host itself
+            f'iifname "{names.tunnels}" drop',
+        ),
     )
     yield from _chain(
         "forward",
         (
             "type filter hook forward priority 0; policy accept;",
+            f'iifname "{names.tunnels}" oifname "{names.cables}" drop',
+            f'iifname "{names.cables}" oifname "{names.tunnels}" drop',
             f'iifname "{names.taps}" goto out',
             f'oifname "{names.taps}" goto in',
         ),
@@ -132,6 +144,15 @@ def _of_bridges(names: Names, wanted: Wanted) -> Iterator[str]:
         rules = wanted.groups.get(group, ())
         yield from _chain(f"{_group(group)}_out", _allowed([rule for rule in rules if not rule.is_ingress], "goto in"))
         yield from _chain(f"{_group(group)}_in", _allowed([rule for rule in rules if rule.is_ingress], "accept"))
+
+
+def _strangers(names: Names, wanted: Wanted) -> Iterator[str]:
+    """Yield what drops, of what comes from other hosts, what calls itself a card of this one: a port that has moved."""
+    tunnelled = {network.id for network in wanted.networks.values() if network.tunnel is not None}
+    own = [wanted.ports[port_id] for port_id in sorted(wanted.ports)]
+    pairs = [f'"{names.tunnel(port.network_id)}" . {port.mac}' for port in own if port.network_id in tunnelled]
+    if pairs:
+        yield f"iifname . ether saddr {{ {', '.join(pairs)} }} drop"
 
 
 def _choice(by: str, names: Names, ports: Sequence[Port], letter: str, free: str) -> Iterator[str]:

@@ -7,24 +7,29 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from compute.agent.wiring.dhcp import Files
 from compute.agent.wiring.links import Inside, Link, Seen
 from compute.agent.wiring.names import INSIDE, Names
+from compute.agent.wiring.tunnels import SeenTunnel
+from compute.agent.wiring.wanted import Endpoint
 from compute.stored import Refused
 
-TOOLS = ("ip", "nft", "dnsmasq")  # of Debian's iproute2, nftables, dnsmasq-base
+TOOLS = ("ip", "bridge", "nft", "dnsmasq")  # of Debian's iproute2, nftables, dnsmasq-base
 _TIMEOUT_S = 30.0
 _LINKS = Path("/sys/class/net")
 _NAMESPACES = Path("/run/netns")
 _BRIDGE_FILTER = Path("/proc/sys/net/bridge")
 _SPECIAL = frozenset('"#\\')  # mean something in its files, and not as an argument
 _UP = 0x1  # IFF_UP
+_FAR_AWAY, _NOWHERE = ("192.0.2.1", 9), "127.0.0.1"  # the first: RFC 5737, nobody's
 
 
 def lacking() -> list[str]:
@@ -58,12 +63,28 @@ def links(names: Names) -> dict[str, Link]:
 def seen(names: Names) -> Seen:
     """Return what there is of an agent."""
     spaces = os.listdir(_NAMESPACES) if _NAMESPACES.is_dir() else []
-    return Seen(links(names), {name: _inside(name) for name in spaces if name.startswith(f"{names.mark}-")})
+    found = links(names)
+    inside = {name: _inside(name) for name in spaces if name.startswith(f"{names.mark}-")}
+    return Seen(found, inside, _tunnels(names, found))
 
 
 def ip(arguments: Sequence[str]) -> str:
     """Run `ip`."""
     return run(("ip", *arguments))
+
+
+def change_entries(lines: Sequence[str]) -> None:
+    """Have tunnels know, or not know any more, where MACs are."""
+    if lines:
+        run(("bridge", "-batch", "-"), "\n".join((*lines, "")))
+
+
+def own_address() -> str:
+    """Return the address from which this host reaches others that are far away; loopback, where it reaches none."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, suppress(OSError):
+        probe.connect(_FAR_AWAY)  # nothing is sent
+        return str(probe.getsockname()[0])
+    return _NOWHERE
 
 
 def without_ipv6(name: str) -> None:
@@ -155,6 +176,25 @@ def _inside(space: str) -> Inside | None:
         f"{each['local']}/{each['prefixlen']}" for each in link.get("addr_info", ()) if each.get("scope") != "link"
     )
     return Inside(link["address"], link["mtu"], "UP" in link["flags"], addresses)
+
+
+def _tunnels(names: Names, found: Iterable[str]) -> dict[str, SeenTunnel]:
+    own = {name for name in found if name.startswith(names.tunnels.removesuffix("*"))}
+    if not own:
+        return {}
+    entries = json.loads(run(("bridge", "-j", "fdb", "show")) or "[]")
+    return {
+        link["ifname"]: _tunnel(link, [each for each in entries if each.get("ifname") == link["ifname"]])
+        for link in json.loads(ip(("-j", "-d", "link", "show", "type", "vxlan")) or "[]")
+        if link["ifname"] in own
+    }
+
+
+def _tunnel(link: dict[str, Any], entries: Iterable[dict[str, Any]]) -> SeenTunnel:
+    about = link["linkinfo"]["info_data"]
+    own = Endpoint(about.get("local") or about.get("local6", ""), about["port"])
+    known = ((each["mac"], Endpoint(each["dst"], each.get("port", own.port))) for each in entries if "dst" in each)
+    return SeenTunnel(about["id"], own, frozenset(known))
 
 
 def _write(path: Path, text: str) -> bool:

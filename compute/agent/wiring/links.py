@@ -3,6 +3,7 @@
     bridge of a network <- taps of its ports, which libvirt makes
                         <- one end of a pair of cables; the other is in the network's namespace, where dnsmasq and the
                            metadata server are
+                        <- where other hosts have ports of the network, a tunnel to them (`tunnels`)
 
 A bridge stays while taps are in it, also when the network service does not know it any more: its cards are filtered.
 """
@@ -12,7 +13,8 @@ from dataclasses import dataclass, field
 
 from compute.agent.wiring.filters import METADATA
 from compute.agent.wiring.names import INSIDE, Names
-from compute.agent.wiring.wanted import Network
+from compute.agent.wiring.tunnels import SeenTunnel, is_right
+from compute.agent.wiring.wanted import Endpoint, Network, Tunnel
 
 Command = tuple[str, ...]  # ip's arguments
 METADATA_ADDRESS = f"{METADATA}/32"
@@ -43,10 +45,11 @@ class Seen:
 
     links: Mapping[str, Link] = field(default_factory=dict)
     namespaces: Mapping[str, Inside | None] = field(default_factory=dict)  # None: there is no end of cables in it
+    tunnels: Mapping[str, SeenTunnel] = field(default_factory=dict)
 
 
-def commands(names: Names, network: Network, seen: Seen) -> Iterator[Command]:
-    """Yield what makes a network be as it shall be."""
+def commands(names: Names, network: Network, seen: Seen, endpoint: Endpoint) -> Iterator[Command]:
+    """Yield what makes a network be as it shall be; `endpoint`: this host's own."""
     bridge, mtu = names.bridge(network.id), str(network.mtu)
     link = seen.links.get(bridge)
     if link is None:
@@ -60,6 +63,23 @@ def commands(names: Names, network: Network, seen: Seen) -> Iterator[Command]:
         yield from _served(names, network, seen)
     else:
         yield from _unserved(names, network.id, seen)
+    if network.tunnel is not None:
+        yield from _tunnelled(names, network, network.tunnel, seen, endpoint)
+
+
+def _tunnelled(names: Names, network: Network, tunnel: Tunnel, seen: Seen, endpoint: Endpoint) -> Iterator[Command]:
+    device, bridge, mtu = names.tunnel(network.id), names.bridge(network.id), str(network.mtu)
+    link = seen.links.get(device)
+    if link is not None and not is_right(tunnel, endpoint, seen.tunnels.get(device)):
+        yield ("link", "del", device)
+        link = None
+    if link is None:
+        kind = ("type", "vxlan", "id", str(tunnel.vni), "local", endpoint.address, "dstport", str(endpoint.port))
+        yield ("link", "add", device, "mtu", mtu, *kind, "nolearning")
+    elif link.mtu != network.mtu:
+        yield ("link", "set", device, "mtu", mtu)
+    if link is None or link.master != bridge or not link.is_up:
+        yield ("link", "set", device, "master", bridge, "up")
 
 
 def _served(names: Names, network: Network, seen: Seen) -> Iterator[Command]:
@@ -97,9 +117,10 @@ def leftovers(names: Names, wanted: Mapping[str, Network], seen: Seen) -> Iterat
     """Yield what takes away what no network has any more."""
     spaces = {names.namespace(each) for each in wanted}
     cables = {names.cable(each) for each in wanted}
+    tunnels = {names.tunnel(each.id) for each in wanted.values() if each.tunnel is not None}
     bridges = {names.bridge(each) for each in wanted}
     for name in sorted(seen.links):
-        if name.startswith(f"{names.mark}v") and name not in cables:
+        if name.startswith((f"{names.mark}v", f"{names.mark}x")) and name not in cables | tunnels:
             yield ("link", "del", name)
     for space in sorted(seen.namespaces):
         if space not in spaces:

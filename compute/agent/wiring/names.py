@@ -1,6 +1,7 @@
 """What devices, tables and namespaces of an agent are called: so that agents, of whichever clusters, share a machine.
 
     hf1a2bt0c9d8e7   tap of a port         hf1a2bb…  bridge of a network      hf1a2bv…  its end of a pair of cables
+    hf1a2bx…         its tunnel to other hosts
     hf1a2b           nftables' tables      hf1a2b-NETWORK   namespace
 
 A name of a device has 15 characters at most: "hf", four digits of who the agent is, a letter, and the first eight of
@@ -37,6 +38,10 @@ class Names:
         """Return the end of the cables to a network's namespace that is in its bridge."""
         return self._device("v", network_id)
 
+    def tunnel(self, network_id: str) -> str:
+        """Return the device in a network's bridge that leads to the other hosts."""
+        return self._device("x", network_id)
+
     def namespace(self, network_id: str) -> str:
         """Return the namespace of a network."""
         return f"{self.mark}-{network_id}"
@@ -50,6 +55,16 @@ class Names:
     def bridges(self) -> str:
         """Return the pattern of all bridges."""
         return f"{self.mark}b*"
+
+    @property
+    def cables(self) -> str:
+        """Return the pattern of all ends of cables."""
+        return f"{self.mark}v*"
+
+    @property
+    def tunnels(self) -> str:
+        """Return the pattern of all tunnels."""
+        return f"{self.mark}x*"
 
     def _device(self, letter: str, identifier: str) -> str:
         name = f"{self.mark}{letter}{identifier.replace('-', '')[:8]}"

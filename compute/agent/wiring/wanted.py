@@ -31,6 +31,30 @@ class Subnet:
 
 
 @dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a host is sent guests' packets by the others: UDP."""
+
+    address: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Another host with ports of a network."""
+
+    endpoint: Endpoint
+    cards: tuple[tuple[str, tuple[str, ...]], ...]  # MAC, and its addresses
+
+
+@dataclass(frozen=True, slots=True)
+class Tunnel:
+    """How a network goes on at other hosts."""
+
+    vni: int  # VXLAN network identifier
+    peers: tuple[Peer, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Network:
     """A network with ports on this host."""
 
@@ -40,6 +64,7 @@ class Network:
     dhcp_mac: str = ""  # empty: there is no DHCP
     dhcp_addresses: tuple[str, ...] = ()  # with their prefix lengths
     subnets: tuple[Subnet, ...] = ()
+    tunnel: Tunnel | None = None  # None: all of it is here
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +131,19 @@ def _network(document: Mapping[str, Any]) -> Network:
         _like(_MAC, dhcp["mac"]) if dhcp else "",
         tuple(str(ipaddress.ip_interface(each)) for each in dhcp["addresses"]) if dhcp else (),
         tuple(map(_subnet, document["subnets"])),
+        _tunnel(document["tunnel"]) if document.get("tunnel") else None,  # an older version's kept answer has none
     )
+
+
+def _tunnel(document: Mapping[str, Any]) -> Tunnel:
+    peers = (
+        Peer(
+            Endpoint(str(ipaddress.ip_address(each["address"])), int(each["port"])),
+            tuple((_like(_MAC, card["mac"]), _addresses(card["addresses"])) for card in each["cards"]),
+        )
+        for each in document["peers"]
+    )
+    return Tunnel(int(document["vni"]), tuple(peers))
 
 
 def _subnet(document: Mapping[str, Any]) -> Subnet:

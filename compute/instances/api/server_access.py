@@ -39,11 +39,18 @@ def unlocked_for(context: Request, rule: str, server_id: str) -> Server:
 
 
 def begin(
-    context: Request, server: Server, action: str, kind: str, columns: dict[str, Any] | None = None, **details: Any
-) -> str:
-    """Have something be done to a server once this request is committed; return the operation's id.
+    context: Request,
+    server: Server,
+    action: str,
+    kind: str,
+    columns: dict[str, Any] | None = None,
+    at_once: bool = False,
+    **details: Any,
+) -> None:
+    """Have something be done to a server once this request is committed.
 
-    `columns`: what clients see meanwhile. Raise Conflict while something else is done to it.
+    `columns`: what clients see meanwhile. `at_once`: before the answer is sent. Raise Conflict while something else is
+    done to it.
     """
     note(context, server, action)
     if columns:
@@ -57,8 +64,9 @@ def begin(
         context.request_id,
         **details,
     )
+    if at_once:
+        context.afterwards(lambda: context.parts.hasten(operation_id))
     context.afterwards(context.parts.poke)
-    return operation_id
 
 
 def settle(context: Request, server: Server, at_once: bool = False) -> None:

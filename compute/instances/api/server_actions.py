@@ -10,7 +10,9 @@ from compute.instances.api import (
     server_changes,
     server_images,
     server_interfaces,
+    server_password,
     server_power,
+    server_rescue,
     server_screens,
     servers,
 )
@@ -47,7 +49,8 @@ def _inject_network(context: Request, server_id: str, _about: Any) -> Answer:
 
 ACTIONS: Mapping[str, Action] = {
     "addSecurityGroup": server_interfaces.add_group,
-    "changePassword": _unable("os-admin-password", "Unable to set password on instance"),
+    "changePassword": server_password.change,
+    "createBackup": server_images.back_up,
     "confirmResize": server_changes.confirm_resize,
     "createImage": server_images.create,
     "evacuate": server_changes.evacuate,
@@ -66,7 +69,7 @@ ACTIONS: Mapping[str, Action] = {
     "reboot": server_power.reboot,
     "rebuild": server_changes.rebuild,
     "removeSecurityGroup": server_interfaces.remove_group,
-    "rescue": _unable("os-rescue", "Servers are not rescued here: attach their disk to another one."),
+    "rescue": server_rescue.rescue,
     "resize": server_changes.resize,
     "restore": servers.restore,
     "resume": server_power.resume,
@@ -77,6 +80,7 @@ ACTIONS: Mapping[str, Action] = {
     "trigger_crash_dump": _unable("servers:trigger_crash_dump", "Guests are not made to crash here."),
     "unlock": server_power.unlock,
     "unpause": server_power.unpause,
+    "unrescue": server_rescue.unrescue,
     "unshelve": server_changes.unshelve,
 }
 
@@ -87,6 +91,10 @@ def _ask(parts: Parts, token: str, document: Any, server_id: str) -> Any:
         return None
     if "rebuild" in document:
         return server_changes.ask_image(parts, token, document)
+    if "changePassword" in document:
+        return server_password.ask_guest(parts, token, document, server_id)
+    if "rescue" in document:
+        return server_rescue.ask_image(parts, token, document, server_id)
     if "os-getConsoleOutput" in document:
         return server_screens.ask_output(parts, token, document, server_id)
     if "os-getVNCConsole" in document or "os-getSerialConsole" in document:

@@ -5,7 +5,7 @@ from typing import Any
 
 from cluster.controlplane.answer import NO_CONTENT, Answer
 from compute.instances import block_devices, flavors, hosts, key_pairs, moves, quotas, servers
-from compute.instances.api import server_documents, server_forms
+from compute.instances.api import server_documents, server_forms, server_images
 from compute.instances.api.forms import BOOLEAN, Form
 from compute.instances.api.parts import Parts
 from compute.instances.api.requests import Request, at_least, is_admin
@@ -194,11 +194,14 @@ def evacuate(context: Request, server_id: str, about: Any) -> Answer:
 
 
 def shelve(context: Request, server_id: str, _about: Any) -> Answer:
-    """Take a server off its host; its disks stay."""
+    """Take a server off its host; a disk of its own becomes an image, volumes stay."""
     server = unlocked_for(context, f"{RULE}os-shelve:shelve", server_id)
     states = (VmState.ACTIVE, VmState.STOPPED, VmState.PAUSED, VmState.SUSPENDED)
     servers.require(server, "shelve", states)
-    begin(context, server, "shelve", Shelving.NAME, {"task_state": Task.SHELVING})
+    image = server_images.shelved(context, server)
+    begin(context, server, "shelve", Shelving.NAME, {"task_state": Task.SHELVING}, image=image)
+    if image is not None:
+        server_images.announce(context, image)
     return ACCEPTED
 
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cluster.controlplane.answer import Answer
-from compute.instances import block_devices, cards, servers
+from compute.instances import block_devices, cards, server_actions, servers
 from compute.instances.api.forms import Form
 from compute.instances.api.parts import Parts
 from compute.instances.api.requests import Request
-from compute.instances.api.server_access import RULE, asking
+from compute.instances.api.server_access import RULE, asking, note
 from compute.instances.errors import NotFound
 from compute.instances.interfaces import Port
 from compute.microversions import asking_first, found
@@ -111,6 +111,8 @@ def _take(context: Request, event: Mapping[str, Any], learned: Learned) -> int:
             if device.volume_id == event.get("tag") and size is not None:
                 disk = {**device.disk, "size": size} if device.disk else {}
                 block_devices.change(context.connection, device.id, volume_gb=size // GIB, disk=disk)
+                note(context, server, "extend_volume")
+                server_actions.end(context.connection, server.id, context.request_id, None, context.now_us)
     if event["name"].startswith("network-"):
         _learn(context, server.id, learned.ports.get(server.id, ()))
     return 200

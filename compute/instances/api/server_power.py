@@ -17,7 +17,7 @@ ACCEPTED = Answer(202)
 _REBOOT = Form("", {"type": {"type": "string", "pattern": "^(?i:soft|hard)$"}}, required=("type",))
 _STATE = Form("", {"state": {"enum": ["active", "error"]}}, required=("state",))
 _LOCK = Form("", {"locked_reason": {"type": "string", "minLength": 1, "maxLength": 255}})
-_REBOOTABLE = (VmState.ACTIVE, VmState.STOPPED, VmState.PAUSED, VmState.SUSPENDED, VmState.ERROR, VmState.RESCUED)
+_REBOOTABLE = (VmState.ACTIVE, VmState.STOPPED, VmState.PAUSED, VmState.SUSPENDED, VmState.ERROR)
 
 
 def _changing(rule: str, action: str, kind: power.Change, task: Task, states: Collection[str]) -> Action:
@@ -40,13 +40,11 @@ stop = _changing(
     "stop",
     power.STOP,
     Task.POWERING_OFF,
-    (VmState.ACTIVE, VmState.RESCUED, VmState.ERROR, VmState.PAUSED),
+    (VmState.ACTIVE, VmState.ERROR, VmState.PAUSED),
 )
-pause = _changing("os-pause-server:pause", "pause", power.PAUSE, Task.PAUSING, (VmState.ACTIVE, VmState.RESCUED))
+pause = _changing("os-pause-server:pause", "pause", power.PAUSE, Task.PAUSING, (VmState.ACTIVE,))
 unpause = _changing("os-pause-server:unpause", "unpause", power.UNPAUSE, Task.UNPAUSING, (VmState.PAUSED,))
-suspend = _changing(
-    "os-suspend-server:suspend", "suspend", power.SUSPEND, Task.SUSPENDING, (VmState.ACTIVE, VmState.RESCUED)
-)
+suspend = _changing("os-suspend-server:suspend", "suspend", power.SUSPEND, Task.SUSPENDING, (VmState.ACTIVE,))
 resume = _changing("os-suspend-server:resume", "resume", power.RESUME, Task.RESUMING, (VmState.SUSPENDED,))
 
 

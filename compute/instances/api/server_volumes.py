@@ -104,6 +104,7 @@ def create(context: Request, server_id: str) -> Answer:
         destination=VOLUME,
         created_at_us=context.now_us,
         device_name=_device_name(devices, server, attributes.get("device")),
+        bus=server.image.get("properties", {}).get("hw_disk_bus", "virtio"),
         volume_id=volume.id,
         volume_gb=volume.size,
         delete_on_termination=truth(attributes.get("delete_on_termination", False), "delete_on_termination"),

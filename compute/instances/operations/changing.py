@@ -67,6 +67,7 @@ def _settle_disk(work: Work, server: Server, device: BlockDevice) -> None:
                 _complete(work, device.id)
         else:
             _reserve(work, server, device)
+            _complete(work, device.id)  # as in Nova: clients wait until it is in use, though no host uses it yet
     except Superseded:
         raise
     except Refused as error:

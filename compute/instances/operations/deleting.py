@@ -3,10 +3,10 @@
 from sqlalchemy import Connection
 
 from compute.instances import server_actions, servers
-from compute.instances.operations import equipment
+from compute.instances.operations import equipment, shelving
 from compute.instances.operations.building import drop_all
 from compute.instances.operations.work import Work
-from compute.instances.statuses import Task
+from compute.instances.statuses import Task, VmState
 
 NAME = servers.DELETE
 
@@ -18,6 +18,8 @@ def perform(work: Work) -> None:
         work.set(task_state=Task.DELETING)
     for host in {server.host, server.old_host} - {None}:
         equipment.remove_guest(work, str(host), server.id)
+    if server.vm_state == VmState.OFFLOADED:
+        shelving.discard_image(work, server)
     drop_all(work)
 
     def outcome(connection: Connection, now_us: int) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from compute.agent.guest import Disk, Guest, GuestState, Nic, document_of
 from compute.instances import block_devices, cards, hosts, placing, servers
-from compute.instances.block_devices import BLANK, IMAGE, SNAPSHOT, BlockDevice
+from compute.instances.block_devices import BLANK, IMAGE, RESCUE, SNAPSHOT, BlockDevice
 from compute.instances.cards import Card
 from compute.instances.interfaces import Volume
 from compute.instances.operations.work import Work
@@ -130,8 +130,9 @@ def drop_disk(work: Work, device: BlockDevice, delete: bool) -> None:
         if delete and work.tools.disks.remove(device.local_name) is Removal.KEPT:
             raise InUse(f"{device.local_name} has clones")
         return
-    if device.attachment_id is not None:
-        work.tools.volumes.release(device.attachment_id)
+    for attachment_id, volume_id in work.tools.volumes.attached(work.subject_id):
+        if volume_id == device.volume_id:  # also one that the row does not know: who made it did not come so far
+            work.tools.volumes.release(attachment_id)
     if delete and device.delete_on_termination and device.volume_id is not None:
         work.tools.volumes.delete(device.volume_id)
 
@@ -232,7 +233,7 @@ def guest_of(work: Work, server: Server) -> Guest:
         project_id=server.project_id,
         vcpus=server.vcpus,
         memory_mib=server.memory_mib,
-        disks=tuple(disk for each in devices if (disk := each.connected) is not None),
+        disks=_booting(devices),
         nics=tuple(nic for card in its_cards if (nic := card.nic) is not None),
         told=told,
         config_drive=server.config_drive,
@@ -240,6 +241,15 @@ def guest_of(work: Work, server: Server) -> Guest:
         firmware="uefi" if properties.get("hw_firmware_type") == "uefi" else "bios",
         extra=extra,
     )
+
+
+def _booting(devices: Sequence[BlockDevice]) -> tuple[Disk, ...]:
+    """Return disks as a guest begins with them: with that of a rescue, if there is one."""
+    found = [(each.use == RESCUE, disk) for each in devices if (disk := each.connected) is not None]
+    if not any(rescues for rescues, _disk in found):
+        return tuple(disk for _rescues, disk in found)
+    found.sort(key=lambda each: not each[0])
+    return tuple(replace(disk, boot_index=0 if rescues else None) for rescues, disk in found)
 
 
 def define(work: Work, server: Server, running: bool) -> GuestState:

@@ -1,6 +1,7 @@
 """Making an image of a server: of a disk of its own, or of snapshots of its volumes.
 
-Details: `image`, the document with which it is announced; `snapshots`, those of volumes that were taken, by disk.
+Details: `image`, the document with which it is announced; `snapshots`, those of volumes that were taken, by disk;
+`rotation`, of a backup: how many of its type are kept.
 """
 
 import json
@@ -28,20 +29,34 @@ def perform(work: Work) -> None:
         _of_disk(work, server, root, str(image["id"]))
     else:
         _of_volumes(work, server, image)
+    if "rotation" in work.details:
+        _rotate(work, str(image["backup_type"]), int(work.details["rotation"]))
     work.end()
 
 
 def fail(work: Work, why: str) -> None:
-    """Leave nothing of it; the server is as it was."""
-    image_id = str(work.details["image"]["id"])
-    for device in equipment.devices_of(work):
-        if device.is_root and device.is_local:
-            work.tools.disks.delete_snapshot(device.local_name, _snapshot(work))
-    work.tools.images.discard(image_id)
+    """Leave nothing of it, but a backup that was made before others could not be deleted; the server is as it was."""
+    if not work.details.get("made"):
+        undo(work)
     work.end(why=why)
 
 
+def undo(work: Work) -> None:
+    """Leave nothing of an image."""
+    for device in equipment.devices_of(work):
+        if device.is_root and device.is_local:
+            work.tools.disks.delete_snapshot(device.local_name, _snapshot(work))
+    work.tools.images.discard(str(work.details["image"]["id"]))
+
+
 def _of_disk(work: Work, server: Server, device: BlockDevice, image_id: str) -> None:
+    take(work, server, device)
+    work.set(task_state=Task.UPLOADING)
+    send(work, device, image_id)
+
+
+def take(work: Work, server: Server, device: BlockDevice) -> None:
+    """Keep a disk of the server's own as it is now."""
     if not work.details.get("taken"):
         at_rest = _freeze(work, server, True)
         try:
@@ -50,15 +65,24 @@ def _of_disk(work: Work, server: Server, device: BlockDevice, image_id: str) -> 
             if at_rest:
                 _freeze(work, server, False)
         work.reach("uploading", taken=True)
-    work.set(task_state=Task.UPLOADING)
+
+
+def send(work: Work, device: BlockDevice, image_id: str) -> None:
+    """Have an image be what was kept of a disk."""
     work.tools.images.upload_volume(image_id, f"{device.local_name}@{_snapshot(work)}")
     work.tools.disks.delete_snapshot(device.local_name, _snapshot(work))
 
 
+def _rotate(work: Work, kind: str, count: int) -> None:
+    """Delete the oldest backups of a kind that are more than so many."""
+    work.reach("rotating", made=True)
+    for image_id in work.tools.images.backups(work.subject_id, kind)[count:]:
+        work.tools.images.discard(image_id)
+
+
 def _freeze(work: Work, server: Server, frozen: bool) -> bool:
     """Have a guest bring its file systems to rest, if it wants that and can."""
-    wants = str(server.image.get("properties", {}).get("hw_qemu_guest_agent", "")).lower() in ("yes", "true", "1")
-    if not wants or server.host is None:
+    if not server.has_agent or server.host is None:
         return False
     return work.host(server.host).freeze(server.id, frozen)
 

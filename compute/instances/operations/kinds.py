@@ -4,6 +4,7 @@ from typing import cast
 
 from compute.instances.operations import building, changing, deleting, imaging, power, rebuilding
 from compute.instances.operations.moving import Evacuating, Resizing, Reverting
+from compute.instances.operations.rescuing import Rescuing, Unrescuing
 from compute.instances.operations.shelving import Shelving, Unshelving
 from compute.instances.operations.work import Kind
 
@@ -18,6 +19,8 @@ _ALL = (
     Evacuating,
     Shelving,
     Unshelving,
+    Rescuing,
+    Unrescuing,
     *power.ALL,
 )
 KINDS = {each.NAME: cast(Kind, each) for each in _ALL}

@@ -233,7 +233,7 @@ def _end_on(work: Work, server: Server, source: str, running: bool) -> None:
 
 def _stop(work: Work, server: Server, host: str, running: bool) -> None:
     try:
-        work.host(host).stop(server.id, work.settings.shutdown_s if running else 0.0)
+        work.host(host).stop(server.id, power.patience_s(work, server) if running else 0.0)
     except NoSuch:
         return
 

@@ -46,7 +46,7 @@ def _start(work: Work, server: Server) -> None:
 
 def _stop(work: Work, server: Server) -> None:
     try:
-        work.host(server.host or "").stop(server.id, _patience_s(work, server))
+        work.host(server.host or "").stop(server.id, patience_s(work, server))
     except NoSuch:  # somebody has removed the guest; it is defined when it is started
         return
 
@@ -64,7 +64,7 @@ def _suspend(work: Work, server: Server) -> None:
 
 
 def _reboot_soft(work: Work, server: Server) -> None:
-    work.host(server.host or "").reboot(server.id, work.operation.id, _patience_s(work, server))
+    work.host(server.host or "").reboot(server.id, work.operation.id, patience_s(work, server))
 
 
 def _reboot_hard(work: Work, server: Server) -> None:
@@ -82,7 +82,8 @@ def _stop_at_once(work: Work, server: Server) -> None:
         return
 
 
-def _patience_s(work: Work, server: Server) -> float:
+def patience_s(work: Work, server: Server) -> float:
+    """Return how long a guest is let end by itself: its image may say."""
     text = server.image.get("properties", {}).get("os_shutdown_timeout", "")
     return float(text) if text.isdigit() else work.settings.shutdown_s
 

@@ -21,7 +21,7 @@ def perform(work: Work) -> None:
     running = not work.details.get("was_off")
     if not work.details.get("ended"):
         with suppress(NoSuch):
-            work.host(server.host or "").stop(server.id, work.settings.shutdown_s if running else 0.0)
+            work.host(server.host or "").stop(server.id, power.patience_s(work, server) if running else 0.0)
         equipment.take_away(work, server, server.host or "")
         work.reach("ended", ended=True)
     if not work.details.get("emptied"):

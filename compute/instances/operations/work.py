@@ -1,7 +1,7 @@
 """What a kind of operation works with here: see `compute.operations.work`."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -13,6 +13,7 @@ from compute.instances import server_actions, servers
 from compute.instances.interfaces import Disks, Images, Network, Volumes
 from compute.instances.servers import Server
 from compute.instances.settings import Settings
+from compute.instances.statuses import VmState
 from compute.operations import journal, work
 from compute.operations.journal import Operation
 from compute.operations.work import Outcome
@@ -79,7 +80,7 @@ class Work(work.Work[Tools]):
 
     def set(self, **columns: Any) -> None:
         """Change columns of the server, while the operation goes on. Raise Lost."""
-        self.note(lambda connection, now_us: servers.change(connection, self.subject_id, now_us, **columns))
+        self.note(lambda connection, now_us: self._change(connection, now_us, columns))
 
     def finish(self, outcome: Outcome) -> None:
         """End the operation, and begin what was asked for meanwhile. Raise Lost."""
@@ -99,10 +100,18 @@ class Work(work.Work[Tools]):
                 outcome(connection, now_us)
             if why is not None:
                 columns["fault"] = servers.fault_of(why, now_us)
-            servers.change(connection, self.subject_id, now_us, **{"task_state": None, "progress": 0, **columns})
+            self._change(connection, now_us, {"task_state": None, "progress": 0, **columns})
             server_actions.end(connection, self.subject_id, self.operation.request_id, why, now_us)
 
         self.finish(whole)
+
+    def _change(self, connection: Connection, now_us: int, columns: Mapping[str, Any]) -> None:
+        """Change columns of the server; one that is to be deleted is shown as that, and not as having failed."""
+        found = servers.find(connection, self.subject_id)
+        if found is not None and found.deletion_wanted:
+            failed = {"vm_state"} if columns.get("vm_state") == VmState.ERROR else set[str]()
+            columns = {name: value for name, value in columns.items() if name not in {"task_state", "fault"} | failed}
+        servers.change(connection, self.subject_id, now_us, **columns)
 
 
 Kind = work.Kind[Work]

@@ -1,7 +1,8 @@
 """`interfaces.Images` by the image service of the cluster."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import urlencode
 
 import urllib3
 
@@ -11,7 +12,8 @@ from compute.stored import NotYet, Refused, Unreachable
 from compute.volumes.backend import NewImage
 from compute.volumes.moving.parent import Mover
 
-_ATTRIBUTES = frozenset(  # of an image, which are no properties
+_MANY = 1000  # backups of a kind; each new one is followed by the deletion of those that are too many
+ATTRIBUTES = frozenset(  # of an image, which are no properties
     (
         "checksum",
         "container_format",
@@ -98,6 +100,12 @@ class ImageService:
         if answer.status not in (204, 409):
             raise Unreachable(f"the image service answers {answer.status}")
 
+    def backups(self, server_id: str, kind: str) -> Sequence[str]:
+        """See Images."""
+        query = {"instance_uuid": server_id, "image_type": "backup", "backup_type": kind, "sort": "created_at:desc"}
+        answer = self._service.ask("GET", f"?{urlencode({**query, 'limit': _MANY})}", expected=(200,))
+        return [str(each["id"]) for each in document_of(answer)["images"]]
+
     def discard(self, image_id: str) -> None:
         """See Images."""
         self._service.ask("DELETE", f"/{safe(image_id)}", expected=(204, 404, 403))
@@ -112,5 +120,5 @@ def _image(told: Mapping[str, Any]) -> Image:
         min_ram=int(told.get("min_ram") or 0),
         size=int(told.get("size") or 0),
         virtual_size=int(told.get("virtual_size") or 0),
-        properties={name: value for name, value in told.items() if name not in _ATTRIBUTES and isinstance(value, str)},
+        properties={name: value for name, value in told.items() if name not in ATTRIBUTES and isinstance(value, str)},
     )

@@ -13,10 +13,12 @@ from cluster.telemetry.log import get_logger
 from compute.agent.guest import Disk
 from compute.asking import Asked, ServiceLogin, document_of, safe
 from compute.instances.interfaces import Volume
+from compute.instances.outside.image_service import ATTRIBUTES
 from compute.stored import InUse, NoSuch, Refused, Unreachable
 
 VERSION = "volume 3.70"
 MARK = "holdfast_disk"  # in the metadata of a volume that was made for a server
+_OF_IMAGE = ATTRIBUTES | {"image_id", "image_name"}  # in volume_image_metadata, where properties are beside them
 _GONE = (400, 403, 404)
 _AT_REST = frozenset(("available", "error"))
 
@@ -137,7 +139,7 @@ def _volume(told: Mapping[str, Any]) -> Volume:
         bootable=str(told.get("bootable")).lower() == "true",
         multiattach=bool(told.get("multiattach")),
         availability_zone=str(told.get("availability_zone") or ""),
-        image=dict(told.get("volume_image_metadata") or {}),
+        image={name: text for name, text in (told.get("volume_image_metadata") or {}).items() if name not in _OF_IMAGE},
         attachments=tuple(told.get("attachments") or ()),
     )
 

@@ -79,8 +79,10 @@ def attach(context: Request, volume_id: str, about: Any) -> Answer:
 
 
 def detach(context: Request, volume_id: str, about: Any) -> Answer:
-    """Note that somebody uses a volume no more."""
+    """Note that somebody uses a volume no more. Of one that nobody uses it does nothing, as in Cinder."""
     volume = volume_for(context, _RULE + "detach", volume_id)
+    if volume.status == VolumeStatus.AVAILABLE:
+        return ACCEPTED
     volumes.require_status(volume, (VolumeStatus.IN_USE, VolumeStatus.DETACHING), "be detached")
     _release(context, volume, _DETACH.check(about or {}).get("attachment_id"))
     return ACCEPTED

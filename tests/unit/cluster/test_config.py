@@ -159,6 +159,11 @@ def test_settings_that_do_not_fit_together_are_refused() -> None:
     assert "regular expression" in refusal("[identity]\npassword_pattern = \"(\"\n")
     assert "S3 and the identity service would both get port 9000" in refusal("[ports]\nidentity = 9000\n")
     parse(CLUSTER + "[ports]\nidentity = 9000\n[identity]\nenabled = false\n")
+    assert "must have {agent} in it" in refusal('[compute]\nagents = 2\nlibvirt = "qemu:///system"\n')
+    parse(CLUSTER + '[compute]\nagents = 2\nlibvirt = "qemu:///system?socket=/run/{agent}"\n')
+    parse(CLUSTER + '[compute]\nlibvirt = "qemu:///system"\n')
+    assert "tunnel_address must be an address" in refusal('[compute]\ntunnel_address = "host-1"\n')
+    parse(CLUSTER + '[compute]\ntunnel_address = "2001:db8::1"\n')
     assert "proxy worker 2 and the metrics of device 0" in refusal(
         "[proxy]\nworkers = 3\n[ports]\nstorage_admin = 6102\n" + twice.replace("1", "0")
     )

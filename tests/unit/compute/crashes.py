@@ -32,6 +32,7 @@ class Tripwire:
         self.calls = 0
         self._at: int | None = None  # which call the process does not live to make
         self.failures: list[Exception] = []  # raised by the next calls in place of their effects
+        self._refused: tuple[int, Exception] | None = None  # the same, by one call of what is outside, from now on
         self._is_dead = False
 
     def kill_before(self, call: int) -> None:
@@ -42,9 +43,23 @@ class Tripwire:
         """There is another process, which nothing happens to."""
         self._at, self._is_dead = None, False
 
+    def refuse(self, call: int, error: Exception) -> None:
+        """Have one call of what is outside raise an error in place of its effect, of those from now on."""
+        self._refused = (call, error)
+
+    @property
+    def has_refused(self) -> bool:
+        """Tell whether that call was made."""
+        return self._refused is None
+
     def around(self, work: Callable[[], T]) -> T:
         """Return what a call returns."""
         self.call()
+        if self._refused is not None:
+            left, error = self._refused
+            self._refused = (left - 1, error) if left else None
+            if not left:
+                raise error
         if self.failures:
             raise self.failures.pop(0)
         return work()

@@ -1,6 +1,8 @@
 """What is made of tempest's results: tests/tempest/results.py."""
 
-from tests.tempest.results import Outcome, Result, read, reason, table, unexplained
+from dataclasses import replace
+
+from tests.tempest.results import Outcome, Result, merged, read, read_table, reason, table, tallies, unexplained
 
 CSV = '''test,status,start_time,stop_time
 tempest.api.identity.v3.test_users.UsersTest.test_lock[id-1],success,a,b
@@ -30,7 +32,7 @@ def test_what_fails_has_the_narrowest_reason_or_fails_the_run() -> None:
 
 
 def test_the_table_has_a_line_for_each_module_and_each_failure() -> None:
-    assert table([TRUSTS, LOCK, SHOW], KNOWN).splitlines()[2:] == [
+    assert table(tallies([TRUSTS, LOCK, SHOW]), KNOWN).splitlines()[2:] == [
         "| identity.admin.v3.test_trusts | 0 | 0 | 1 |",
         "| identity.v3.test_users | 1 | 1 | 0 |",
         "| **all** | **1** | **1** | **1** |",
@@ -41,3 +43,11 @@ def test_the_table_has_a_line_for_each_module_and_each_failure() -> None:
         "|---|---|",
         "| `identity.v3.test_users.UsersTest.test_show` | nobody is shown |",
     ]
+
+
+def test_a_part_that_ran_again_replaces_its_modules_in_the_table() -> None:
+    scenario = Result("tempest.scenario.test_disks.DisksTest.test_boot", Outcome.FAILED)
+    before = tallies([TRUSTS, LOCK, SHOW, scenario])
+    assert read_table(table(before, KNOWN)) == before
+    mended = tallies([LOCK, replace(SHOW, outcome=Outcome.PASSED)])
+    assert merged(before, mended) == tallies([TRUSTS, LOCK, replace(SHOW, outcome=Outcome.PASSED), scenario])

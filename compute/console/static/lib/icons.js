@@ -32,6 +32,7 @@ const PATHS = {
   stop: "M6 6h12v12H6z",
   again: "M19 12a7 7 0 1 1-2-5M19 3v5h-5",
   terminal: "M3 5h18v14H3zM7 9l3 3-3 3M12 15h5",
+  screen: "M3 5h18v12H3zM9 20h6M12 17v3",
   copy: "M8 8h12v12H8zM16 8V4H4v12h4",
   disk: "M12 3a9 9 0 1 1 0 18 9 9 0 0 1 0-18M12 10a2 2 0 1 1 0 4 2 2 0 0 1 0-4",
 };

@@ -76,8 +76,8 @@ export function instancesPage({ page, session, signal }) {
     ended.abort();
   }
 
-  const line = (server) => async () => {
-    const wanted = { remote_console: { protocol: "serial", type: "serial" } };
+  const display = (server, protocol, type) => async () => {
+    const wanted = { remote_console: { protocol, type } };
     const opened = window.open("about:blank", "_blank"); // now, or browsers take it for an advertisement
     try {
       const { remote_console: { url } } = await call(`/servers/${server.id}/remote-consoles`, { method: "POST", body: wanted });
@@ -106,7 +106,8 @@ export function instancesPage({ page, session, signal }) {
           { title: "Addresses", kind: "mono", of: (each) => Object.values(each.addresses ?? {}).flat().map((at) => at.addr).join(", ") },
           { title: "Made", kind: "number", of: (each) => moment(each.created) },
           { title: "Actions", plain: true, kind: "tools", of: (each) => menu(`Actions for ${each.name}`, [
-            ["Console log", "terminal", () => log(each)], each.status === "ACTIVE" && ["Serial line", "terminal", line(each)], each.status === "SHUTOFF" && ["Start", "play", act(each, "It is being started.", { "os-start": null })], each.status === "ACTIVE" && ["Reboot", "again", act(each, "It is being rebooted.", { reboot: { type: "SOFT" } })],
+            ["Console log", "terminal", () => log(each)], each.status === "ACTIVE" && ["Serial line", "terminal", display(each, "serial", "serial")], each.status === "ACTIVE" && ["Screen", "screen", display(each, "vnc", "novnc")],
+            each.status === "SHUTOFF" && ["Start", "play", act(each, "It is being started.", { "os-start": null })], each.status === "ACTIVE" && ["Reboot", "again", act(each, "It is being rebooted.", { reboot: { type: "SOFT" } })],
             each.status === "ACTIVE" && ["Stop", "stop", act(each, "It is being stopped.", { "os-stop": null })], ["Delete", "trash", () => remove(each), "danger"]]) },
         ], servers, { caption: "Instances" })),
       servers.filter((each) => each.fault).map((each) => notice({ message: `${each.name}: ${each.fault.message}` })));

@@ -90,6 +90,8 @@ def test_every_call_goes_over_the_wire(site: MemoryHost, client: HostClient) -> 
     assert client.diagnostics(web.id)["driver"] == "libvirt"
     assert client.console_log(web.id, None) == ""
     assert client.freeze(web.id, frozen=True) is False
+    assert client.set_password(web.id, "root", "without") is False
+    assert client.set_password(web.id, "root", "with an agent") is True
     assert client.suspend(web.id).power is Power.SUSPENDED
     client.start(web.id)
     assert client.stop(web.id, 0).power is Power.OFF

@@ -95,7 +95,7 @@ async def console(services: Mapping[str, int], connections: int = 16, first_s: f
         relay,
         Access(KnownUsers(), KnownTokens()),
         View(look),
-        Displays(SEAL),
+        Displays(SEAL, None),
         Registry(),
     )
     doorway = Doorway(Application(parts).answer, connections, first_s)

@@ -6,11 +6,13 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from http import HTTPStatus
+from pathlib import Path
 
 import aiohttp
 import pytest
 
 from compute.console.displays import LINE, SCREEN
+from compute.console.pages import VIEWER, read_viewer
 from compute.instances.links import TOKEN_S, Opened, seal_of, sealed
 from tests.unit.compute.console.console import SEAL, Console, console
 
@@ -70,9 +72,33 @@ def test_a_screen_is_told_of() -> None:
     async def scenario(it: Console, port: int, _tickets: list[bytes]) -> None:
         status, headers, body = await it.get(link(SCREEN, port, "vnc"))
         assert (status, headers["Cache-Control"]) == (HTTPStatus.OK, "no-store")
-        assert json.loads(body) == {"host": "127.0.0.1", "port": port, "password": "a-ticket"}
+        told = {"host": "127.0.0.1", "port": port, "password": "a-ticket", "viewer": None}
+        assert json.loads(body) == told
 
     with_a_line(scenario)
+
+
+def test_what_a_viewer_and_a_screen_say_is_passed_on_as_it_is() -> None:
+    async def scenario(it: Console, port: int, said: list[bytes]) -> None:
+        async with it.client.ws_connect(it.url(link(LINE, port, "vnc"))) as socket:
+            await socket.send_bytes(b"RFB 003.008\n")
+            await socket.send_bytes(b"\x01")
+            assert await socket.receive_bytes() == b"\x01\x01"
+        assert said == [b"RFB 003.008\n"]  # and no ticket before it
+
+    with_a_line(scenario)
+
+
+def test_the_viewer_is_there_where_it_is_installed(tmp_path: Path) -> None:
+    """Debian's novnc: its modules, and not its own page, nor what else lies there."""
+    for name in ("core/rfb.js", "core/input/keyboard.js", "vendor/pako/lib/zlib/inflate.js", "vnc.html", "app/ui.js"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("// a module")
+    found = read_viewer(tmp_path)
+    assert set(found) == {VIEWER, "/novnc/core/input/keyboard.js", "/novnc/vendor/pako/lib/zlib/inflate.js"}
+    assert found[VIEWER].content_type.startswith("text/javascript")
+    assert read_viewer(tmp_path / "nowhere") == {}
 
 
 def test_a_link_that_is_too_old_or_forged_or_for_something_else_opens_nothing() -> None:
@@ -83,7 +109,6 @@ def test_a_link_that_is_too_old_or_forged_or_for_something_else_opens_nothing() 
             (f"{LINE}?token={other}", HTTPStatus.UNAUTHORIZED),
             (f"{LINE}?token={SEAL.encrypt(b'[1]').decode()}", HTTPStatus.UNAUTHORIZED),
             (LINE, HTTPStatus.UNAUTHORIZED),
-            (link(LINE, port, "vnc"), HTTPStatus.BAD_REQUEST),
             (link(SCREEN, port, "serial"), HTTPStatus.BAD_REQUEST),
         ):
             status, _headers, _body = await it.get(path)

@@ -19,7 +19,7 @@ from compute.images.uploads import Dock
 from compute.images.web.fetching import NotFetched
 from compute.policy import Policy
 from identity.keystone.tokens.token import Method, Person, Role, Scope, ScopeKind, Token
-from tests.databases import url_in
+from tests.databases import fill, url_in
 from tests.unit.compute.crashes import Tripwire, WiredDatabase
 from tests.unit.compute.images.stores import MemoryStore
 
@@ -151,7 +151,7 @@ class Service:
     def __init__(self, directory: Path, settings: Settings | None = None, **wishes: Any) -> None:
         self.wire = Tripwire()
         self.database = WiredDatabase(url_in(directory), self.wire)
-        retried(self.database, metadata.create_all)
+        fill(self.database, metadata.create_all)
         self.clock = Clock()
         self.store = MemoryStore()
         self.web = Web()

@@ -33,6 +33,8 @@ class MemoryHost:
         self.is_away = False
         self.refuses = ""  # to have guests
         self.holds_on: set[str] = set()  # serials that guests do not let go of
+        self.passwords: dict[str, tuple[str, str]] = {}  # of users, by guest
+        self.patience_s: list[float] = []  # for which guests were let end by themselves, in order
 
     def state(self) -> HostState:
         return state_of(self.name)
@@ -53,6 +55,7 @@ class MemoryHost:
         return self._do(lambda: self._set(guest_id, Power.RUNNING))
 
     def stop(self, guest_id: str, soft_s: float) -> GuestState:
+        self.patience_s.append(soft_s)
         return self._do(lambda: self._set(guest_id, Power.OFF))
 
     def reboot(self, guest_id: str, request_id: str, soft_s: float) -> GuestState:
@@ -99,6 +102,10 @@ class MemoryHost:
 
     def freeze(self, guest_id: str, frozen: bool) -> bool:
         return True
+
+    def set_password(self, guest_id: str, user: str, password: str) -> bool:
+        self.passwords[guest_id] = (user, password)
+        return password != "nobody listens"
 
     def _do(self, work: Callable[[], T]) -> T:
         self._require()
@@ -327,9 +334,10 @@ class MemoryImages:
 
     def put(self, owner: str = "", size: int = 1 << 20, data: bytes = b"image", **about: Any) -> str:
         """Have an image."""
-        image_id = str(uuid.uuid4())
         known = {"name": "cirros", "status": "active", "min_disk": 0, "min_ram": 0, "size": 5, "virtual_size": size}
-        self.images[image_id] = Image(id=image_id, **{**known, **about})
+        made = Image(**{"id": str(uuid.uuid4()), **known, **about})
+        image_id = made.id
+        self.images[image_id] = made
         self.owners[image_id] = owner
         volume = MemoryVolume(uuid.uuid4().hex, f"image-{image_id}", size, data=data)
         volume.snapshots["golden"] = MemorySnapshot(uuid.uuid4().hex, size, data)
@@ -351,12 +359,19 @@ class MemoryImages:
     def finish_empty(self, image_id: str) -> None:
         self._wire.around(lambda: self.uploaded.setdefault(image_id, b""))
 
+    def backups(self, server_id: str, kind: str) -> Sequence[str]:
+        wanted = {"instance_uuid": server_id, "image_type": "backup", "backup_type": kind}
+        return [image_id for image_id, about in reversed(self.announced.items()) if wanted.items() <= about.items()]
+
     def discard(self, image_id: str) -> None:
-        self._wire.around(lambda: (self.announced.pop(image_id, None), self.uploaded.pop(image_id, None)))
+        known: tuple[dict[str, Any], ...] = (self.announced, self.uploaded, self.images)
+        self._wire.around(lambda: [each.pop(image_id, None) for each in known])
 
     def _golden(self, image_id: str) -> Golden:
         if image_id in self.converting:
             raise NotYet(f"image {image_id} is being converted")
+        if image_id in self.uploaded and image_id not in self.images:
+            self.put(data=self.uploaded[image_id], id=image_id)
         if image_id not in self.images:
             raise Refused(f"there is no image {image_id}")
         return Golden(f"image-{image_id}", "golden", self.images[image_id].virtual_size)

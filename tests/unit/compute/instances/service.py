@@ -9,20 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from cluster.controlplane.database import retried
-from compute.instances import flavors, hosts
+from compute.instances import hosts
 from compute.instances.api.application import compute_application
 from compute.instances.api.parts import Parts
 from compute.instances.following import Follower
 from compute.instances.operations.kinds import KINDS
 from compute.instances.operations.work import Tools, Work
 from compute.instances.reconciler import Reconciler
-from compute.instances.schema import metadata
 from compute.instances.settings import Settings
 from compute.operations import journal
 from compute.operations.worker import Worker
 from identity.keystone.tokens import token as tokens
 from identity.keystone.tokens.token import Method, Person, Scope, ScopeKind, Token
-from tests.databases import url_in
+from tests.databases import fill, url_in
 from tests.unit.compute.crashes import Tripwire, WiredDatabase
 from tests.unit.compute.instances.memory import MemoryHosts, MemoryImages, MemoryNetwork, MemoryVolumes
 from tests.unit.compute.instances.surroundings import (
@@ -36,6 +35,7 @@ from tests.unit.compute.instances.surroundings import (
     Client,
     Clock,
     KnownTokens,
+    begin,
     state_of,
 )
 from tests.unit.compute.volumes.memory import MemoryGateway
@@ -49,7 +49,7 @@ class Service:
     def __init__(self, directory: Path, settings: Settings | None = None) -> None:
         self.wire = Tripwire()
         self.database = WiredDatabase(url_in(directory), self.wire)
-        retried(self.database, metadata.create_all)
+        fill(self.database, begin)
         self.settings = settings or Settings()
         self.clock, self.tokens = Clock(), KnownTokens()
         self.gateway = MemoryGateway(self.wire)
@@ -58,7 +58,6 @@ class Service:
         self.images = MemoryImages(self.wire, self.gateway)
         self.network = MemoryNetwork(self.wire)
         self.tools = Tools(self.hosts, self.volumes, self.images, self.network, self.gateway, lambda _seconds: None)
-        retried(self.database, lambda connection: flavors.ensure_defaults(connection, START_US))
         for name in HOSTS:
             self.see(name)
         parts = Parts(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import falcon.testing
+from sqlalchemy import Connection
 
 from cluster.controlplane.database import Database, retried
 from compute.agent.guest import HostState
@@ -20,7 +21,7 @@ from compute.instances.settings import Settings
 from compute.policy import Policy
 from identity.keystone.tokens import token as tokens
 from identity.keystone.tokens.token import Method, Person, Scope, ScopeKind, Token
-from tests.databases import url_in
+from tests.databases import fill, url_in
 
 START_US = 1_700_000_000_000_000
 SECOND_US = 1_000_000
@@ -109,6 +110,12 @@ class Client:
         return self.post("/flavors", {"flavor": wanted})["flavor"]
 
 
+def begin(connection: Connection) -> None:
+    """Make what is there from the beginning."""
+    metadata.create_all(connection)
+    flavors.ensure_defaults(connection, START_US)
+
+
 def state_of(name: str, **more: Any) -> HostState:
     """Return what a host has."""
     values: dict[str, Any] = {
@@ -133,9 +140,8 @@ class Surroundings:
 
     def __init__(self, directory: Path, settings: Settings | None = None) -> None:
         self.database = Database(url_in(directory))
-        retried(self.database, metadata.create_all)
+        fill(self.database, begin)
         self.clock, self.tokens = Clock(), KnownTokens()
-        retried(self.database, lambda connection: flavors.ensure_defaults(connection, START_US))
         for name in HOSTS:
             self.see(name)
         nobody = cast(Any, None)

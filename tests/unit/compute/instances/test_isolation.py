@@ -54,6 +54,7 @@ DOCUMENTS: Mapping[tuple[str, str], tuple[Any, ...]] = {
 ABOUT: Mapping[str, Any] = {
     "addSecurityGroup": {"name": "web"},
     "changePassword": {"adminPass": "x"},
+    "createBackup": {"name": "x", "backup_type": "daily", "rotation": 1},
     "createImage": {"name": "x"},
     "evacuate": {},
     "lock": {},
@@ -66,6 +67,7 @@ ABOUT: Mapping[str, Any] = {
     "reboot": {"type": "HARD"},
     "rebuild": {"imageRef": "{image_id}"},
     "removeSecurityGroup": {"name": "web"},
+    "rescue": {},
     "resize": {"flavorRef": "2"},
     "unshelve": {},
 }

@@ -123,6 +123,8 @@ def test_a_volume_that_grows_is_larger_in_the_guest(service: Service) -> None:
     service.member.post("/os-server-external-events", {"events": [event]}, 403)
     service.service_user.post("/os-server-external-events", {"events": [event]})
     assert _guest(service, made).guest.disks[1].size == 3 << 30
+    done = service.member.get(f"/servers/{made['id']}/os-instance-actions")["instanceActions"]
+    assert done[0]["action"] == "extend_volume"
 
 
 def test_ports_come_and_go(service: Service) -> None:
@@ -237,9 +239,17 @@ def test_a_shelved_server_takes_nothing_of_a_host(service: Service) -> None:
     service.act(made["id"], "shelve")
     assert service.server(made["id"])["status"] == "SHELVED_OFFLOADED"
     assert service.hosts.guests() == {}
+    volume_id = service.volumes.put()
+    document = {"volumeAttachment": {"volumeId": volume_id}}
+    service.member.post(f"/servers/{made['id']}/os-volume_attachments", document)
+    service.work()
+    attached = service.volumes.show(volume_id)
+    assert attached is not None
+    assert attached.status == "in-use"
     service.act(made["id"], "unshelve")
     assert service.server(made["id"])["status"] == "ACTIVE"
     assert list(service.hosts.guests()) == [made["id"]]
+    assert volume_id in [each.serial for each in _guest(service, made).guest.disks]
 
 
 def test_consoles(service: Service) -> None:
@@ -280,6 +290,42 @@ def test_what_was_done_is_told(service: Service) -> None:
 
 def test_what_nothing_here_can_do(service: Service) -> None:
     made = service.make_server()
-    service.act(made["id"], "changePassword", {"adminPass": "x"}, 501)
+    service.act(made["id"], "trigger_crash_dump", None, 501)
     service.act(made["id"], "os-migrateLive", {"host": None, "block_migration": "auto"}, 400, service.admin)
     service.act(made["id"], "unheard-of", {}, 400)
+
+
+def test_a_password_is_changed_by_an_agent_in_the_guest(service: Service) -> None:
+    """Without one Nova answers 409: SetAdminPasswdNotSupported, QemuGuestAgentNotEnabled."""
+    plain = service.make_server()
+    service.act(plain["id"], "changePassword", {"adminPass": "new"}, 409)
+    image_id = service.images.put(properties={"hw_qemu_guest_agent": "yes", "os_admin_user": "admin"})
+    made = service.make_server(imageRef=image_id)
+    service.act(made["id"], "changePassword", {"adminPass": "new"})
+    host = service.hosts.by_name[made["OS-EXT-SRV-ATTR:host"]]
+    assert host.passwords == {made["id"]: ("admin", "new")}
+    service.act(made["id"], "changePassword", {"adminPass": "nobody listens"}, 409)
+    service.act(made["id"], "changePassword", {}, 400)
+    service.act(made["id"], "lock", {})
+    service.act(made["id"], "changePassword", {"adminPass": "other"}, 409)
+    assert host.passwords == {made["id"]: ("admin", "nobody listens")}
+
+
+def test_who_is_rescued_can_only_be_unrescued_or_deleted(service: Service) -> None:
+    """Nova's states. A server that begins with a volume is rescued from 2.87 on, with an image that says how."""
+    made = service.make_server()
+    assert service.act(made["id"], "unrescue", status=409)
+    assert set(service.act(made["id"], "rescue", {"adminPass": "secret"}, 200)) == {"adminPass"}
+    assert service.server(made["id"])["status"] == "RESCUE"
+    for action, about in (("reboot", {"type": "HARD"}), ("os-stop", None), ("pause", None), ("rescue", {})):
+        service.act(made["id"], action, about, 409)
+    document = {"volumeAttachment": {"volumeId": service.volumes.put()}}
+    service.member.post(f"/servers/{made['id']}/os-volume_attachments", document, 409)
+    service.act(made["id"], "unrescue")
+    assert service.server(made["id"])["status"] == "ACTIVE"
+    volume = {"source_type": "volume", "destination_type": "volume", "uuid": service.volumes.put(), "boot_index": 0}
+    of_volume = service.make_server(block_device_mapping_v2=[volume])
+    service.act(of_volume["id"], "rescue", {"rescue_image_ref": service.images.put()}, 400)
+    service.member.delete(f"/servers/{made['id']}")
+    service.work()
+    assert [each for each in service.leftovers() if made["id"] in each] == []

@@ -92,6 +92,17 @@ def test_what_cannot_be_is_refused(service: Service, attributes: Any, status: in
     assert service.operations() == []
 
 
+@pytest.mark.parametrize(
+    ("action", "about"), [("os-stop", None), ("resize", {"flavorRef": "2"}), ("shelve", None), ("rebuild", {})]
+)
+def test_how_long_a_guest_is_let_end_by_itself_its_image_may_say(service: Service, action: str, about: Any) -> None:
+    """Nova's documentation of images' properties, os_shutdown_timeout."""
+    image_id = service.images.put(properties={"os_shutdown_timeout": "7"})
+    made = service.make_server(imageRef=image_id)
+    service.act(made["id"], action, {"imageRef": image_id} if about == {} else about)
+    assert [each for host in service.hosts.by_name.values() for each in host.patience_s if each] == [7.0]
+
+
 def test_no_host_has_room(service: Service) -> None:
     for name in ("one", "two"):
         service.see(name, memory_mib=128)

@@ -62,3 +62,15 @@ def test_what_is_refused_and_what_does_not_answer_are_told_apart(
     services.answers[f"DELETE {PATH}"] = [(503, {})]
     with pytest.raises(Unreachable):
         volumes.delete(VOLUME_ID)
+
+
+def test_a_server_knows_the_properties_of_the_image_that_its_volume_began_as(
+    volumes: VolumeService, services: FakeServices
+) -> None:
+    """Cinder has the image's attributes among them; an image of the server must not."""
+    about = {"image_id": "1", "image_name": "tiny", "checksum": "0", "size": "5", "hw_disk_bus": "scsi"}
+    told = {**volume("available")["volume"], "volume_image_metadata": about}  # type: ignore[dict-item]
+    services.answers[f"GET {PATH}"] = [(200, {"volume": told})]
+    found = volumes.show(VOLUME_ID)
+    assert found is not None
+    assert found.image == {"hw_disk_bus": "scsi"}

@@ -22,7 +22,7 @@ from compute.network.work import Work
 from compute.policy import Policy
 from identity.keystone.tokens import token as tokens
 from identity.keystone.tokens.token import Method, Person, Scope, ScopeKind, Token
-from tests.databases import url_in
+from tests.databases import fill, url_in
 from tests.unit.compute.crashes import Tripwire, WiredDatabase
 
 START_US = 1_700_000_000_000_000
@@ -126,7 +126,7 @@ class Service:
     def __init__(self, directory: Path, settings: Settings = SETTINGS) -> None:
         self.wire = Tripwire()
         self.database = WiredDatabase(url_in(directory), self.wire)
-        retried(self.database, metadata.create_all)
+        fill(self.database, metadata.create_all)
         self.settings = settings
         self.clock = Clock()
         self.tokens = KnownTokens()

@@ -42,7 +42,7 @@ def test_a_host_is_told_of_its_ports_and_of_no_others(service: Service) -> None:
     told = wanted(service)
     assert [each["id"] for each in told["ports"]] == [port["id"]]
     (shown,) = told["networks"]
-    assert (shown["id"], shown["dhcp"]["addresses"], shown["mtu"]) == (network["id"], ["10.0.0.2/24"], 1500)
+    assert (shown["id"], shown["dhcp"]["addresses"], shown["mtu"]) == (network["id"], ["10.0.0.2/24"], 1450)
     assert told["ports"][0]["addresses"] == ["10.0.0.3"]
     (group,) = told["groups"]
     assert told["members"] == {group: ["10.0.0.3", "10.0.0.4", "10.0.0.3"][:2]}  # wherever they are

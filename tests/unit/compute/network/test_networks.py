@@ -44,7 +44,7 @@ def test_a_network_is_made_changed_shown_and_deleted(service: Service) -> None:
     made = service.member.make("network", name="blue", description="a", mtu=1400)
     assert (made["status"], made["mtu"], made["subnets"], made["project_id"]) == ("ACTIVE", 1400, [], ALICES)
     assert "provider:network_type" not in made
-    assert service.admin.get(f"/networks/{made['id']}")["network"]["provider:network_type"] == "local"
+    assert service.admin.get(f"/networks/{made['id']}")["network"]["provider:network_type"] == "vxlan"
     changed = service.member.change("network", made["id"], name="red", admin_state_up=False)
     assert (changed["name"], changed["admin_state_up"]) == ("red", False)
     assert changed["revision_number"] == made["revision_number"] + 1
@@ -201,7 +201,7 @@ def test_lists_are_filtered_sorted_and_paged(service: Service) -> None:
     links = {each["rel"]: each["href"].partition("/v2.0")[2] for each in page["networks_links"]}
     assert [each["name"] for each in service.member.get(links["previous"])["networks"]] == ["a", "b", "c"]
     assert "next" not in links
-    assert service.member.get("/networks?name=a&fields=name&fields=mtu")["networks"] == [{"name": "a", "mtu": 1500}]
+    assert service.member.get("/networks?name=a&fields=name&fields=mtu")["networks"] == [{"name": "a", "mtu": 1450}]
     for query in ("colour=red", "limit=-1", "sort_key=subnets", "sort_key=name&sort_dir=up"):
         service.member.get(f"/networks?{query}", 400)
     service.member.get("/networks?limit=1&marker=nothing", 404)

@@ -121,6 +121,8 @@ def test_a_rule_names_no_group_of_a_stranger(service: Service) -> None:
     foreign = service.stranger.make("security_group", name="web")
     about = {"security_group_id": own["id"], "direction": "ingress", "remote_group_id": foreign["id"]}
     assert service.member.make("security_group_rule", 404, **about) == "SecurityGroupNotFound"
+    about["remote_group_id"] = "bad_group_id"
+    assert service.member.make("security_group_rule", 404, **about) == "SecurityGroupNotFound"
     about = {"security_group_id": foreign["id"], "direction": "ingress"}
     assert service.member.make("security_group_rule", 404, **about) == "SecurityGroupNotFound"
     network = service.member.make_network()

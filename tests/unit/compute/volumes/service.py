@@ -25,7 +25,7 @@ from compute.volumes.schema import metadata
 from compute.volumes.settings import Settings
 from identity.keystone.tokens import token as tokens
 from identity.keystone.tokens.token import Method, Person, Scope, ScopeKind, Token
-from tests.databases import url_in
+from tests.databases import fill, url_in
 from tests.unit.compute.crashes import Tripwire, WiredDatabase
 from tests.unit.compute.volumes.memory import MemoryArchive, MemoryGateway, MemoryImages, MemoryMover
 
@@ -145,7 +145,7 @@ class Service:
     def __init__(self, directory: Path, settings: Settings = SETTINGS) -> None:
         self.wire = Tripwire()
         self.database = WiredDatabase(url_in(directory), self.wire)
-        retried(self.database, metadata.create_all)
+        fill(self.database, metadata.create_all)
         self.settings = settings
         self.clock = Clock()
         self.tokens = KnownTokens()

@@ -23,7 +23,7 @@ from identity.keystone.settings import Settings
 from identity.keystone.tokens import token as tokens
 from identity.keystone.tokens.token import SYSTEM_SCOPE, Method, Person, Scope, ScopeKind, Token
 from identity.keystone.users import User
-from tests.databases import url_in
+from tests.databases import fill, url_in
 
 CHEAP = Cost(log_n=4)
 SETTINGS = Settings(passwords=PasswordRules(cost=CHEAP, history=2), lockout=LockoutRules(failures=3, duration_s=60))
@@ -117,7 +117,7 @@ class Service:
 
     def __init__(self, directory: Path) -> None:
         self.database = Database(url_in(directory))
-        retried(self.database, metadata.create_all)
+        fill(self.database, metadata.create_all)
         self.clock = Clock()
         self.tokens = KnownTokens()
         self.settings = SETTINGS

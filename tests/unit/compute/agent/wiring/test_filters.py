@@ -42,7 +42,7 @@ def test_a_tap_that_no_port_has_passes_nothing() -> None:
     text = filters.ruleset(NAMES, wanted())
     for name in ("senders", "out", "in"):
         assert chain(text, name)[-1] == "drop"
-    assert chain(text, "prerouting")[1] == 'iifname "hf1234t*" goto senders'
+    assert chain(text, "prerouting")[-1] == 'iifname "hf1234t*" goto senders'
     assert chain(text, "input")[1] == 'iifname "hf1234t*" drop'
 
 

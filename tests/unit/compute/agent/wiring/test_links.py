@@ -5,9 +5,10 @@ from dataclasses import replace
 from compute.agent.wiring import links
 from compute.agent.wiring.links import METADATA_ADDRESS, Command, Inside, Link, Seen
 from compute.agent.wiring.names import Names
+from compute.agent.wiring.wanted import Endpoint
 from tests.unit.compute.agent.wiring.wanted import NETWORK_ID, OTHER_ID, PORT_IDS, network, wanted
 
-NAMES = Names("hf1234")
+NAMES, HERE = Names("hf1234"), Endpoint("192.0.2.1", 4789)
 NETWORK = wanted([network()]).networks[NETWORK_ID]
 BRIDGE, CABLE, SPACE = NAMES.bridge(NETWORK_ID), NAMES.cable(NETWORK_ID), NAMES.namespace(NETWORK_ID)
 INSIDE = Inside(NETWORK.dhcp_mac, 1450, True, frozenset((METADATA_ADDRESS, "10.0.0.2/24")))
@@ -15,7 +16,7 @@ WHOLE = Seen({BRIDGE: Link(1450, True), CABLE: Link(1450, True, BRIDGE)}, {SPACE
 
 
 def commands(seen: Seen) -> list[Command]:
-    return list(links.commands(NAMES, NETWORK, seen))
+    return list(links.commands(NAMES, NETWORK, seen, HERE))
 
 
 def test_all_is_made_in_an_order_that_works() -> None:
@@ -62,8 +63,8 @@ def test_what_is_missing_or_wrong_is_mended_alone() -> None:
 
 def test_a_network_without_dhcp_has_a_bridge_alone() -> None:
     bare = replace(NETWORK, dhcp_mac="", dhcp_addresses=())
-    assert [each[1] for each in links.commands(NAMES, bare, Seen())] == ["add", "set"]
-    assert list(links.commands(NAMES, bare, WHOLE)) == [("link", "del", CABLE), ("netns", "del", SPACE)]
+    assert [each[1] for each in links.commands(NAMES, bare, Seen(), HERE)] == ["add", "set"]
+    assert list(links.commands(NAMES, bare, WHOLE, HERE)) == [("link", "del", CABLE), ("netns", "del", SPACE)]
 
 
 def test_what_no_network_has_goes_but_for_bridges_with_cards() -> None:
