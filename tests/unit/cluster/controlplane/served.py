@@ -1,4 +1,4 @@
-"""A process that serves a small application on a port: `python -m tests.unit.cluster.controlplane.served URL`.
+"""A process that serves a small application on a port: `python -m tests.unit.cluster.controlplane.served DIRECTORY`.
 
 /slow sleeps for a second, /write counts in the database, anything else says "hello". The port is on standard output.
 """
@@ -11,16 +11,18 @@ import socket  # noqa: E402 after patch()
 import sys  # noqa: E402
 import time  # noqa: E402
 from collections.abc import Iterable  # noqa: E402
+from pathlib import Path  # noqa: E402
 
 from sqlalchemy import Connection, text  # noqa: E402
 
 from cluster.controlplane.database import Database, retried  # noqa: E402
 from cluster.controlplane.probes import Admin, Environ, Probed, StartResponse  # noqa: E402
 from cluster.telemetry.metrics import Registry  # noqa: E402
+from tests.databases import url_in  # noqa: E402
 
 
 def main() -> None:
-    database = Database(sys.argv[1])
+    database = Database(url_in(Path(sys.argv[1])))
     with database.writing() as connection:
         connection.execute(text("CREATE TABLE counts (count INTEGER)"))
         connection.execute(text("INSERT INTO counts VALUES (0)"))

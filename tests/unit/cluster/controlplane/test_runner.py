@@ -11,14 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.databases import url_in
-
 Process = tuple["subprocess.Popen[str]", int]
 
 
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[Process]:
-    command = [sys.executable, "-m", "tests.unit.cluster.controlplane.served", url_in(tmp_path)]
+    command = [sys.executable, "-m", "tests.unit.cluster.controlplane.served", str(tmp_path)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
     yield process, int(process.stdout.readline())
