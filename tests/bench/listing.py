@@ -21,6 +21,7 @@ from typing import Any
 
 import uvloop
 
+from cluster.allocator import calm_collector, keep_buffers
 from cluster.clock import HybridClock, wall_us
 from cluster.config import load
 from cluster.coordination.embedded import EmbeddedCoordination
@@ -257,6 +258,7 @@ async def measure(cluster: Cluster, count: int, repeats: int, seconds: float) ->
         f"longest freeze {freeze_s * 1e3:.0f} ms; split as far as it is due after another {settled_s:.0f} s",
         flush=True,
     )
+    calm_collector()  # as proxies do when they have started
     rested_s = await rest(cluster)
     print(f"devices have nothing else to do after another {rested_s:.0f} s", flush=True)
     print(f"pages of {PAGE}, one reader, {repeats} of each:", flush=True)
@@ -299,6 +301,7 @@ def main() -> None:
         cluster.directory.mkdir(parents=True, mode=0o700)
         creation.create(Layout(cluster.directory), made)
     cluster.up()
+    keep_buffers()
     try:
         uvloop.run(measure(cluster, arguments.rows, arguments.repeats, arguments.seconds))
     finally:
