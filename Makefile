@@ -16,7 +16,7 @@ data_option := $(if $(DATA),--data "$(DATA)")
 up_options := $(data_option) $(if $(NODES),--nodes $(NODES)) $(if $(PORT_OFFSET),--port-offset $(PORT_OFFSET)) \
 	$(if $(DETACH),--detach)
 
-.PHONY: help compute venv up down status test lint unit functional test-browser faults test-guests test-debian sim sim-mutants sim-volumes sim-volumes-mutants ring-histories bench bench-ring bench-listing bench-repair bench-volumes bench-guests test-postgres tempest clean
+.PHONY: help compute venv up down status test lint unit functional test-browser faults test-guests test-debian sim sim-mutants sim-volumes sim-volumes-mutants ring-histories bench bench-ring bench-listing bench-repair bench-volumes bench-snapshots bench-guests test-postgres tempest clean
 
 help:
 	@echo 'make up      start a cluster and stay with it; DETACH=1: behind; DATA= NODES= PORT_OFFSET='
@@ -40,6 +40,7 @@ help:
 	@echo 'make bench-repair   how fast a lost device is made whole, and what clients notice; REPAIR='
 	@echo 'make bench-listing   pages of one container with ROWS= rows, and inserts into it, beside those of an empty one'
 	@echo 'make bench-volumes   volumes by fio through NBD; PEER=nbd://HOST:PORT/NAME beside another server, VOLUMES='
+	@echo 'make bench-snapshots   of a volume of 1 TiB, and of one that is written whole; SNAPSHOTS='
 	@echo 'make bench-guests   how soon a guest starts, by its image, and what ten of one image store; GUESTS='
 	@echo 'make venv    only make .venv'
 	@echo 'make clean   remove .venv and what tools left; data are not touched'
@@ -176,6 +177,10 @@ bench-listing: $(INSTALLED_TEST)
 bench-volumes: $(INSTALLED_TEST)
 	@tools/install-packages $(PYTHON) fio
 	@$(BIN)/python -m tests.bench.volumes $(if $(PEER),--peer "$(PEER)") $(VOLUMES)
+
+# make bench-snapshots SNAPSHOTS="--gib 2": three times that of disk, and a minute for every 5 GiB
+bench-snapshots: $(INSTALLED_TEST)
+	@$(BIN)/python -m tests.bench.snapshots $(SNAPSHOTS)
 
 # make bench-guests GUESTS="--sizes 64 1024 --rounds 5 --filled 256"
 bench-guests: $(INSTALLED_TEST)

