@@ -29,7 +29,7 @@ from tools.status import survey
 COMMAND = [sys.executable, "-m", "tools.cli"]
 ROOT = Path(__file__).parent.parent
 PORTS = (
-    9000, 9001, 8080, 5000, 8774, 8776, 8790, 8791, 9292, 9696, *range(6000, 6006), 6100, 6101, 6150,
+    9000, 9001, 8080, 5000, 8774, 8776, 8790, 8791, 8830, 8831, 9292, 9696, *range(6000, 6006), 6100, 6101, 6150,
     *range(6170, 6178), *range(6200, 6206), 10809, 10810
 )
 WORKER_STEP = 47  # no two ports are so far apart, nor a few times as far, give or take thousands

@@ -64,6 +64,11 @@ def _check_compute(compute: ComputeConfig) -> None:
             f"[compute] libvirt must have {AGENT_MARK} in it where there are {compute.agents} agents: one would take "
             "the other's guests away"
         )
+    for prefix in compute.guests_may_reach:
+        try:
+            ipaddress.IPv4Network(prefix)
+        except ValueError as error:
+            raise ConfigError(f"[compute] guests_may_reach must be prefixes of IPv4 addresses: {error}") from None
     if compute.tunnel_address:
         try:
             ipaddress.ip_address(compute.tunnel_address)
@@ -112,6 +117,7 @@ def _ports_used(config: Config) -> Iterator[tuple[str, int]]:
     if COMPUTE.runs(config):
         for agent in range(config.compute.agents):
             yield f"agent {agent}", ports.agent_port(agent)
+            yield f"the displays of agent {agent}", ports.agent_displays_port(agent)
             yield f"the metrics of agent {agent}", ports.agent_admin_port(agent)
     if config.console.enabled:
         yield "the console", ports.console_port

@@ -77,6 +77,13 @@ class ComputeConfig:
             "for each further agent). Empty: that from which it reaches the world. It must be one of this host."
         ),
     ] = ""
+    guests_may_reach: Annotated[
+        tuple[str, ...],
+        Meaning(
+            "Prefixes such as 192.168.7.0/24 that guests reach by their way out although they are private, or near "
+            "this host. Empty: they reach what its default route leads to, but no private addresses."
+        ),
+    ] = ()
     guest_memory_mib: Annotated[
         int, Meaning("MiB of memory for guests on this host; 0: what it has, without a tenth."), Limits(0)
     ] = 0

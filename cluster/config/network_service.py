@@ -50,6 +50,14 @@ class NetworkConfig:
             "name none. Empty: it is not made."
         ),
     ] = "10.20.0.0/22"
+    external_cidr: Annotated[
+        str,
+        Meaning(
+            "Floating addresses of the network `external`, which the first start makes, with the router that is the "
+            "way out of the network `default`. Hosts have routes to those that guests have; they must be nobody "
+            "else's. Empty: there is no way out of it, and hosts forward nothing."
+        ),
+    ] = "10.20.4.0/22"
     quota_networks: Annotated[
         int, Meaning("Networks of a project that has no quota of its own; -1: any number."), _QUOTA
     ] = 100
@@ -57,6 +65,8 @@ class NetworkConfig:
     quota_ports: Annotated[int, Meaning("The same of ports."), _QUOTA] = 500
     quota_security_groups: Annotated[int, Meaning("The same of security groups."), _QUOTA] = 10
     quota_security_group_rules: Annotated[int, Meaning("The same of rules of security groups."), _QUOTA] = 100
+    quota_routers: Annotated[int, Meaning("The same of routers."), _QUOTA] = 10
+    quota_floating_ips: Annotated[int, Meaning("The same of floating addresses."), _QUOTA] = 50
     max_connections: Annotated[
         int, Meaning("Client connections at a time; more wait to be accepted."), Limits(8, 10_000)
     ] = 512

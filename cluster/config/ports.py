@@ -28,6 +28,11 @@ class PortsConfig:
         Meaning("Agent 0 of the compute service; agent N has this plus N. Only services of the cluster are let in."),
         PORT,
     ] = 8790
+    agent_displays: Annotated[
+        int,
+        Meaning("Screens and serial lines of agent 0's guests, for the console; agent N has this plus N."),
+        PORT,
+    ] = 8830
     nbd: Annotated[int, Meaning("Volumes, by NBD: of block gateway 0; gateway N has this plus N."), PORT] = 10809
     admin_listen: Annotated[
         str,
@@ -138,6 +143,10 @@ class PortsConfig:
     def agent_port(self, agent: int) -> int:
         """Return where an agent of the compute service is asked."""
         return self.agent + agent + self.offset
+
+    def agent_displays_port(self, agent: int) -> int:
+        """Return where an agent of the compute service carries its guests' screens and serial lines."""
+        return self.agent_displays + agent + self.offset
 
     def agent_admin_port(self, agent: int) -> int:
         """Return where an agent of the compute service serves its metrics."""

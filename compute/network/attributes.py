@@ -13,10 +13,12 @@ from sqlalchemy import Table
 from compute.network import checks, schema
 from compute.network.checks import Check
 from compute.network.errors import (
+    FloatingIPNotFound,
     HTTPBadRequest,
     NetworkNotFound,
     NotFound,
     PortNotFound,
+    RouterNotFound,
     SecurityGroupNotFound,
     SecurityGroupRuleNotFound,
     SubnetNotFound,
@@ -220,4 +222,38 @@ RULE = Noun(
     tagged=False,
 )
 
-NOUNS: Mapping[str, Noun] = {noun.name: noun for noun in (NETWORK, SUBNET, PORT, SECURITY_GROUP, RULE)}
+ROUTER = Noun(
+    "router",
+    "routers",
+    schema.routers,
+    RouterNotFound,
+    {
+        **_SHOWN,
+        **_told(),
+        **_OWNED_AND_UP,
+        "status": _READ_ONLY,
+        "external_gateway_info": Attribute(checks.gateway_info, None),
+    },
+)
+
+FLOATING_IP = Noun(
+    "floatingip",
+    "floatingips",
+    schema.floating_ips,
+    FloatingIPNotFound,
+    {
+        **_SHOWN,
+        "description": Attribute(checks.text_or_empty, ""),
+        "project_id": _fixed(checks.text()),
+        "status": _READ_ONLY,
+        "router_id": _READ_ONLY,
+        "floating_network_id": _fixed(checks.identifier, REQUIRED),
+        "floating_ip_address": _fixed(checks.nullable(checks.address), None),
+        "subnet_id": _fixed(checks.nullable(checks.identifier), None),
+        "port_id": Attribute(checks.nullable(checks.identifier), None),
+        "fixed_ip_address": Attribute(checks.nullable(checks.address), None),
+    },
+)
+
+_ALL = (NETWORK, SUBNET, PORT, SECURITY_GROUP, RULE, ROUTER, FLOATING_IP)
+NOUNS: Mapping[str, Noun] = {noun.name: noun for noun in _ALL}

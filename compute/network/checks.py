@@ -202,6 +202,19 @@ def fixed_ips(value: Any) -> list[dict[str, str]]:
     return found
 
 
+def gateway_info(value: Any) -> dict[str, Any] | None:
+    """Return by which external network a router has its way out; None: it has none."""
+    if value is None or value == {}:
+        return None
+    _require_members(value, {"network_id", "enable_snat", "external_fixed_ips"}, {"network_id"})
+    found: dict[str, Any] = {"network_id": identifier(value["network_id"])}
+    if "enable_snat" in value:
+        found["enable_snat"] = boolean(value["enable_snat"])
+    if value.get("external_fixed_ips"):
+        found["external_fixed_ips"] = fixed_ips(value["external_fixed_ips"])
+    return found
+
+
 def address_pairs(value: Any) -> list[dict[str, str]]:
     """Return what else than its own a port may send from."""
     found = []

@@ -23,8 +23,11 @@ def settings_of(config: Config) -> Settings:
             port=network.quota_ports,
             security_group=network.quota_security_groups,
             security_group_rule=network.quota_security_group_rules,
+            router=network.quota_routers,
+            floatingip=network.quota_floating_ips,
         ),
         default_cidr=network.default_cidr,
+        external_cidr=network.external_cidr,
         host_users=frozenset((service_user(config.cluster.key_bytes, COMPUTE.name).id,)),
     )
 

@@ -6,9 +6,9 @@ its subnet has no address left there is none of it, and hosts serve no DHCP ther
 
 from sqlalchemy import select
 
-from compute.network import addresses, allocation
+from compute.network import addresses, allocation, own_ports
 from compute.network.attributes import PORT
-from compute.network.networks import ACTIVE, DHCP_OWNER
+from compute.network.networks import DHCP_OWNER
 from compute.network.schema import allocations, ports, subnets
 from compute.network.work import AnyRow, Work
 
@@ -24,34 +24,12 @@ def bring(work: Work, network: AnyRow) -> None:
         if port is not None:
             work.remove(PORT, port.id)
         return
-    owner = allocation.Owner(network.id, port.id, port.mac_address) if port is not None else _make(work, network)
+    if port is not None:
+        owner = allocation.Owner(network.id, port.id, port.mac_address)
+    else:
+        owner = own_ports.make(work, network.id, network.project_id, DHCP_OWNER, f"dhcp-{network.id}")
     allocation.change(work, owner, wanted)
     work.revise(PORT, owner.port_id)
-
-
-def _make(work: Work, network: AnyRow) -> allocation.Owner:
-    mac = addresses.new_mac()
-    port_id = work.add(
-        PORT,
-        {
-            "project_id": network.project_id,
-            "name": "",
-            "description": "",
-            "network_id": network.id,
-            "admin_state_up": True,
-            "mac_address": mac,
-            "status": ACTIVE,
-            "device_id": f"dhcp-{network.id}",
-            "device_owner": DHCP_OWNER,
-            "port_security_enabled": False,
-            "allowed_address_pairs": [],
-            "extra_dhcp_opts": [],
-            "host_id": "",
-            "vnic_type": "normal",
-            "profile": {},
-        },
-    )
-    return allocation.Owner(network.id, port_id, mac)
 
 
 def _has_room(work: Work, subnet: AnyRow, port: AnyRow | None) -> bool:

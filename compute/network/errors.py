@@ -269,6 +269,70 @@ class SecurityGroupMissingIcmpType(BadRequest):
     words = "ICMP code (port-range-max) {value} is provided but ICMP type (port-range-min) is missing."
 
 
+class GatewayIpInUse(Conflict):
+    words = "Current gateway ip {ip_address} already in use by port {port_id}. Unable to update."
+
+
+class ExternalNetworkInUse(Conflict):
+    words = "External network {net_id} cannot be updated to be made non-external, since it has existing gateway ports."
+
+
+class RouterNotFound(NotFound):
+    words = "Router {id} could not be found"
+
+
+class RouterInUse(Conflict):
+    words = "Router {router_id} still has ports"
+
+
+class RouterInterfaceNotFound(NotFound):
+    words = "Router {router_id} does not have an interface with id {port_id}"
+
+
+class RouterInterfaceNotFoundForSubnet(NotFound):
+    words = "Router {router_id} has no interface on subnet {subnet_id}"
+
+
+class RouterInterfaceInUseByFloatingIP(Conflict):
+    words = (
+        "Router interface for subnet {subnet_id} on router {router_id} cannot be deleted, as it is required by one or "
+        "more floating IPs."
+    )
+
+
+class RouterExternalGatewayInUseByFloatingIp(Conflict):
+    words = (
+        "Gateway cannot be updated for router {router_id}, since a gateway to external network {net_id} is required by "
+        "one or more floating IPs."
+    )
+
+
+class SubnetMismatchForPort(BadRequest):
+    words = "Subnet on port {port_id} does not match the requested subnet {subnet_id}"
+
+
+class FloatingIPNotFound(NotFound):
+    words = "Floating IP {id} could not be found"
+
+
+class FloatingIPPortAlreadyAssociated(Conflict):
+    words = (
+        "Cannot associate floating IP {floating_ip_address} ({fip_id}) with port {port_id} using fixed IP {fixed_ip}, "
+        "as that fixed IP already has a floating IP on external network {net_id}."
+    )
+
+
+class ExternalGatewayForFloatingIPNotFound(NotFound):
+    words = (
+        "External network {external_network_id} is not reachable from subnet {subnet_id}.  Therefore, cannot associate "
+        "Port {port_id} with a Floating IP."
+    )
+
+
+class ExternalIpAddressExhausted(BadRequest):
+    words = "Unable to find any IP address on external network {net_id}."
+
+
 class TagResourceNotFound(NotFound):
     words = "Resource {resource} {id} could not be found."
 

@@ -1,15 +1,19 @@
 """What a host shall have, as one document, and what it tells of itself.
 
-The document is all that its bridges, filters and DHCP servers are made of: networks of which it has ports, with their
-subnets; those ports, with addresses and groups; the groups' rules; and the addresses of the groups that rules name. The
-same state gives the same document, whose tag is a hash of it.
+The document is all that its bridges, filters, DHCP servers and routers are made of: networks of which it has ports,
+with their subnets; those ports, with addresses and groups; the groups' rules; the addresses of the groups that rules
+name; routers of these networks, and what else they join (`routed`). The same state gives the same document, whose tag
+is a hash of it.
 
     {"networks": [{"id", "mtu", "dns_domain", "dhcp": {"mac", "addresses"} or null,
                    "subnets": [{"id", "ip_version", "cidr", "gateway_ip", "dns_nameservers", "host_routes", "ra_mode"}],
                    "tunnel": {"vni", "peers": [{"address", "port", "cards": [{"mac", "addresses"}]}]} or null}],
      "ports": [{"id", "network_id", "mac", "addresses", "device_id", "up", "secure", "groups", "pairs", "options"}],
      "groups": {id: [{"direction", "ethertype", "protocol", "first", "last", "prefix", "group"}]},
-     "members": {id: [addresses]}}
+     "members": {id: [addresses]},
+     "routers": [{"id", "interfaces": [{"id", "network_id", "mac", "addresses"}],
+                  "gateway": {"address", "snat"} or null, "floating": [[floating address, fixed one]]}],
+     "hosts": [addresses, which guests shall not reach by their way out]}
 """
 
 import hashlib
@@ -19,7 +23,7 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 
-from compute.network import allocation, ports, protocols, tunnels
+from compute.network import allocation, ports, protocols, routed, tunnels
 from compute.network.attributes import PORT
 from compute.network.networks import ACTIVE, DHCP_OWNER, DOWN
 from compute.network.schema import allocations, hosts, networks, port_security_groups, security_group_rules, subnets
@@ -37,11 +41,16 @@ def wanted(connection: Connection, settings: Settings, host: str) -> dict[str, A
     fixed, groups = allocation.of_ports(connection, ids), ports.groups_of(connection, ids)
     rules = _rules(connection, sorted({group for each in groups.values() for group in each}))
     named = {rule["group"] for each in rules.values() for rule in each if rule["group"]}
+    own = sorted({row.network_id for row in bound})
+    router_ids, reached = routed.reached_from(connection, own)
+    known = _networks(connection, settings, host, sorted({*own, *reached}), reached)
     return {
-        "networks": _networks(connection, settings, host, sorted({row.network_id for row in bound})),
+        "networks": [each if each["id"] in own else {**each, "dhcp": None, "subnets": []} for each in known],
         "ports": [_port(row, [each["ip_address"] for each in fixed[row.id]], groups[row.id]) for row in bound],
         "groups": rules,
         "members": _members(connection, sorted(named)),
+        "routers": routed.documents(connection, router_ids, host),
+        "hosts": tunnels.addresses_of_hosts(connection) if router_ids else [],
     }
 
 
@@ -84,12 +93,15 @@ def told(work: Work, host: str, up: Sequence[str], configurations: Mapping[str, 
             work.revise(PORT, port.id, {"status": status})
 
 
-def _networks(connection: Connection, settings: Settings, host: str, ids: Sequence[str]) -> list[dict[str, Any]]:
+def _networks(
+    connection: Connection, settings: Settings, host: str, ids: Sequence[str], reached: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Return what a host is told of networks; `reached`: those into which other hosts route."""
     found: list[dict[str, Any]] = []
     for start in range(0, len(ids), IDS_PER_QUERY):
         query = select(networks).where(networks.c.id.in_(ids[start : start + IDS_PER_QUERY])).order_by(networks.c.id)
         rows = connection.execute(query).all()
-        tunnel_of = tunnels.of_networks(connection, host, rows)
+        tunnel_of = tunnels.of_networks(connection, host, rows, reached)
         found += [{**_network(connection, settings, row), "tunnel": tunnel_of[row.id]} for row in rows]
     return found
 

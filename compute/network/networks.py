@@ -7,9 +7,15 @@ from sqlalchemy import ColumnElement, Connection, delete, func, or_, select
 
 from cluster.controlplane.database import refusing_duplicates
 from compute.network import quotas, tunnels
-from compute.network.attributes import NETWORK, PORT, SUBNET
-from compute.network.errors import InvalidInput, InvalidSharedSetting, NetworkInUse, TunnelIdInUse
-from compute.network.schema import allocations, networks, ports, subnets
+from compute.network.attributes import FLOATING_IP, NETWORK, PORT, SUBNET
+from compute.network.errors import (
+    ExternalNetworkInUse,
+    InvalidInput,
+    InvalidSharedSetting,
+    NetworkInUse,
+    TunnelIdInUse,
+)
+from compute.network.schema import allocations, floating_ips, networks, ports, routers, subnets
 from compute.network.settings import Settings
 from compute.network.work import AnyRow, Work, standard_of, tags_of
 
@@ -31,18 +37,24 @@ def create(work: Work, attributes: Mapping[str, Any]) -> str:
 
 
 def update(work: Work, row: AnyRow, attributes: Mapping[str, Any]) -> None:
-    """Change a network. Raise InvalidSharedSetting, InvalidInput."""
+    """Change a network. Raise InvalidSharedSetting, ExternalNetworkInUse, InvalidInput."""
     if row.shared and attributes.get("shared") is False:
         strange = select(func.count()).where(
             ports.c.network_id == row.id, ports.c.project_id != row.project_id, ports.c.device_owner != DHCP_OWNER
         )
         if work.connection.scalar(strange):
             raise InvalidSharedSetting(network=row.id)
+    if row.external and attributes.get("router:external") is False and _is_way_out(work.connection, row.id):
+        raise ExternalNetworkInUse(net_id=row.id)
     work.revise(NETWORK, row.id, _values(work.settings, attributes))
 
 
 def remove(work: Work, row: AnyRow) -> None:
-    """Delete a network with its subnets. Raise NetworkInUse."""
+    """Delete a network with its subnets, and floating addresses that lead nowhere. Raise NetworkInUse."""
+    unused = (floating_ips.c.floating_network_id == row.id) & floating_ips.c.port_id.is_(None)
+    for floating in work.connection.execute(select(floating_ips).where(unused)).all():
+        work.remove(FLOATING_IP, floating.id)
+        work.remove(PORT, floating.floating_port_id)
     used = select(ports.c.id).where(ports.c.network_id == row.id, ports.c.device_owner != DHCP_OWNER)
     if found := work.connection.scalars(used.order_by(ports.c.id).limit(10)).all():
         raise NetworkInUse(id=row.id, ports=", ".join(found))
@@ -94,6 +106,14 @@ def _document(settings: Settings, row: AnyRow, subnet_ids: list[str], marks: lis
         **{f"provider:{name}": getattr(row, name) for name in _PROVIDER},
         "tags": marks,
     }
+
+
+def _is_way_out(connection: Connection, network_id: str) -> bool:
+    """Tell whether routers or floating addresses have something of a network."""
+    of_routers = routers.join(ports, ports.c.id == routers.c.gateway_port_id)
+    gateways = select(routers.c.id).select_from(of_routers).where(ports.c.network_id == network_id)
+    floating = select(floating_ips.c.id).where(floating_ips.c.floating_network_id == network_id)
+    return any(connection.scalar(query.limit(1)) is not None for query in (gateways, floating))
 
 
 def _provided(work: Work, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, delete, insert, select
 
-from compute.network import addresses, allocation, quotas, security_groups
+from compute.network import addresses, allocation, floating_ips, own_ports, quotas, security_groups
 from compute.network.attributes import NETWORK, PORT
 from compute.network.errors import (
     AddressPairAndPortSecurityRequired,
@@ -18,7 +18,7 @@ from compute.network.errors import (
     PortSecurityPortHasSecurityGroup,
     SecurityGroupNotFound,
 )
-from compute.network.networks import DHCP_OWNER, DOWN
+from compute.network.networks import DOWN
 from compute.network.schema import hosts, networks, port_security_groups, ports, tags
 from compute.network.schema import security_groups as groups_table
 from compute.network.settings import Settings
@@ -93,15 +93,18 @@ def update(work: Work, row: AnyRow, attributes: Mapping[str, Any]) -> None:
     if "fixed_ips" in attributes:
         owner = allocation.Owner(row.network_id, row.id, mac, attributes.get("device_owner", row.device_owner))
         allocation.change(work, owner, attributes["fixed_ips"])
+        kept = allocation.of_ports(work.connection, [row.id])[row.id]
+        floating_ips.leave(work, row.id, [each["ip_address"] for each in kept])
     if groups is not None:
         _set_groups(work.connection, row.id, groups)
     work.revise(PORT, row.id, values)
 
 
 def remove(work: Work, row: AnyRow) -> None:
-    """Delete a port. Raise ServicePortInUse."""
-    if row.device_owner == DHCP_OWNER:
+    """Delete a port; floating addresses that led to it lead nowhere then. Raise ServicePortInUse."""
+    if own_ports.is_own(work, row):
         raise ServicePortInUse(id=row.id, owner=row.device_owner)
+    floating_ips.leave(work, row.id)
     work.remove(PORT, row.id)
 
 

@@ -6,7 +6,16 @@ from typing import Any
 from sqlalchemy import Connection, Table, delete, func, insert, select
 
 from compute.network.errors import OverQuota
-from compute.network.schema import networks, ports, quotas, security_group_rules, security_groups, subnets
+from compute.network.schema import (
+    floating_ips,
+    networks,
+    ports,
+    quotas,
+    routers,
+    security_group_rules,
+    security_groups,
+    subnets,
+)
 from compute.network.settings import QuotaDefaults
 from compute.network.work import Work
 
@@ -16,6 +25,8 @@ RESOURCES: Mapping[str, Table] = {
     "port": ports,
     "security_group": security_groups,
     "security_group_rule": security_group_rules,
+    "router": routers,
+    "floatingip": floating_ips,
 }
 _OWN_PORTS = "network:"  # of the service itself: nobody's quota has them
 

@@ -181,7 +181,42 @@ port_security_groups = Table(
     Column("security_group_id", String(ID_LIMIT), ForeignKey("security_groups.id"), primary_key=True, index=True),
 )
 
-# Of networks, subnets, ports and security groups alike: their ids are never the same.
+# gateway_port_id: its port in the external network; none: it has no way out.
+routers = Table(
+    "routers",
+    metadata,
+    *_standard(),
+    _flag("admin_state_up"),
+    _flag("enable_snat"),
+    Column("gateway_port_id", String(ID_LIMIT), ForeignKey("ports.id"), nullable=True, index=True),
+)
+
+# Which ports are a router's interfaces. Owners of ports are not asked about it: users may write them.
+router_ports = Table(
+    "router_ports",
+    metadata,
+    Column("port_id", String(ID_LIMIT), ForeignKey("ports.id", ondelete="CASCADE"), primary_key=True),
+    _of("router_id", "routers.id"),
+)
+
+# floating_port_id: the port that holds the address. port_id, fixed_ip_address, router_id: where it leads, if anywhere.
+floating_ips = Table(
+    "floating_ips",
+    metadata,
+    Column("id", String(ID_LIMIT), primary_key=True),
+    Column("project_id", String(NAME_LIMIT), nullable=False, index=True),
+    *_described(),
+    _of("floating_network_id", "networks.id"),
+    _word("floating_ip_address", ADDRESS_LIMIT),
+    _of("floating_port_id", "ports.id"),
+    Column("port_id", String(ID_LIMIT), ForeignKey("ports.id"), nullable=True),
+    _word("fixed_ip_address", ADDRESS_LIMIT, nullable=True),
+    Column("router_id", String(ID_LIMIT), ForeignKey("routers.id"), nullable=True, index=True),
+    _word("status", WORD_LIMIT),
+    UniqueConstraint("port_id", "fixed_ip_address"),
+)
+
+# Of networks, subnets, ports and the like alike: their ids are never the same.
 tags = Table(
     "tags",
     metadata,

@@ -12,6 +12,8 @@ class QuotaDefaults:
     port: int = 500
     security_group: int = 10
     security_group_rule: int = 100
+    router: int = 10
+    floatingip: int = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,7 @@ class Settings:
     availability_zone: str = "nova"
     quotas: QuotaDefaults = QuotaDefaults()
     default_cidr: str = ""  # of the network that is there from the beginning; empty: there is none
+    external_cidr: str = ""  # of that by which it has a way out from the beginning; empty: it has none
     host_users: frozenset[str] = frozenset()  # ids of the users as whom hosts ask for what they shall have
     silent_s: float = 75.0  # after which a host that has not told of itself is shown as down
     heartbeat_s: float = 30.0  # of hosts; noted this often, at most

@@ -11,12 +11,13 @@ from compute.network.attributes import NETWORK, SUBNET
 from compute.network.errors import (
     DNSNameServersExhausted,
     GatewayConflictWithAllocationPools,
+    GatewayIpInUse,
     HostRoutesExhausted,
     HTTPBadRequest,
     InvalidInput,
     SubnetInUse,
 )
-from compute.network.schema import allocations, ports, subnets
+from compute.network.schema import allocations, ports, router_ports, subnets
 from compute.network.schema import networks as networks_table
 from compute.network.settings import Settings
 from compute.network.work import AnyRow, Work, standard_of, tags_of
@@ -65,6 +66,8 @@ def update(work: Work, row: AnyRow, attributes: Mapping[str, Any]) -> None:
         raise GatewayConflictWithAllocationPools(ip_address=gateway, pool=row.cidr)
     if gateway != row.gateway_ip and gateway is not None and _is_taken(work.connection, row, gateway):
         raise InvalidInput(error_message=f"Gateway ip {gateway} is in use by a port")
+    if gateway != row.gateway_ip:
+        _require_unrouted(work.connection, row)
     _require_lists(work.settings, attributes, row.ip_version)
     work.revise(SUBNET, row.id, attributes)
     work.revise(NETWORK, row.network_id)
@@ -87,7 +90,8 @@ def remove(work: Work, row: AnyRow) -> None:
 
 def seen_by(project_id: str | None) -> "ColumnElement[bool]":
     """Return the condition of subnets that a project sees."""
-    of_seen = exists().where(networks_table.c.id == subnets.c.network_id, networks_table.c.shared)
+    is_for_all = networks_table.c.shared | networks_table.c.external
+    of_seen = exists().where(networks_table.c.id == subnets.c.network_id, is_for_all)
     return (subnets.c.project_id == project_id) | of_seen
 
 
@@ -163,6 +167,15 @@ def _is_taken(connection: Connection, row: AnyRow, address: str) -> bool:
         allocations.c.network_id == row.network_id, allocations.c.ip_address == address
     )
     return connection.scalar(query) is not None
+
+
+def _require_unrouted(connection: Connection, row: AnyRow) -> None:
+    """Raise GatewayIpInUse where a router has a subnet's gateway."""
+    joined = allocations.join(router_ports, router_ports.c.port_id == allocations.c.port_id)
+    query = select(allocations.c.port_id).select_from(joined)
+    is_gateway = (allocations.c.subnet_id == row.id) & (allocations.c.ip_address == row.gateway_ip)
+    if port_id := connection.scalar(query.where(is_gateway)):
+        raise GatewayIpInUse(ip_address=row.gateway_ip, port_id=port_id)
 
 
 def _serve_cards(work: Work, subnet: AnyRow) -> None:

@@ -37,15 +37,28 @@ def require_free(work: Work, vni: int) -> None:
         raise TunnelIdInUse(tunnel_id=vni)
 
 
-def of_networks(connection: Connection, host: str, rows: Sequence[AnyRow]) -> dict[str, dict[str, Any] | None]:
-    """Return, by network, how it goes on at hosts other than this one; None: it does not."""
+def of_networks(
+    connection: Connection, host: str, rows: Sequence[AnyRow], reached: Sequence[str]
+) -> dict[str, dict[str, Any] | None]:
+    """Return, by network, how it goes on at hosts other than this one; None: it does not.
+
+    Into networks that are `reached` by routers other hosts send although they have no ports there.
+    """
     endpoints = _endpoints(connection)
     own = endpoints.pop(host, None)
     elsewhere = [name for name, endpoint in endpoints.items() if endpoint != own]
-    return {row.id: _tunnel(connection, row, {name: endpoints[name] for name in elsewhere}) for row in rows}
+    others = {name: endpoints[name] for name in elsewhere}
+    return {row.id: _tunnel(connection, row, others, row.id in reached) for row in rows}
 
 
-def _tunnel(connection: Connection, network: AnyRow, endpoints: Mapping[str, tuple[str, int]]) -> dict[str, Any] | None:
+def addresses_of_hosts(connection: Connection) -> list[str]:
+    """Return the addresses at which hosts find each other."""
+    return sorted({address for address, _port in _endpoints(connection).values()})
+
+
+def _tunnel(
+    connection: Connection, network: AnyRow, endpoints: Mapping[str, tuple[str, int]], is_reached: bool
+) -> dict[str, Any] | None:
     if network.segmentation_id is None or not endpoints:
         return None
     query = select(ports.c.id, ports.c.mac_address, ports.c.host_id).where(ports.c.network_id == network.id)
@@ -59,7 +72,7 @@ def _tunnel(connection: Connection, network: AnyRow, endpoints: Mapping[str, tup
     peers = [
         {"address": endpoints[name][0], "port": endpoints[name][1], "cards": cards[name]} for name in sorted(cards)
     ]
-    return {"vni": network.segmentation_id, "peers": peers} if peers else None
+    return {"vni": network.segmentation_id, "peers": peers} if peers or is_reached else None
 
 
 def _endpoints(connection: Connection) -> dict[str, tuple[str, int]]:

@@ -26,7 +26,8 @@ from cluster.clock import HybridClock, wall_us
 from cluster.config import load
 from cluster.coordination.embedded import EmbeddedCoordination
 from cluster.layout import Layout
-from proxy.objects.directory import Database, Directory
+from proxy.objects.databases import Database
+from proxy.objects.directory import Directory
 from proxy.objects.errors import Unavailable
 from proxy.objects.model import ListingQuery
 from storage.client import Placement, connected_placement

@@ -1,10 +1,13 @@
-"""Guests at bridges: addresses by DHCP, metadata in each network's namespace, security groups. Needs root.
+"""Guests at bridges: addresses by DHCP, metadata in each network's namespace, security groups, a floating address.
+
+Needs root.
 
 The agent finds what the network service told it last on its disk, as it does while that service is away.
 """
 
 import json
 import os
+import subprocess
 from collections.abc import Iterator
 
 import pytest
@@ -20,12 +23,15 @@ from tests.unit.compute.agent.wiring.wanted import (
     NETWORK_ID,
     MemoryNetworkService,
     document,
+    interface,
     network,
     port,
+    router,
     rule,
 )
 
 OPEN_ID = "88888888-8888-4888-8888-888888888888"  # a group that lets pings in
+FLOATING = "198.18.4.7"  # leads to the second guest
 USER_DATA = b"#!/bin/sh\necho GUEST instance $(fetch /latest/meta-data/instance-id)\n"
 
 pytestmark = [pytest.mark.long, pytest.mark.skipif(os.geteuid() != 0, reason="bridges are for root")]
@@ -35,7 +41,9 @@ pytestmark = [pytest.mark.long, pytest.mark.skipif(os.geteuid() != 0, reason="br
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     if lacking():
         pytest.skip(f"bridges cannot be had here: {lacking()}")
-    wanted = document([network()], [port(0), port(1, groups=[GROUP_ID, OPEN_ID])], [EGRESS])
+    out = {"gateway": {"address": "198.18.4.1", "snat": True}, "floating": [[FLOATING, port(1)["addresses"][0]]]}
+    joined = [router([interface(0, NETWORK_ID, "10.0.0.1/24")], **out)]
+    wanted = document([network()], [port(0), port(1, groups=[GROUP_ID, OPEN_ID])], [EGRESS], routers=joined)
     wanted["groups"][OPEN_ID] = [rule("ingress", protocol=1)]
 
     def told(made: Site) -> None:
@@ -51,6 +59,11 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         if made is not None:
             wiring = chosen("bridge", made.layout, 0, MemoryNetworkService())
             wiring.remove_all()  # type: ignore[attr-defined]
+
+
+def is_reached(address: str) -> bool:
+    """Tell whether this host gets an answer to a ping."""
+    return subprocess.run(["busybox", "ping", "-c", "1", "-W", "1", address], check=False, stdout=-3).returncode == 0
 
 
 def guest(site: Site, number: int) -> Guest:
@@ -71,6 +84,10 @@ def test_guests_have_their_addresses_learn_their_own_and_are_reached_as_their_gr
     first, second = consoles
     first.do(f"ping -c 2 -W 10 {guests[1].nics[0].addresses[0]}")  # it lets pings in
     second.do(f"! ping -c 2 -W 3 {guests[0].nics[0].addresses[0]}")  # which the other does not
+
+    agents.until("the second is reached from without", lambda: is_reached(FLOATING))
+    first.do("ping -c 2 -W 10 10.0.0.1")  # the router
+    first.do("! ping -c 2 -W 3 198.18.4.1")  # the host, beyond it
 
     # a card that is taken away and given back while it runs
     card = guests[0].nics[0]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from cluster.config import Config
 from cluster.config.services import IDENTITY, running
 from compute.instances.api.versions import API as NOVA
+from compute.network.beginnings import EXTERNAL
 
 RESELLER = "ResellerAdmin"  # the role that Swift knows
 MULTIATTACH = "shared"  # a type of volumes that several servers may have
@@ -30,6 +31,7 @@ class Prepared:
     image_url: str  # of one on the web, in the format qcow2
     flavors: tuple[str, str] = ("1", "2")
     network_extensions: tuple[str, ...] = ()  # that the network service says it has
+    external_network: str = ""  # whose addresses float
 
 
 def sections(config: Config, password: str, workspace: str, features: Collection[str], prepared: Prepared) -> Sections:
@@ -79,9 +81,10 @@ def sections(config: Config, password: str, workspace: str, features: Collection
             "console_output": False,
             "volume_multiattach": True,
         },
+        "network": {"public_network_id": prepared.external_network, "floating_network_name": EXTERNAL},
         "network-feature-enabled": {
             "api_extensions": ",".join(prepared.network_extensions),
-            "floating_ips": False,
+            "floating_ips": bool(prepared.external_network),
             "port_security": "port-security" in prepared.network_extensions,
         },
         "validation": {"run_validation": False, "connect_method": "fixed"},  # nobody reaches the guests

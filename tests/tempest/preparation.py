@@ -17,6 +17,7 @@ from pathlib import Path
 import openstack.config
 from openstack.connection import Connection
 
+from compute.network.beginnings import EXTERNAL
 from tests.tempest.configuration import MULTIATTACH, RESELLER, Prepared
 
 _SIZE = 1 << 20
@@ -64,7 +65,10 @@ def _make(clouds: Path, url: str, with_servers: bool) -> Prepared:
             return Prepared(images, image_url)
         cloud.block_storage.create_type(name=MULTIATTACH, extra_specs={"multiattach": "<is> True"})
         flavors = (_flavor(cloud, "tempest-small", _RAM_MIB), _flavor(cloud, "tempest-large", 2 * _RAM_MIB))
-        return Prepared(images, image_url, flavors, tuple(each.alias for each in cloud.network.extensions()))
+        extensions = tuple(each.alias for each in cloud.network.extensions())
+        return Prepared(
+            images, image_url, flavors, extensions, str(cloud.network.find_network(EXTERNAL, ignore_missing=False).id)
+        )
 
 
 def _image(cloud: Connection, name: str) -> str:

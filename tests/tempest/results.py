@@ -53,8 +53,8 @@ def read(text: str) -> list[Result]:
 
 
 def reason(name: str, known: Mapping[str, str]) -> str | None:
-    """Return why a test does not pass, by the longest beginning of its name that is known."""
-    beginnings = [beginning for beginning in known if name.startswith(beginning)]
+    """Return why a test does not pass, by the longest beginning of its name that is known; with $, all of its name."""
+    beginnings = [beginning for beginning in known if name.startswith(beginning) or f"{name}$" == beginning]
     return known[max(beginnings, key=len)] if beginnings else None
 
 

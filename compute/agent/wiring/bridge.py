@@ -15,9 +15,10 @@ from pathlib import Path
 from cluster.controlplane.chores import Chore
 from cluster.telemetry.log import get_logger
 from compute.agent.guest import Nic
-from compute.agent.wiring import dhcp, filters, host, links, tunnels
+from compute.agent.wiring import dhcp, filters, host, links, routing, tunnels
 from compute.agent.wiring.interface import BRIDGE, Plug
 from compute.agent.wiring.names import Names
+from compute.agent.wiring.routing import Routing
 from compute.agent.wiring.source import Reporter, Source
 from compute.agent.wiring.wanted import Endpoint, Network, Port, Wanted
 from compute.stored import BackendError, Refused, Unreachable
@@ -37,15 +38,25 @@ class Bridges:
     mode = BRIDGE
 
     def __init__(
-        self, names: Names, source: Source, reporter: Reporter, directory: Path, endpoint: Endpoint = LOOPBACK
+        self,
+        names: Names,
+        source: Source,
+        reporter: Reporter,
+        directory: Path,
+        endpoint: Endpoint = LOOPBACK,
+        allowed: Sequence[str] = (),
     ) -> None:
-        """`directory`: for dnsmasq's files, which whoever it runs as must be able to read; `endpoint`: of tunnels."""
+        """`directory`: for dnsmasq's files, which whoever it runs as must be able to read; `endpoint`: of tunnels.
+
+        `allowed`: see `routing`.
+        """
         self._names, self._source, self._reporter, self._directory = names, source, reporter, directory
         self._endpoint = endpoint
+        self._routing = Routing(names, allowed)
         self._lock = threading.Lock()  # of what is done to the host
         self._ruleset, self._listing = "", ""  # that were loaded, and as nftables has them
         self._options: dict[str, bool] = {}  # which of them dnsmasq understands
-        self._troubles: dict[str, str] = {}  # by network, and "" for all
+        self._troubles: dict[str, str] = {}  # by network, or router, and "" for all
 
     def __repr__(self) -> str:
         return f"Bridges({self._names.mark}, {len(self._source.current.networks)} networks)"
@@ -53,7 +64,11 @@ class Bridges:
     @property
     def warnings(self) -> Sequence[str]:
         """See `interface.Wiring`."""
-        found = [f"network {network}: {why}" if network else why for network, why in self._troubles.items()]
+        routers = self._source.current.routers
+        found = [
+            f"{'router' if place in routers else 'network'} {place}: {why}" if place else why
+            for place, why in self._troubles.items()
+        ]
         if self._source.is_away:
             found.append("the network service does not answer; what it said last goes on")
         return found
@@ -112,6 +127,10 @@ class Bridges:
             except BackendError as error:
                 troubles[""] = str(error)
             self._bring_dhcp(wanted, troubles)
+            try:
+                troubles |= self._routing.bring(wanted)
+            except (BackendError, OSError) as error:
+                troubles |= dict.fromkeys(wanted.routers, str(error))
             self._tell(troubles)
 
     def remove_all(self) -> None:
@@ -169,12 +188,13 @@ class Bridges:
         self._ruleset, self._listing = ruleset, host.loaded(self._names)
 
     def _bring_dhcp(self, wanted: Wanted, troubles: dict[str, str]) -> None:
+        resolvers = host.resolvers()
         served = {each.id: each for each in wanted.networks.values() if each.dhcp_mac and each.id not in troubles}
         for network in served.values():
             directory = self._directory / network.id
             ports = [self._understood(port) for port in wanted.ports_of(network.id)]
             try:
-                files = dhcp.files(network, ports, directory)
+                files = dhcp.files(network, ports, directory, resolvers)
                 host.serve_dhcp(self._names.namespace(network.id), directory, files)
             except (BackendError, OSError) as error:
                 troubles[network.id] = str(error)
@@ -196,9 +216,9 @@ class Bridges:
         return replace(port, options=tuple(kept))
 
     def _tell(self, troubles: Mapping[str, str]) -> None:
-        for network, why in troubles.items():
-            if self._troubles.get(network) != why:
-                _log.error("wiring_failed", network=network, error=why, doing="it is tried again")
+        for place, why in troubles.items():
+            if self._troubles.get(place) != why:
+                _log.error("wiring_failed", place=place, error=why, doing="it is tried again")
         self._troubles = dict(troubles)
 
 
@@ -206,6 +226,7 @@ def remove_all(names: Names, directory: Path) -> None:
     """Take away all that an agent has made on the host; `directory`: of dnsmasq's files."""
     for each in directory.iterdir() if directory.is_dir() else ():
         host.stop_dhcp(each)
+    routing.remove_all(names)
     seen = host.seen(names)
     bare = links.Seen({name: links.Link(0, False) for name in seen.links}, seen.namespaces)  # also those with cards
     for command in links.leftovers(names, {}, bare):

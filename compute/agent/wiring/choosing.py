@@ -3,6 +3,7 @@
 wiring = wiring_of(config, layout, agent=0, host="node-1")
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from cluster.config import Config
@@ -29,10 +30,18 @@ def wiring_of(config: Config, layout: Layout, agent: int, host_name: str) -> Wir
     own = service_user(config.cluster.key_bytes, COMPUTE.name)
     login = ServiceLogin(IDENTITY.api_url(config), own.name, own.password)
     service = AskedNetworkService(Asked(NETWORK.title, NETWORK.base_url(config), login), host_name)
-    return chosen(config.compute.networking, layout, agent, service, config.compute.tunnel_address)
+    compute = config.compute
+    return chosen(compute.networking, layout, agent, service, compute.tunnel_address, compute.guests_may_reach)
 
 
-def chosen(networking: str, layout: Layout, agent: int, service: NetworkService, tunnel_address: str = "") -> Wiring:
+def chosen(
+    networking: str,
+    layout: Layout,
+    agent: int,
+    service: NetworkService,
+    tunnel_address: str = "",
+    allowed: Sequence[str] = (),
+) -> Wiring:
     """Return the wiring of an agent that asks a service. Raise ConfigError."""
     lacking = host.lacking() if networking in (AUTO, BRIDGE) else []
     if networking == BRIDGE and lacking:
@@ -45,4 +54,4 @@ def chosen(networking: str, layout: Layout, agent: int, service: NetworkService,
     source = Source(service, kept / "network.json")
     endpoint = Endpoint(tunnel_address or host.own_address(), FIRST_PORT + agent)
     told = {"mode": BRIDGE, "tunneling_ip": endpoint.address, "tunneling_port": endpoint.port}
-    return Bridges(names, source, Reporter(service, told), RUN / f"holdfast-{names.mark}", endpoint)
+    return Bridges(names, source, Reporter(service, told), RUN / f"holdfast-{names.mark}", endpoint, allowed)

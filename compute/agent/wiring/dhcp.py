@@ -2,7 +2,8 @@
 
 One dnsmasq serves one network, within its namespace. Beside the address it tells of the gateway, name servers, routes
 (option 121, which also leads to the metadata), the MTU, and what a port asks for in particular. In IPv6 it announces
-the prefix (RA), never itself as a router, and gives addresses by DHCPv6 where the subnet is so.
+the prefix (RA), never itself as a router, and gives addresses by DHCPv6 where the subnet is so. Names of the world it
+asks the host's resolvers for, by the network's router, where that is a way out.
 `hosts` and `options` and `names` are read anew on SIGHUP; when `config` changes, it must begin anew.
 """
 
@@ -30,10 +31,10 @@ class Files:
     names: str
 
 
-def files(network: Network, ports: Sequence[Port], directory: Path) -> Files:
-    """Return what serves the ports of a network; `directory`: where the files are."""
+def files(network: Network, ports: Sequence[Port], directory: Path, resolvers: Sequence[str] = ()) -> Files:
+    """Return what serves the ports of a network; `directory`: where the files are; `resolvers`: of other names."""
     return Files(
-        config=_text(_config(network, ports, directory)),
+        config=_text(_config(network, ports, directory, resolvers)),
         hosts=_text(_hosts(network, ports)),
         options=_text(_options(network, ports)),
         names=_text(_names(network, ports)),
@@ -52,11 +53,13 @@ def host_name(address: str) -> str:
     return "host-" + address.replace(".", "-").replace(":", "-")
 
 
-def _config(network: Network, ports: Sequence[Port], directory: Path) -> Iterator[str]:
+def _config(network: Network, ports: Sequence[Port], directory: Path, resolvers: Sequence[str]) -> Iterator[str]:
     yield from (f"interface={INSIDE}", "bind-interfaces", "except-interface=lo")
     yield from ("no-hosts", "no-resolv", "no-ping", "leasefile-ro", "dhcp-authoritative", "quiet-dhcp", "quiet-dhcp6")
     yield f"domain={network.domain}"
     yield f"local=/{network.domain}/"
+    if network.way_out:
+        yield from (f"server={each}" for each in resolvers)
     yield f"pid-file={directory / 'pid'}"
     yield f"dhcp-hostsfile={directory / 'hosts'}"
     yield f"dhcp-optsfile={directory / 'options'}"

@@ -10,8 +10,8 @@ everywhere (it is a kernel option, nf_conntrack_bridge). So bridges hand IP pack
 to a connection; the bridge's table reads it. Each network is a zone of conntrack: networks may have the same addresses.
 
 What comes from another host's guests was looked at there as it was sent, and is looked at here as it is received.
-Tunnels lead to cards alone: neither to the host itself, nor to DHCP and metadata, which each host has for its own. A
-host that was lost, and does not know yet that its ports are elsewhere, is not listened to about them.
+Tunnels lead to cards alone: not to the host itself, nor to DHCP, metadata and routers, which each host has for its own.
+A host that was lost, and does not know yet that its ports are elsewhere, is not listened to about them.
 
 Only ARP, IPv4 and IPv6 pass. A connection that was let pass goes on until it ends, whatever becomes of the rule.
 """
@@ -126,6 +126,8 @@ def _of_bridges(names: Names, wanted: Wanted) -> Iterator[str]:
             "type filter hook forward priority 0; policy accept;",
             f'iifname "{names.tunnels}" oifname "{names.cables}" drop',
             f'iifname "{names.cables}" oifname "{names.tunnels}" drop',
+            f'iifname "{names.tunnels}" oifname "{names.interfaces}" drop',  # each host has the router for its own
+            f'iifname "{names.interfaces}" oifname "{names.tunnels}" ether type arp drop',
             f'iifname "{names.taps}" goto out',
             f'oifname "{names.taps}" goto in',
         ),

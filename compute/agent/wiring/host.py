@@ -3,6 +3,7 @@
 Commands are lists of arguments, never a line for a shell. Raise `compute.stored.Refused` with what the tool said.
 """
 
+import ipaddress
 import json
 import os
 import shutil
@@ -29,6 +30,7 @@ _NAMESPACES = Path("/run/netns")
 _BRIDGE_FILTER = Path("/proc/sys/net/bridge")
 _SPECIAL = frozenset('"#\\')  # mean something in its files, and not as an argument
 _UP = 0x1  # IFF_UP
+_RESOLVERS = (Path("/etc/resolv.conf"), Path("/run/systemd/resolve/resolv.conf"))  # where a local one asks, the second
 _FAR_AWAY, _NOWHERE = ("192.0.2.1", 9), "127.0.0.1"  # the first: RFC 5737, nobody's
 
 
@@ -85,6 +87,17 @@ def own_address() -> str:
         probe.connect(_FAR_AWAY)  # nothing is sent
         return str(probe.getsockname()[0])
     return _NOWHERE
+
+
+def resolvers() -> tuple[str, ...]:
+    """Return the name servers that the host asks, of those that others can ask as well."""
+    for path in _RESOLVERS:
+        with suppress(OSError):
+            words = [line.split() for line in path.read_text().splitlines()]
+            named = [each[1] for each in words if len(each) > 1 and each[0] == "nameserver"]
+            if found := tuple(each for each in named if _is_asked_from_afar(each)):
+                return found
+    return ()
 
 
 def without_ipv6(name: str) -> None:
@@ -158,6 +171,13 @@ def run(command: Sequence[str], text: str = "") -> str:
     return done.stdout
 
 
+def _is_asked_from_afar(address: str) -> bool:
+    try:
+        return not ipaddress.IPv4Address(address).is_loopback
+    except ValueError:
+        return False
+
+
 def _link(path: Path) -> Link:
     flags = int((path / "flags").read_text(), 16)
     master = path / "master"
@@ -167,6 +187,7 @@ def _link(path: Path) -> Link:
 def _inside(space: str) -> Inside | None:
     try:
         found = json.loads(ip(("-j", "-n", space, "address", "show", "dev", INSIDE)))
+        routes = json.loads(ip(("-j", "-n", space, "-4", "route", "show", "default")) or "[]")
     except (Refused, ValueError):
         return None
     if not found:
@@ -175,7 +196,8 @@ def _inside(space: str) -> Inside | None:
     addresses = frozenset(
         f"{each['local']}/{each['prefixlen']}" for each in link.get("addr_info", ()) if each.get("scope") != "link"
     )
-    return Inside(link["address"], link["mtu"], "UP" in link["flags"], addresses)
+    way_out = next((each["gateway"] for each in routes if "gateway" in each), "")
+    return Inside(link["address"], link["mtu"], "UP" in link["flags"], addresses, way_out)
 
 
 def _tunnels(names: Names, found: Iterable[str]) -> dict[str, SeenTunnel]:

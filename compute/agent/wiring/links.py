@@ -28,6 +28,7 @@ class Inside:
     mtu: int
     is_up: bool
     addresses: frozenset[str]  # with their prefix lengths
+    way_out: str = ""  # next hop to the world
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +112,10 @@ def _served(names: Names, network: Network, seen: Seen) -> Iterator[Command]:
     for address in sorted(wanted - inside.addresses):
         extra = ("nodad",) if ":" in address else ()  # every host has it
         yield (*within, "address", "add", address, "dev", INSIDE, *extra)
+    if network.way_out and network.way_out != inside.way_out:
+        yield (*within, "route", "replace", "default", "via", network.way_out, "dev", INSIDE)
+    elif inside.way_out and not network.way_out:
+        yield (*within, "route", "del", "default")
 
 
 def leftovers(names: Names, wanted: Mapping[str, Network], seen: Seen) -> Iterator[Command]:

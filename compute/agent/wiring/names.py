@@ -2,7 +2,9 @@
 
     hf1a2bt0c9d8e7   tap of a port         hf1a2bb…  bridge of a network      hf1a2bv…  its end of a pair of cables
     hf1a2bx…         its tunnel to other hosts
-    hf1a2b           nftables' tables      hf1a2b-NETWORK   namespace
+    hf1a2bi…         interface of a router, its end in the network's bridge
+    hf1a2bg…         way out of a router, the host's end
+    hf1a2b           nftables' tables      hf1a2b-NETWORK, hf1a2br-ROUTER   namespaces
 
 A name of a device has 15 characters at most: "hf", four digits of who the agent is, a letter, and the first eight of
 the id, of which those of one host are all different as far as anybody will live to see.
@@ -13,6 +15,7 @@ from dataclasses import dataclass
 
 DEVICE_LIMIT = 15
 INSIDE = "dhcp"  # the end of the cables within a namespace
+WAY_OUT = "gateway"  # the end of a router's way out within its namespace
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,37 @@ class Names:
     def namespace(self, network_id: str) -> str:
         """Return the namespace of a network."""
         return f"{self.mark}-{network_id}"
+
+    def interface(self, port_id: str) -> str:
+        """Return the end of a router's interface that is in the network's bridge."""
+        return self._device("i", port_id)
+
+    def inner(self, port_id: str) -> str:
+        """Return the end of a router's interface that is in the router's namespace."""
+        return self.interface(port_id).removeprefix(self.mark)
+
+    def way_out(self, router_id: str) -> str:
+        """Return the host's end of a router's way out."""
+        return self._device("g", router_id)
+
+    def router(self, router_id: str) -> str:
+        """Return the namespace of a router."""
+        return f"{self.routers}{router_id}"
+
+    @property
+    def routers(self) -> str:
+        """Return what the namespaces of all routers begin with."""
+        return f"{self.mark}r-"
+
+    @property
+    def interfaces(self) -> str:
+        """Return the pattern of all interfaces of routers, as bridges see them."""
+        return f"{self.mark}i*"
+
+    @property
+    def ways_out(self) -> str:
+        """Return the pattern of the host's ends of all ways out."""
+        return f"{self.mark}g*"
 
     @property
     def taps(self) -> str:

@@ -7,13 +7,14 @@ or name of the form that it must have is not taken.
 import ipaddress
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 _ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _MAC = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}")
 _DOMAIN = re.compile(r"[A-Za-z0-9.-]{1,255}")
 _OPTION = re.compile(r"[A-Za-z0-9_-]{1,64}")
+BEYOND = "169.254.128.1"  # who is beyond a way out, where the external network says nothing of it
 _MODES = ("", "slaac", "dhcpv6-stateful", "dhcpv6-stateless")
 
 
@@ -65,6 +66,35 @@ class Network:
     dhcp_addresses: tuple[str, ...] = ()  # with their prefix lengths
     subnets: tuple[Subnet, ...] = ()
     tunnel: Tunnel | None = None  # None: all of it is here
+    way_out: str = ""  # address of the router by which the world is reached; empty: it is not
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """What a router has in a network."""
+
+    id: str  # of its port
+    network_id: str
+    mac: str
+    addresses: tuple[str, ...]  # with their prefix lengths; of IPv4
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """A router's way out."""
+
+    beyond: str  # address of the host, as the router sees it
+    has_snat: bool  # also guests without a floating address have it
+
+
+@dataclass(frozen=True, slots=True)
+class Router:
+    """What joins networks: the same on each host that has ports of one of them."""
+
+    id: str
+    interfaces: tuple[Interface, ...] = ()
+    gateway: Gateway | None = None
+    floating: tuple[tuple[str, str], ...] = ()  # address, and the fixed one of a port of this host
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +133,8 @@ class Wanted:
     ports: Mapping[str, Port] = field(default_factory=dict)
     groups: Mapping[str, tuple[Rule, ...]] = field(default_factory=dict)
     members: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # addresses, by group
+    routers: Mapping[str, Router] = field(default_factory=dict)
+    hosts: tuple[str, ...] = ()  # addresses of all of the cluster
 
     def ports_of(self, network_id: str) -> list[Port]:
         """Return the ports of a network, in the order of their ids."""
@@ -112,11 +144,15 @@ class Wanted:
 def wanted_of(document: Mapping[str, Any]) -> Wanted:
     """Return what a document says. Raise ValueError."""
     try:
+        routers = [_router(each) for each in document.get("routers", ())]  # an older version's kept answer has none
+        networks = [_with_way_out(_network(each), routers) for each in document["networks"]]
         return Wanted(
-            {each["id"]: _network(each) for each in document["networks"]},
+            {each.id: each for each in networks},
             {each["id"]: _port(each) for each in document["ports"]},
             {_like(_ID, group): tuple(map(_rule, rules)) for group, rules in document["groups"].items()},
             {_like(_ID, group): _prefixes(addresses) for group, addresses in document["members"].items()},
+            {each.id: each for each in routers},
+            _addresses(document.get("hosts", ())),
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"what the network service says is not understood: {error!r}") from None
@@ -133,6 +169,38 @@ def _network(document: Mapping[str, Any]) -> Network:
         tuple(map(_subnet, document["subnets"])),
         _tunnel(document["tunnel"]) if document.get("tunnel") else None,  # an older version's kept answer has none
     )
+
+
+def _router(document: Mapping[str, Any]) -> Router:
+    gateway = document["gateway"]
+    interfaces = (
+        Interface(
+            _like(_ID, each["id"]),
+            _like(_ID, each["network_id"]),
+            _like(_MAC, each["mac"]),
+            tuple(str(ipaddress.IPv4Interface(address)) for address in each["addresses"]),
+        )
+        for each in document["interfaces"]
+    )
+    return Router(
+        _like(_ID, document["id"]),
+        tuple(interfaces),
+        Gateway(str(ipaddress.IPv4Address(gateway["address"] or BEYOND)), bool(gateway["snat"])) if gateway else None,
+        tuple((str(ipaddress.IPv4Address(out)), str(ipaddress.IPv4Address(own))) for out, own in document["floating"]),
+    )
+
+
+def _with_way_out(network: Network, routers: Iterable[Router]) -> Network:
+    """Return a network that knows by which of its gateways the world is reached, if by any."""
+    out = {
+        address.partition("/")[0]
+        for router in routers
+        for interface in router.interfaces
+        for address in interface.addresses
+        if router.gateway is not None and interface.network_id == network.id
+    }
+    found = (subnet.gateway_ip for subnet in network.subnets if subnet.gateway_ip in out)
+    return replace(network, way_out=next(found, None) or "")
 
 
 def _tunnel(document: Mapping[str, Any]) -> Tunnel:

@@ -151,7 +151,9 @@ def _seen(context: Request, served: Served) -> list[Any]:
 def _require_seen(context: Request, served: Served, attributes: Mapping[str, Any]) -> None:
     """Raise the NotFound of what attributes name and the caller does not see."""
     for name, noun in served.named.items():
-        value = attributes.get(name)
+        value: Any = attributes
+        for part in name.split("."):
+            value = value.get(part) if isinstance(value, Mapping) else None
         for identifier in [value] if isinstance(value, str) else value or ():
             seen(context, BY_NOUN[noun.name], identifier)
 
@@ -190,11 +192,11 @@ def _unusual(noun: Noun, attributes: Mapping[str, Any], sent: Mapping[str, Any])
 
 
 def _rules(rule: str, attributes: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the rules that attributes may have, and those of the members of lists."""
+    """Yield the rules that attributes may have, and those of their members."""
     for name, value in attributes.items():
         yield f"{rule}:{name}"
-        if isinstance(value, list):
-            yield from sorted({f"{rule}:{name}:{key}" for each in value if isinstance(each, Mapping) for key in each})
+        members = value if isinstance(value, list) else [value]
+        yield from sorted({f"{rule}:{name}:{key}" for each in members if isinstance(each, Mapping) for key in each})
 
 
 def _names_in(rules: Mapping[str, str], start: str) -> Iterator[str]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from cluster.controlplane.answer import Answer
 from cluster.controlplane.application import Operation, Route
-from compute.network.api import hosts, quotas, surroundings, versions
+from compute.network.api import hosts, quotas, router_interfaces, surroundings, versions
 from compute.network.api.requests import Request
 from compute.network.api.resources import Resource
 from compute.network.api.served import SERVED, Served
@@ -35,6 +35,8 @@ def routes() -> list[Route]:
         Route("/v2.0/quotas/{project_id}", {"GET": quotas.show, "PUT": quotas.change, "DELETE": quotas.remove}),
         Route("/v2.0/quotas/{project_id}/default", {"GET": quotas.show_defaults}),
         Route("/v2.0/quotas/{project_id}/details", {"GET": quotas.show_details}),
+        Route("/v2.0/routers/{identifier}/add_router_interface", {"PUT": router_interfaces.add}),
+        Route("/v2.0/routers/{identifier}/remove_router_interface", {"PUT": router_interfaces.remove}),
         Route("/internal/hosts/{host}", {"GET": hosts.show, "PUT": hosts.tell}),
     ]
     for served in SERVED:

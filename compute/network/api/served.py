@@ -7,8 +7,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, exists, false, true
 
-from compute.network import networks, ports, security_groups, subnets
-from compute.network.attributes import NETWORK, PORT, RULE, SECURITY_GROUP, SUBNET, Noun
+from compute.network import floating_ips, networks, ports, routers, security_groups, subnets
+from compute.network.attributes import FLOATING_IP, NETWORK, PORT, ROUTER, RULE, SECURITY_GROUP, SUBNET, Noun
 from compute.network.errors import InvalidInput
 from compute.network.listing import Filter
 from compute.network.schema import allocations, port_security_groups
@@ -28,7 +28,7 @@ class Served:
     remove: Callable[[Work, AnyRow, bool], None]  # by an administrator, or not
     update: Callable[[Work, AnyRow, Mapping[str, Any]], None] | None = None
     parent: tuple[str, Noun] | None = None  # attribute, and what it belongs to: rules are told whose that is
-    named: Mapping[str, Noun] = field(default_factory=dict)  # attributes with ids of what the caller must see
+    named: Mapping[str, Noun] = field(default_factory=dict)  # attributes (a.b: b of a) with ids of what must be seen
     filters: Mapping[str, Filter] = field(default_factory=dict)
 
 
@@ -118,6 +118,27 @@ SERVED: tuple[Served, ...] = (
         lambda work, row, _by_admin: security_groups.remove_rule(work, row),
         parent=("security_group_id", SECURITY_GROUP),
         named={"security_group_id": SECURITY_GROUP, "remote_group_id": SECURITY_GROUP},
+    ),
+    Served(
+        ROUTER,
+        "routers",
+        routers.seen_by,
+        routers.documents,
+        routers.create,
+        lambda work, row, _by_admin: routers.remove(work, row),
+        routers.update,
+        named={"external_gateway_info.network_id": NETWORK},
+        filters={"status": _always_active},
+    ),
+    Served(
+        FLOATING_IP,
+        "floatingips",
+        floating_ips.seen_by,
+        floating_ips.documents,
+        floating_ips.create,
+        lambda work, row, _by_admin: floating_ips.remove(work, row),
+        floating_ips.update,
+        named={"floating_network_id": NETWORK, "subnet_id": SUBNET, "port_id": PORT},
     ),
 )
 BY_NOUN: Mapping[str, Served] = {each.noun.name: each for each in SERVED}

@@ -52,7 +52,7 @@ _NETWORKS = {
 _SUBNETS = {
     "create_subnet": f"rule:admin_only or ({NETWORK_OWNER})",
     "create_subnet:service_types": ADMIN,
-    "get_subnet": f"{READER} or rule:shared or rule:service_api",
+    "get_subnet": f"{READER} or rule:shared or rule:external or rule:service_api",
     "update_subnet": f"{MEMBER} or ({NETWORK_OWNER})",
     "update_subnet:service_types": ADMIN,
     "delete_subnet": f"{MEMBER} or ({NETWORK_OWNER})",
@@ -99,6 +99,38 @@ _GROUPS = {
     "delete_security_group_rule": f"{MEMBER} or ({GROUP_OWNER})",
 }
 
+_ROUTERS = {
+    **dict.fromkeys(
+        (
+            "create_router",
+            "create_router:external_gateway_info",
+            "create_router:external_gateway_info:network_id",
+            "update_router",
+            "update_router:external_gateway_info",
+            "update_router:external_gateway_info:network_id",
+            "delete_router",
+            "add_router_interface",
+            "remove_router_interface",
+            "create_floatingip",
+            "update_floatingip",
+            "delete_floatingip",
+        ),
+        MEMBER,
+    ),
+    **dict.fromkeys(
+        (
+            "create_router:external_gateway_info:enable_snat",
+            "create_router:external_gateway_info:external_fixed_ips",
+            "update_router:external_gateway_info:enable_snat",
+            "update_router:external_gateway_info:external_fixed_ips",
+            "create_floatingip:floating_ip_address",
+        ),
+        ADMIN,
+    ),
+    "get_router": f"{READER} or rule:service_api",
+    "get_floatingip": f"{READER} or rule:service_api",
+}
+
 _SURROUNDINGS = dict.fromkeys(
     (
         "get_agent",
@@ -112,5 +144,6 @@ _SURROUNDINGS = dict.fromkeys(
     ADMIN,
 )
 
-RULES: Rules = {**_NETWORKS, **_SUBNETS, **_PORTS, **_GROUPS, **_SURROUNDINGS}
-assert len(RULES) == sum(map(len, (_NETWORKS, _SUBNETS, _PORTS, _GROUPS, _SURROUNDINGS)))
+_ALL = (_NETWORKS, _SUBNETS, _PORTS, _GROUPS, _ROUTERS, _SURROUNDINGS)
+RULES: Rules = {name: rule for rules in _ALL for name, rule in rules.items()}
+assert len(RULES) == sum(map(len, _ALL))

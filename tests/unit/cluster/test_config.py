@@ -164,6 +164,8 @@ def test_settings_that_do_not_fit_together_are_refused() -> None:
     parse(CLUSTER + '[compute]\nlibvirt = "qemu:///system"\n')
     assert "tunnel_address must be an address" in refusal('[compute]\ntunnel_address = "host-1"\n')
     parse(CLUSTER + '[compute]\ntunnel_address = "2001:db8::1"\n')
+    assert "guests_may_reach must be prefixes" in refusal('[compute]\nguests_may_reach = ["192.168.7.1/24"]\n')
+    parse(CLUSTER + '[compute]\nguests_may_reach = ["192.168.7.0/24"]\n')
     assert "proxy worker 2 and the metrics of device 0" in refusal(
         "[proxy]\nworkers = 3\n[ports]\nstorage_admin = 6102\n" + twice.replace("1", "0")
     )

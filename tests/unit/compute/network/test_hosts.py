@@ -3,6 +3,7 @@
 import threading
 from typing import Any
 
+from compute.agent.wiring.wanted import wanted_of
 from compute.network.api.surroundings import AGENT_TYPE
 from compute.network.settings import Settings
 from tests.unit.compute.network.service import ALICES, SETTINGS, Client, Service
@@ -37,7 +38,7 @@ def test_a_host_is_told_of_its_ports_and_of_no_others(service: Service) -> None:
     port = service.member.make_port(network)
     service.member.make_port(network)
     service.member.make_port(other)
-    assert wanted(service) == {"networks": [], "ports": [], "groups": {}, "members": {}}
+    assert wanted(service) == {"networks": [], "ports": [], "groups": {}, "members": {}, "routers": [], "hosts": []}
     bind(service, port)
     told = wanted(service)
     assert [each["id"] for each in told["ports"]] == [port["id"]]
@@ -144,3 +145,43 @@ def test_settings_have_no_service_of_their_own() -> None:
     """Nobody is let in by default."""
     assert Settings().host_users == frozenset()
     assert ALICES not in SETTINGS.host_users
+
+
+def test_a_host_is_told_of_routers_and_of_all_networks_that_they_join(service: Service) -> None:
+    """Also of those of which it has no port: into these it routes, and there it is sent what others route."""
+    external = service.admin.make_network("203.0.113.0/24", **{"router:external": True})
+    near, far = (service.member.make_network(cidr) for cidr in ("10.0.0.0/24", "10.1.0.0/24"))
+    alone = service.member.make_network("10.2.0.0/24")
+    router = service.member.make("router", external_gateway_info={"network_id": external["id"]})
+    for network in (near, far):
+        joined = {"subnet_id": network["subnets"][0]}
+        service.member.put(f"/routers/{router['id']}/add_router_interface", joined)
+    here, there, apart = (service.member.make_port(network) for network in (near, far, alone))
+    for host, port in (("h", here), ("other", there), ("third", apart)):
+        bind(service, port, host)
+        endpoint = {"tunneling_ip": f"192.0.2.{len(host)}", "tunneling_port": 4789}
+        report(service, [], host, configurations={"mode": "bridge", **endpoint})
+    floating = {
+        host: service.member.make("floatingip", floating_network_id=external["id"], port_id=port["id"])
+        for host, port in (("h", here), ("other", there))
+    }
+    told = wanted(service)
+    (routed,) = told["routers"]
+    assert (routed["id"], routed["gateway"]) == (router["id"], {"address": "203.0.113.1", "snat": True})
+    interfaces = {each["network_id"]: each["addresses"] for each in routed["interfaces"]}
+    assert interfaces == {near["id"]: ["10.0.0.1/24"], far["id"]: ["10.1.0.1/24"]}
+    assert routed["floating"] == [[floating["h"]["floating_ip_address"], "10.0.0.3"]]
+    networks = {each["id"]: each for each in told["networks"]}
+    assert set(networks) == {near["id"], far["id"]}
+    assert (networks[far["id"]]["dhcp"], networks[far["id"]]["subnets"]) == (None, [])
+    assert networks[near["id"]]["dhcp"] is not None
+    assert networks[near["id"]]["tunnel"]["peers"] == []  # nobody has ports of it, and somebody sends
+    (peer,) = networks[far["id"]]["tunnel"]["peers"]
+    assert peer["cards"] == [{"mac": there["mac_address"], "addresses": ["10.1.0.3"]}]
+    assert told["hosts"] == ["192.0.2.1", "192.0.2.5"]
+    understood = wanted_of(told)
+    assert [understood.networks[each["id"]].way_out for each in (near, far)] == ["10.0.0.1", ""]
+    assert understood.routers[router["id"]].floating == ((floating["h"]["floating_ip_address"], "10.0.0.3"),)
+    assert wanted(service, "third")["routers"] == []
+    service.member.change("router", router["id"], admin_state_up=False)
+    assert (wanted(service)["routers"], len(wanted(service)["networks"])) == ([], 1)

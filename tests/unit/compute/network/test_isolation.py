@@ -32,7 +32,8 @@ ACTORS = (  # role, and what it is in
 )
 HELD = {"none": (), "reader": ("reader",), "member": ("member", "reader"), "manager": ("manager", "member", "reader")}
 OPEN = ("/", "/v2.0")  # what versions there are
-REFUSALS = ("requires admin privileges", "Running without keystone AuthN", "invalid subnet")  # with 400
+# with 400
+REFUSALS = ("requires admin privileges", "Running without keystone AuthN", "invalid subnet", "Cannot specify both")
 FIXED = {"alias": "binding", "host": "h"}  # nobody's own
 NAMES = {  # of the variable in the matrix, by path
     "networks": "network_id",
@@ -40,6 +41,8 @@ NAMES = {  # of the variable in the matrix, by path
     "ports": "port_id",
     "security-groups": "group_id",
     "security-group-rules": "rule_id",
+    "routers": "router_id",
+    "floatingips": "floating_id",
 }
 
 _V6 = {"cidr": "fd00:9::/64", "ip_version": 6}
@@ -68,6 +71,24 @@ DOCUMENTS: Mapping[tuple[str, str], tuple[Any, ...]] = {
             }
         },
     ),
+    ("POST", "routers"): (
+        {"router": {"name": "x", "project_id": "{project_id}"}},
+        {"router": {"external_gateway_info": {"network_id": "{network_id}"}}},
+    ),
+    ("POST", "floatingips"): (
+        {"floatingip": {"floating_network_id": "{network_id}"}},
+        {"floatingip": {"floating_network_id": "{network_id}", "port_id": "{port_id}", "subnet_id": "{subnet_id}"}},
+    ),
+    ("PUT", "routers"): (
+        {"router": {"name": "x"}},
+        {"router": {"external_gateway_info": {"network_id": "{network_id}"}}},
+    ),
+    ("PUT", "interface"): (
+        {"subnet_id": "{subnet_id}"},
+        {"port_id": "{port_id}"},
+        {"subnet_id": "{subnet_id}", "port_id": "{port_id}"},
+    ),
+    ("PUT", "floatingips"): ({"floatingip": {"description": "x"}}, {"floatingip": {"port_id": "{port_id}"}}),
     ("PUT", "networks"): ({"network": {"name": "x"}}, {"network": {"shared": True}}),
     ("PUT", "subnets"): ({"subnet": {"name": "x"}},),
     ("PUT", "ports"): (
@@ -92,7 +113,11 @@ class World:
 
     def __init__(self, directory: Path) -> None:
         self.service = Service(directory)
-        own, foreign = self._side(self.service.member, "own"), self._side(self.service.stranger, MARK)
+        outer = self.service.admin.make_network("203.0.113.0/24", **{"router:external": True})
+        own, foreign = (
+            self._side(client, name, outer)
+            for client, name in ((self.service.member, "own"), (self.service.stranger, MARK))
+        )
         missing = {name: str(uuid.UUID(int=number)) for number, name in enumerate(own, 1)}
         missing |= {"project_id": "0" * 32}
         self.sides = Sides(own, foreign, missing, MARK)
@@ -101,7 +126,7 @@ class World:
         (agent,) = self.service.admin.get("/agents")["agents"]
         self.agent_id = str(agent["id"])
 
-    def _side(self, client: Client, name: str) -> Ids:
+    def _side(self, client: Client, name: str, outer: Any) -> Ids:
         """Return the ids of one thing of each kind, all of them with `name` in their attributes."""
         network = client.make_network("10.0.0.0/24", name=name, description=name)
         group = client.make("security_group", name=name, description=name)
@@ -109,12 +134,19 @@ class World:
         rule = client.make("security_group_rule", protocol="udp", **about)
         port = client.make_port(network, name=name, description=name, security_groups=[group["id"]], tags=[name])
         client.put(f"/networks/{network['id']}/tags", {"tags": [name]})
+        way_out = {"external_gateway_info": {"network_id": outer["id"]}}
+        router = client.make("router", name=name, description=name, **way_out)
+        client.put(f"/routers/{router['id']}/add_router_interface", {"subnet_id": network["subnets"][0]})
+        leading = {"floating_network_id": outer["id"], "port_id": port["id"]}
+        floating = client.make("floatingip", description=name, **leading)
         return {
             "network_id": network["id"],
             "subnet_id": network["subnets"][0],
             "port_id": port["id"],
             "group_id": group["id"],
             "rule_id": rule["id"],
+            "router_id": router["id"],
+            "floating_id": floating["id"],
             "project_id": client.project_id,
         }
 
@@ -149,6 +181,7 @@ def operations() -> Iterator[tuple[str, str, str]]:
         parts = route.path.strip("/").split("/")
         path = route.path.replace("{identifier}", f"{{{NAMES.get(parts[1], '')}}}").replace("{tag}", "zz")
         kind = {"{tag}": "tag", "tags": "tags"}.get(parts[-1], parts[1])
+        kind = "interface" if parts[-1].endswith("_router_interface") else kind
         for method in route.operations:
             yield method, path, kind
 

@@ -243,12 +243,11 @@ def test_what_the_service_tells_of_itself(service: Service) -> None:
     assert (version["id"], version["status"]) == ("v2.0", "CURRENT")
     assert {each["name"] for each in service.nobody.get("/v2.0")["resources"]} >= {"network", "port"}
     aliases = {each["alias"] for each in service.member.get("/extensions")["extensions"]}
-    assert "security-group" in aliases
-    assert "router" not in aliases
+    assert {"security-group", "router", "external-net", "ext-gw-mode"} <= aliases
+    assert "extraroute" not in aliases
     assert service.member.get("/extensions/binding")["extension"]["name"] == "Port Binding"
-    assert type_of(service.member.get("/extensions/router", 404)) == "ExtensionNotFound"
-    for path in ("/routers", "/floatingips", "/subnetpools"):
-        assert type_of(service.member.get(path, 404)) == "HTTPNotFound"
+    assert type_of(service.member.get("/extensions/extraroute", 404)) == "ExtensionNotFound"
+    assert type_of(service.member.get("/subnetpools", 404)) == "HTTPNotFound"
     assert service.member.get("/availability_zones")["availability_zones"][0]["name"] == "nova"
     assert service.nobody.get("/networks", 401)["error"]["code"] == 401
 
@@ -275,7 +274,7 @@ def test_quotas_are_set_shown_and_kept(service: Service) -> None:
     for client in (service.stranger, service.member):
         client.put(f"/quotas/{ALICES}", {"quota": {"network": 9}}, 403)
     service.stranger.get(f"/quotas/{ALICES}", 403)
-    service.admin.put(f"/quotas/{ALICES}", {"quota": {"router": 9}}, 400)
+    service.admin.put(f"/quotas/{ALICES}", {"quota": {"subnetpool": 9}}, 400)
     service.admin.put(f"/quotas/{ALICES}", {"quota": {"port": 0, "check_limit": True}}, 409)
     service.admin.put(f"/quotas/{ALICES}", {"quota": {"network": -2}}, 400)
     service.admin.delete(f"/quotas/{ALICES}")

@@ -83,5 +83,28 @@ def test_an_administrator_asks_for_what_others_may_not(url: str) -> None:
     assert alice.get_quota(project_id, details=True).ports["limit"] == 7
     assert list(admin.agents()) == []
     assert admin.find_extension("security-group").alias == "security-group"
-    assert admin.find_extension("router") is None
+    assert admin.find_extension("extraroute") is None
     assert [each.name for each in alice.availability_zones()] == ["nova"]
+
+
+def test_a_server_is_given_a_way_out_and_a_floating_address(url: str) -> None:
+    admin, alice = connected(url, "admin"), connected(url, "alice")
+    outside = admin.create_network(name="outside", is_router_external=True)
+    admin.create_subnet(network_id=outside.id, cidr="203.0.113.0/24", ip_version=4, is_dhcp_enabled=False)
+    network = alice.create_network(name="inside")
+    subnet = alice.create_subnet(network_id=network.id, cidr="10.6.0.0/24", ip_version=4)
+    router = alice.create_router(name="r", external_gateway_info={"network_id": outside.id})
+    assert alice.add_interface_to_router(router, subnet_id=subnet.id)["subnet_ids"] == [subnet.id]
+    port = alice.create_port(network_id=network.id)
+    address = alice.create_ip(floating_network_id=outside.id)
+    assert alice.find_available_ip().id == address.id
+    assert alice.update_ip(address, port_id=port.id).fixed_ip_address == "10.6.0.3"
+    assert [each.id for each in alice.ips(port_id=port.id, status="ACTIVE")] == [address.id]
+    assert [each.id for each in alice.networks(is_router_external=True)] == [outside.id]
+    with pytest.raises(ConflictException):
+        alice.delete_router(router)
+    alice.delete_ip(address)
+    alice.remove_interface_from_router(router, subnet_id=subnet.id)
+    assert alice.update_router(router, external_gateway_info=None).external_gateway_info is None
+    alice.delete_router(router)
+    assert alice.find_router("r") is None

@@ -21,7 +21,7 @@ def main() -> None:
     names, service = Names.of(str(directory), 0), MemoryNetworkService()
     source = Source(service, directory / "kept.json")
     run = Path("/run") / f"holdfast-{names.mark}"
-    wiring = Bridges(names, source, Reporter(service, {}), run, Endpoint(address, FIRST_PORT))
+    wiring = Bridges(names, source, Reporter(service, {}), run, Endpoint(address, FIRST_PORT), sys.argv[3:])
     for line in sys.stdin:
         service.document, service.tag = json.loads(line), service.tag + 1
         source.refresh()

@@ -1,116 +1,22 @@
-"""A network on two hosts: two namespaces, joined by a wire, each with an agent's wiring; guests are namespaces, too.
+"""A network on two hosts: two namespaces, joined by a wire, each with an agent's wiring; guests are namespaces, too."""
 
-Only root can, where ip, bridge, nft, dnsmasq and busybox are.
-"""
-
-import json
-import shutil
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from compute.agent.wiring import host
-from compute.agent.wiring.names import Names
 from compute.agent.wiring.tunnels import FIRST_PORT
 from compute.stored import Refused
-from tests.unit.compute.agent.wiring.wanted import EGRESS, GROUP_ID, NETWORK_ID, document, network, port, rule
+from tests.unit.compute.agent.wiring.spaces import LACKING, Guest, Host, until
+from tests.unit.compute.agent.wiring.wanted import EGRESS, GROUP_ID, document, network, port, rule
 
-_TOOLS = ("busybox", "nsenter", "unshare")
-LACKING = host.lacking() + [f"{tool} not found" for tool in _TOOLS if shutil.which(tool) is None]
 pytestmark = pytest.mark.skipif(bool(LACKING), reason="; ".join(LACKING))
 
-LIMIT_S = 30.0
 ANY, PING = rule("ingress"), rule("ingress", protocol=1, first=8)
 PROBES = 2
 SERVERS = ("fa:16:3e:00:00:02", "fa:16:3e:00:00:03")
-ROOT = Path(__file__).parents[5]
-# It sees its own devices in /sys, and what it mounts in /run/netns is seen by all.
-_OWN_SYS = 'mount --make-private /sys; mount -t sysfs sysfs /sys && exec "$@"'
-
-
-def until(condition: Callable[[], bool]) -> None:
-    until_s = time.monotonic() + LIMIT_S
-    while not condition():
-        assert time.monotonic() < until_s
-        time.sleep(0.05)
-
-
-class Host:
-    """A namespace that stands for a host, in which an agent's wiring runs."""
-
-    def __init__(self, directory: Path, address: str) -> None:
-        directory.mkdir()
-        self.address, self.names = address, Names.of(str(directory), 0)
-        self.space = f"host-{self.names.mark}"
-        host.ip(("netns", "add", self.space))
-        host.ip(("-n", self.space, "link", "set", "lo", "up"))
-        inside = ("nsenter", f"--net=/run/netns/{self.space}", "unshare", "--mount", "--propagation", "unchanged")
-        own = (sys.executable, "-m", "tests.unit.compute.agent.wiring.one_host", str(directory), address)
-        self._process = subprocess.Popen(
-            [*inside, "sh", "-c", _OWN_SYS, "sh", *own], stdin=-1, stdout=-1, text=True, cwd=ROOT
-        )
-
-    def bring(self, whole: Any) -> list[str]:
-        """Have the host be so; return its warnings."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(whole) + "\n")
-        self._process.stdin.flush()
-        return list(json.loads(self._process.stdout.readline()))
-
-    @property
-    def tunnel(self) -> str:
-        """Return what leads to other hosts; empty: nothing does."""
-        device = self.names.tunnel(NETWORK_ID)
-        return device if device in host.ip(("-n", self.space, "-br", "link")) else ""
-
-    def entries(self) -> set[tuple[str, str]]:
-        """Return which MACs are known to be at which host."""
-        lines = host.run(("bridge", "-n", self.space, "-j", "fdb", "show", "dev", self.tunnel))
-        return {(each["mac"], each["dst"]) for each in json.loads(lines) if "dst" in each}
-
-    def close(self) -> None:
-        self._process.communicate(timeout=LIMIT_S)
-        host.ip(("netns", "del", self.space))
-
-
-class Guest:
-    """A namespace with a card of a host."""
-
-    def __init__(self, there: Host, about: dict[str, Any]) -> None:
-        self.space, self.mac, self.address = f"guest-{there.names.mark}-{about['id'][:4]}", about["mac"], ""
-        tap = there.names.tap(about["id"])
-        host.ip(("netns", "add", self.space))
-        end = ("peer", "name", "eth0", "address", self.mac, "mtu", "1450", "netns", self.space)
-        host.ip(("-n", there.space, "link", "add", tap, "mtu", "1450", "type", "veth", *end))
-        host.ip(("-n", there.space, "link", "set", tap, "master", there.names.bridge(NETWORK_ID), "up"))
-        for device in ("lo", "eth0"):
-            host.ip(("-n", self.space, "link", "set", device, "up"))
-        self.add(about["addresses"][0])
-
-    def add(self, address: str) -> None:
-        """Have one more address."""
-        host.ip(("-n", self.space, "address", "add", f"{address}/24", "dev", "eth0"))
-
-    def run(self, *command: str) -> "subprocess.CompletedProcess[str]":
-        whole = ["ip", "netns", "exec", self.space, "busybox", *command]
-        return subprocess.run(whole, capture_output=True, text=True, check=False, timeout=LIMIT_S)
-
-    def reaches(self, address: str, *options: str) -> bool:
-        """Tell whether an answer to a ping comes."""
-        return self.run("ping", "-c", "1", "-W", "1", *options, address).returncode == 0
-
-    def answers(self, address: str) -> str:
-        """Ask all, PROBES times, who has an address; return what they say."""
-        return self.run("arping", "-c", str(PROBES), "-b", "-I", "eth0", address).stdout
-
-    def close(self) -> None:
-        host.ip(("netns", "del", self.space))
 
 
 class World:
@@ -197,10 +103,10 @@ def test_a_network_goes_on_at_another_host_and_follows_a_port_that_moves(world: 
     until(lambda: first.reaches(there))
 
     # each host answers its own guests: of DHCP's addresses, which all hosts have, the nearest alone is seen
-    until(lambda: SERVERS[0] in first.answers("10.0.0.2"))
-    assert SERVERS[1] not in first.answers("10.0.0.2")
-    until(lambda: SERVERS[1] in second.answers("10.0.0.2"))
-    assert SERVERS[0] not in second.answers("10.0.0.2")
+    until(lambda: SERVERS[0] in first.answers(PROBES, "10.0.0.2"))
+    assert SERVERS[1] not in first.answers(PROBES, "10.0.0.2")
+    until(lambda: SERVERS[1] in second.answers(PROBES, "10.0.0.2"))
+    assert SERVERS[0] not in second.answers(PROBES, "10.0.0.2")
 
     # what somebody changed comes back
     tunnel = world.hosts[0].tunnel
@@ -218,7 +124,7 @@ def test_a_network_goes_on_at_another_host_and_follows_a_port_that_moves(world: 
     world.guests.append(moved)
     until(lambda: first.reaches(there))
     host.ip(("-n", world.hosts[1].space, "link", "set", "wire", "up"))
-    assert first.answers(there).count(moved.mac) <= PROBES
+    assert first.answers(PROBES, there).count(moved.mac) <= PROBES
     world.bring(0, world.ports, (EGRESS, ANY), None)
     assert not world.hosts[0].tunnel
     until(lambda: first.reaches(there))

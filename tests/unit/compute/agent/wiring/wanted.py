@@ -10,6 +10,7 @@ from compute.stored import Unreachable
 NETWORK_ID = "11111111-1111-4111-8111-111111111111"
 OTHER_ID = "22222222-2222-4222-8222-222222222222"
 GROUP_ID = "99999999-9999-4999-8999-999999999999"
+ROUTER_ID = "77777777-7777-4777-8777-777777777777"
 PORT_IDS = tuple(f"{digit * 8}-aaaa-4aaa-8aaa-aaaaaaaaaaaa" for digit in "abcdef")
 
 
@@ -44,12 +45,27 @@ def rule(direction: str, **values: Any) -> dict[str, Any]:
 EGRESS = rule("egress")
 
 
+def router(interfaces: Sequence[Any], **values: Any) -> dict[str, Any]:
+    """Return the document of a router."""
+    return {"id": ROUTER_ID, "interfaces": list(interfaces), "gateway": None, "floating": [], **values}
+
+
+def interface(number: int, network_id: str, address: str) -> dict[str, Any]:
+    """Return the document of a router's interface."""
+    port_id, mac = f"{number}eeeeeee-eeee-4eee-8eee-eeeeeeeeeeee", f"fa:16:3e:00:0e:{number:02x}"
+    return {"id": port_id, "network_id": network_id, "mac": mac, "addresses": [address]}
+
+
 def document(
-    networks: Sequence[Any] = (), ports: Sequence[Any] = (), rules: Sequence[Any] = (EGRESS,), members: Any = None
+    networks: Sequence[Any] = (),
+    ports: Sequence[Any] = (),
+    rules: Sequence[Any] = (EGRESS,),
+    members: Any = None,
+    routers: Sequence[Any] = (),
 ) -> dict[str, Any]:
     """Return a whole document, in which one group has these rules."""
-    groups = {GROUP_ID: list(rules)}
-    return {"networks": list(networks), "ports": list(ports), "groups": groups, "members": members or {}}
+    whole = {"networks": list(networks), "ports": list(ports), "groups": {GROUP_ID: list(rules)}}
+    return {**whole, "members": members or {}, "routers": list(routers)}
 
 
 def wanted(*parts: Any, **named: Any) -> Wanted:
