@@ -5,9 +5,11 @@
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
+from compute.agent.displays import Kind
 from compute.agent.guest import Disk, Guest, GuestState, HostState, Nic, Told, document_of, value_of
 from compute.agent.interface import Display, Host, Seen
 from compute.asking import Asked, ServiceLogin, safe
@@ -27,6 +29,7 @@ class HostClient:
 
     def __init__(self, name: str, url: str, login: ServiceLogin) -> None:
         self._name = name
+        self._address = urlsplit(url).hostname or ""
         self._service = Asked(f"the agent of {name}", f"{url.rstrip('/')}/v1", login)
 
     def __repr__(self) -> str:
@@ -88,7 +91,9 @@ class HostClient:
         return str(self._call(guest_id, "console_log", lines=lines))
 
     def display(self, guest_id: str, kind: str) -> Display:
-        return value_of(Display, self._call(guest_id, "display", kind=kind))
+        display = value_of(Display, self._call(guest_id, "display", kind=kind))
+        host = self._address if display.kind == Kind.LINE else display.host
+        return replace(display, host=host, relay_host=self._address)
 
     def diagnostics(self, guest_id: str) -> dict[str, object]:
         return dict(self._call(guest_id, "diagnostics"))

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from compute.agent import consoles, diagnostics, limits
-from compute.agent.consoles import SerialLines
 from compute.agent.devices import Devices
+from compute.agent.displays import Displays, Kind
 from compute.agent.guest import Disk, Guest, GuestState, HostState, Nic, Power, Told
 from compute.agent.interface import Display, Seen
 from compute.agent.keeper import Keeper, console_log
@@ -25,6 +25,7 @@ _LOCK_S = 20.0
 _SCREEN_S = 300.0  # for which a screen's password lets in; who is in stays
 _PASSWORD_LETTERS = string.ascii_letters + string.digits
 _PASSWORD_SIZE = 8  # all that VNC knows
+_HERE = "127.0.0.1"  # where the agent is asked is known to who asks: `client`
 
 
 class LocalHost:
@@ -38,14 +39,14 @@ class LocalHost:
         devices: Devices,
         watch: Watch,
         locks: Locks,
-        lines: SerialLines,
+        displays: Displays,
         described: Callable[[], HostState],
         poke: Callable[[str], None],
         clock_us: Callable[[], int],
     ) -> None:
         """`described`: the host without what of it guests have. `poke`: has a guest looked after."""
         self._store, self._hypervisor, self._keeper, self._devices = store, hypervisor, keeper, devices
-        self._watch, self._locks, self._lines = watch, locks, lines
+        self._watch, self._locks, self._displays = watch, locks, displays
         self._described, self._poke, self._clock_us = described, poke, clock_us
 
     def state(self) -> HostState:
@@ -190,16 +191,15 @@ class LocalHost:
             self._record(guest_id)
             if not self._keeper.domain(guest_id).activity.is_alive:
                 raise Refused("the guest is off")
-            if kind == "serial":
+            if kind == Kind.LINE:
                 return self._serial(guest_id)
-            if kind == "vnc":
+            if kind == Kind.SCREEN:
                 return self._screen(guest_id)
         raise Refused(f"a display {kind[:64]!r} is not known: vnc, serial")
 
     def _serial(self, guest_id: str) -> Display:
-        ticket = secrets.token_hex(16)
-        self._lines.admit(guest_id, ticket)
-        return Display("serial", self._lines.host, self._lines.port, ticket)
+        ticket, port = self._displays.admit(Kind.LINE, guest_id), self._displays.port
+        return Display(Kind.LINE, _HERE, port, ticket, _HERE, port, ticket)
 
     def _screen(self, guest_id: str) -> Display:
         port = self._keeper.description(guest_id).vnc_port
@@ -208,7 +208,8 @@ class LocalHost:
         password = "".join(secrets.choice(_PASSWORD_LETTERS) for _letter in range(_PASSWORD_SIZE))
         until = datetime.datetime.fromtimestamp(self._clock_us() / 1e6 + _SCREEN_S, datetime.UTC)
         self._hypervisor.update(guest_id, screen_xml(port, password, until.strftime("%Y-%m-%dT%H:%M:%S")))
-        return Display("vnc", "127.0.0.1", port, password)
+        ticket = self._displays.admit(Kind.SCREEN, guest_id)
+        return Display(Kind.SCREEN, _HERE, port, password, _HERE, self._displays.port, ticket)
 
     def diagnostics(self, guest_id: str) -> dict[str, object]:
         record = self._record(guest_id)

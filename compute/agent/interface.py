@@ -22,12 +22,19 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Display:
-    """Where a guest's screen or serial line is served, for a while."""
+    """Where a guest's screen or serial line is served, for a while.
+
+    Who is on the guest's host finds a screen at `host` and `port`; from anywhere either is carried by the agent, for
+    who shows the ticket (`compute.agent.displays`).
+    """
 
     kind: str  # vnc or serial
     host: str
     port: int
-    password: str
+    password: str  # of a screen; of a line the ticket
+    relay_host: str
+    relay_port: int
+    ticket: str
 
 
 class Host(Protocol):
@@ -52,7 +59,10 @@ class Host(Protocol):
         """Have a guest run that is off, suspended, paused or crashed."""
 
     def stop(self, guest_id: str, soft_s: float) -> GuestState:
-        """Have a guest be off: ask it to, and after `soft_s` turn it off."""
+        """Have a guest be off: ask it to, and after `soft_s` turn it off. Its state tells whether it is already.
+
+        Who asks again while it ends changes nothing.
+        """
 
     def reboot(self, guest_id: str, request_id: str, soft_s: float) -> GuestState:
         """Begin a guest anew, once for each `request_id`: with `soft_s` it is asked to; without, it is turned off."""

@@ -29,8 +29,8 @@ from cluster.telemetry.metrics import Registry, register_process
 from cluster.version import VERSION
 from compute.agent import consoles, machine, presence
 from compute.agent.api import BODY_LIMIT, host_application
-from compute.agent.consoles import SerialLines
 from compute.agent.devices import Devices
+from compute.agent.displays import Displays, Kind
 from compute.agent.gateways import NbdGateways
 from compute.agent.guest import Guest, HostState, Power
 from compute.agent.host import LocalHost
@@ -100,7 +100,7 @@ class Agent:
         self._tending = Tending(lambda: self._store.all(), self._tend)
         self._hypervisor.watch(self._tending.poke)
         devices = Devices(self._store, self._hypervisor, self._wiring, self._keeper)
-        self._lines = SerialLines(reachable_host(config.ports.admin_listen), self._terminal_of)
+        self.displays = Displays(self._display_of)
         self.host = LocalHost(
             self._store,
             self._hypervisor,
@@ -108,7 +108,7 @@ class Agent:
             devices,
             self._watch,
             self._locks,
-            self._lines,
+            self.displays,
             self._described,
             self._tending.poke,
             wall_us,
@@ -153,7 +153,6 @@ class Agent:
         self._tending.close()
         self._chores.stop(_STOP_S)
         self._metadata.close()
-        self._lines.close()
         self._wiring.close()
 
     def health(self) -> tuple[bool, Mapping[str, Any]]:
@@ -229,11 +228,12 @@ class Agent:
                     return record.guest
         return None
 
-    def _terminal_of(self, guest_id: str) -> str:
+    def _display_of(self, kind: Kind, guest_id: str) -> int | str:
         try:
-            return self._keeper.description(guest_id).serial_path
+            described = self._keeper.description(guest_id)
         except BackendError:
-            return ""
+            return 0
+        return described.vnc_port if kind is Kind.SCREEN else described.serial_path
 
     def _cut_logs(self) -> None:
         for guest_id in self._store.all():
@@ -253,7 +253,9 @@ async def serve(config: Config, layout: Layout, number: int, stop: asyncio.Event
         _log.warning("missing", what=each.what, needed=each.needed, get=each.get)
     lock.acquire(layout.lock(name))  # held until the process ends
     listener = listening(config.ports.admin_listen, config.ports.agent_port(number))
+    displays = listening(config.ports.admin_listen, config.ports.agent_displays_port(number))
     agent = Agent(config, layout, number)
+    agent.displays.start(displays)
     agent.start()
     caller = service_user(config.cluster.key_bytes, "compute")
     server = create_server(
@@ -275,6 +277,7 @@ async def serve(config: Config, layout: Layout, number: int, stop: asyncio.Event
     await stop.wait()
     layout.ready(name).unlink(missing_ok=True)
     await admin.close()
+    await agent.displays.close()
     await asyncio.to_thread(_stop, server, agent)
     return 0
 

@@ -1,9 +1,10 @@
 """Guests' serial lines and screens, for who has a link to one.
 
-A link has a token, which the compute service has sealed, and which says where the line or the screen is served and lets
-in there (`compute.instances.api.server_screens`): it is all that is needed, and good for some minutes. What comes of a
-line or a screen, and goes there, becomes the messages of a WebSocket; a screen's are VNC, of which the page's viewer
-makes a picture. The page is told where a screen is, and its password, for viewers that are programs of their own.
+A link has a token, which the compute service has sealed, and which says where the guest's host carries the line or the
+screen from, and has the ticket that lets in there (`compute.agent.displays`): it is all that is needed, and good for
+some minutes. What comes of a line or a screen, and goes there, becomes the messages of a WebSocket; a screen's are VNC,
+of which the page's viewer makes a picture. The page is told where a screen is, and its password, for viewers that are
+programs of their own.
 """
 
 import asyncio
@@ -14,12 +15,14 @@ from urllib.parse import parse_qs
 from aiohttp import WSMsgType, web
 from cryptography.fernet import Fernet
 
+from compute.agent.displays import OPEN
 from compute.console.answers import document, failure
 from compute.instances.links import opened
 
 LINE, SCREEN = "/api/line", "/api/screen"
 PATHS = {"/serial": "/serial.html", "/screen": "/screen.html"}  # of links -> of the pages that open them
 _CONNECT_S = 10.0
+_OPENING_S = 30.0  # for a guest's host to find it
 _PIECE = 16_384
 _TYPED = 65_536  # bytes of a message from the browser
 _BEAT_S = 30.0
@@ -47,12 +50,27 @@ class Displays:
             return failure(HTTPStatus.FORBIDDEN, "A line is opened by the console's own page.")
         try:
             async with asyncio.timeout(_CONNECT_S):
-                reader, writer = await asyncio.open_connection(told.host, told.port)
+                reader, writer = await asyncio.open_connection(told.relay_host, told.relay_port)
         except OSError as error:
             return failure(HTTPStatus.BAD_GATEWAY, f"The guest's host does not answer: {error}")
-        if told.kind == "serial":  # of a screen the viewer shows its password by itself
-            writer.write(f"{told.password}\n".encode())
-        return await _bridged(request, reader, writer)
+        try:
+            if not await _let_in(told.ticket, reader, writer):
+                return failure(HTTPStatus.GONE, "The guest is off, or the link was used before: ask for another one.")
+            return await _bridged(request, reader, writer)
+        finally:
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+
+
+async def _let_in(ticket: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    """Show the ticket; tell whether what comes from now on is the guest's."""
+    writer.write(f"{ticket}\n".encode())
+    try:
+        async with asyncio.timeout(_OPENING_S):
+            return await reader.readexactly(len(OPEN)) == OPEN
+    except (OSError, TimeoutError, asyncio.IncompleteReadError):
+        return False
 
 
 async def _bridged(
@@ -60,18 +78,13 @@ async def _bridged(
 ) -> web.WebSocketResponse:
     """Pass on what either side says until one of them ends."""
     response = web.WebSocketResponse(heartbeat=_BEAT_S, max_msg_size=_TYPED)
-    try:
-        await response.prepare(request)
-        sides = {asyncio.create_task(_said(reader, response)), asyncio.create_task(_typed(response, writer))}
-        done, others = await asyncio.wait(sides, return_when=asyncio.FIRST_COMPLETED)
-        for task in others:
-            task.cancel()
-        await asyncio.gather(*done, *others, return_exceptions=True)
-        await response.close()
-    finally:
-        writer.close()
-        with contextlib.suppress(OSError):
-            await writer.wait_closed()
+    await response.prepare(request)
+    sides = {asyncio.create_task(_said(reader, response)), asyncio.create_task(_typed(response, writer))}
+    done, others = await asyncio.wait(sides, return_when=asyncio.FIRST_COMPLETED)
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*done, *others, return_exceptions=True)
+    await response.close()
     return response
 
 

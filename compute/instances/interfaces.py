@@ -105,6 +105,9 @@ class Volumes(Protocol):
     def release(self, attachment_id: str) -> None:
         """Let go of a volume: by the answer, whoever used it is cut off."""
 
+    def reimage(self, volume_id: str, image_id: str) -> None:
+        """Have a volume be made anew of an image that is kept for a server, and that nobody uses; `show` tells when."""
+
     def snapshot(self, volume_id: str, name: str, token: str = "") -> str:
         """Take a snapshot of a volume that is in use; return its id."""
 

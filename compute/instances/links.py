@@ -23,6 +23,9 @@ class Opened:
     port: int
     password: str
     kind: str  # vnc or serial
+    relay_host: str  # where the guest's host carries it from, for who has the ticket
+    relay_port: int
+    ticket: str
 
 
 def seal_of(cluster_key: bytes) -> Fernet:

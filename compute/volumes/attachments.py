@@ -46,6 +46,12 @@ class Attachment:
         return self.status in (AttachStatus.ATTACHING, AttachStatus.ATTACHED)
 
 
+def find(connection: Connection, attachment_id: str) -> Attachment | None:
+    """Return an attachment; None: there is none."""
+    row = connection.execute(select(attachments).where(attachments.c.id == attachment_id)).one_or_none()
+    return None if row is None else record_of(Attachment, row)
+
+
 def get(connection: Connection, attachment_id: str, project_id: str | None = None) -> Attachment:
     """Return an attachment; with a project, only if it is its. Raise NotFound."""
     query = select(attachments).where(attachments.c.id == attachment_id)

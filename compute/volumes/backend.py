@@ -174,3 +174,6 @@ class Servers(Protocol):
 
     def extended(self, volume_id: str, server_ids: Sequence[str]) -> None:
         """Tell servers that a volume which they have has grown. What goes wrong is reported, and no error."""
+
+    def attachment_of(self, server_id: str, volume_id: str) -> str | None:
+        """Return the attachment by which a server has a volume; None: it has it not. Raise BackendError."""

@@ -3,9 +3,9 @@
 from http import HTTPStatus
 
 from compute import errors
-from compute.errors import ComputeError, Conflict, Forbidden
+from compute.errors import ComputeError, Conflict, Forbidden, Unavailable
 
-__all__ = ["Conflict", "Forbidden", "Invalid", "NotFound", "Outdated", "OverQuota"]
+__all__ = ["Conflict", "Forbidden", "Invalid", "NotFound", "Outdated", "OverQuota", "Unavailable"]
 
 
 class NotFound(errors.NotFound):

@@ -62,7 +62,8 @@ class VolumeService:
         runner = Runner(layout, cluster_settings.backup_login(config, layout), cluster_settings.backup_seal(config))
         mover = Mover(runner)
         self._images = cluster_settings.images_of(config, mover)
-        tools = Tools(gateway, Archive(runner), mover, self._images, cluster_settings.servers_of(config))
+        self._servers = cluster_settings.servers_of(config)
+        tools = Tools(gateway, Archive(runner), mover, self._images, self._servers)
         host = f"{socket.gethostname()}:{layout.directory}"
         self._worker = Worker(
             self.database,
@@ -95,6 +96,7 @@ class VolumeService:
                 Policy(RULES, SHARED, operators_file(self._layout, NAME, config.volumes.policy_file)),
                 self._settings,
                 self._images,
+                self._servers,
                 lambda project_id, container: cluster_settings.place_of(config, project_id, container),
                 self._crew.poke,
                 self._worker.hasten,

@@ -23,6 +23,12 @@ def test_a_guest_with_a_config_drive_and_a_screen(site: Site) -> None:
         assert screen.recv(12) == b"RFB 003.008\n"  # RFC 6143, 7.1.1
         screen.sendall(b"RFB 003.008\n")
         assert screen.recv(2) == b"\x01\x02"  # one way to be let in: by password
+    with socket.create_connection((display.relay_host, display.relay_port), timeout=30) as relay:
+        relay.sendall(f"{display.ticket}\n".encode())
+        said = b""
+        while len(said) < len(b"open\nRFB 003.008\n"):
+            said += relay.recv(100)
+        assert said == b"open\nRFB 003.008\n"
     frozen = site.host.freeze(guest.id, frozen=True)
     assert frozen is False  # it has no agent of its own
     site.host.remove(guest.id)

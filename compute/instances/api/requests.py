@@ -9,7 +9,20 @@ from compute.microversions import minor
 from compute.operations import journal
 from compute.policy import Target
 
-__all__ = ["Request", "at_least", "begin", "is_admin", "is_uuid", "links", "own_target", "project_of", "target_of"]
+__all__ = [
+    "ADMIN",
+    "Request",
+    "at_least",
+    "begin",
+    "is_admin",
+    "is_uuid",
+    "links",
+    "own_target",
+    "project_of",
+    "target_of",
+]
+
+ADMIN = "context_is_admin"  # the rule
 
 
 class Owned(Protocol):
@@ -24,7 +37,7 @@ class Owned(Protocol):
 
 def is_admin(context: Request) -> bool:
     """Tell whether the caller is an administrator, who sees other projects, and where things are."""
-    return context.allows("context_is_admin")
+    return context.allows(ADMIN)
 
 
 def project_of(context: Request) -> str:

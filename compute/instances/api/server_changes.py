@@ -12,12 +12,15 @@ from compute.instances.api.requests import Request, at_least, is_admin
 from compute.instances.api.server_access import RULE, asking, begin, note, server_for, unlocked_for
 from compute.instances.api.server_asking import named
 from compute.instances.api.server_creation import (
+    GIB,
     check_image,
     check_user_data,
     image_id_of,
     image_kept,
     password_of,
 )
+from compute.instances.api.server_mapping import is_of_snapshots
+from compute.instances.block_devices import BlockDevice
 from compute.instances.errors import Conflict, Invalid, NotFound
 from compute.instances.flavors import Flavor
 from compute.instances.interfaces import Image
@@ -48,6 +51,7 @@ _EVACUATE = Form(
         "adminPass": {"type": "string"},
     },
 )
+_OF_VOLUMES = 93  # the first version that rebuilds servers which begin with a volume
 _REBUILDABLE = (VmState.ACTIVE, VmState.STOPPED, VmState.PAUSED, VmState.SUSPENDED, VmState.ERROR)
 
 
@@ -62,7 +66,7 @@ def ask_image(parts: Parts, token: str, document: Mapping[str, Any]) -> Image | 
 
 
 def rebuild(context: Request, server_id: str, about: Any) -> Answer:
-    """Make a server anew from an image: its disk begins as the image, all else stays."""
+    """Make a server anew from an image: what it begins with is made of the image, all else stays."""
     server_forms.rebuilding(minor(context)).check({"rebuild": about})
     server = unlocked_for(context, f"{RULE}servers:rebuild", server_id)
     servers.require(server, "rebuild", _REBUILDABLE)
@@ -70,10 +74,11 @@ def rebuild(context: Request, server_id: str, about: Any) -> Answer:
     root = next((each for each in block_devices.of_server(context.connection, server.id) if each.is_root), None)
     is_local = root is not None and root.is_local
     check_image(image, server.kind, about["imageRef"], has_local_root=is_local)
-    if not is_local:
-        raise Invalid("Unable to rebuild with a different image for a volume-backed server.")
     assert image is not None
     columns = _rebuilt(context, server, about, image)
+    if not is_local:
+        _require_fillable(context, root, image)
+        del columns["image_id"]  # such a server has none
     if about.get("personality"):
         raise Invalid("Personality files are not put into servers here: use user data.")
     was_off = server.vm_state == VmState.STOPPED
@@ -87,6 +92,17 @@ def rebuild(context: Request, server_id: str, about: Any) -> Answer:
         document.pop("OS-EXT-SRV-ATTR:user_data", None)
         document["user_data"] = columns.get("user_data", server.user_data)
     return Answer(202, {"server": document}, {"Location": document["links"][0]["href"]})
+
+
+def _require_fillable(context: Request, root: BlockDevice | None, image: Image) -> None:
+    """Raise Invalid unless the volume that a server begins with can be made of an image."""
+    if not at_least(context, _OF_VOLUMES) or root is None or root.volume_id is None:
+        raise Invalid("Unable to rebuild with a different image for a volume-backed server.")
+    needed = max(image.min_disk * GIB, image.virtual_size)
+    if root.volume_gb is not None and root.volume_gb * GIB < needed:
+        raise Invalid(f"Volume is smaller than the image: volume is {root.volume_gb} GiB, image is {needed} bytes.")
+    if is_of_snapshots(image):
+        raise Invalid(f"Image {image.id} consists of snapshots: volumes are not filled with such.")
 
 
 def _rebuilt(context: Request, server: Server, about: Mapping[str, Any], image: Image) -> dict[str, Any]:

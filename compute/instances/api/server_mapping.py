@@ -54,7 +54,7 @@ def devices_of(
     """Return the disks of a server, the root disk first. Raise Invalid."""
     bus = image.properties.get("hw_disk_bus", "virtio") if image else "virtio"
     found = [_device(each, server_id, now_us, image) for each in mappings]
-    if image is not None and not _is_of_volumes(image) and not any(each.is_root for each in found):
+    if image is not None and not is_of_snapshots(image) and not any(each.is_root for each in found):
         found.append(_root(image, flavor, server_id, now_us, bus))
     _check_sequence(found)
     locals_ = [each for each in found if each.use in (EPHEMERAL, SWAP)]
@@ -103,7 +103,7 @@ def _second_form(mapping: Mapping[str, Any], image: Image | None) -> dict[str, A
 
 
 def _of_image(image: Image | None) -> list[dict[str, Any]]:
-    if image is None or not _is_of_volumes(image):
+    if image is None or not is_of_snapshots(image):
         return []
     try:
         found = json.loads(image.properties["block_device_mapping"])
@@ -114,7 +114,8 @@ def _of_image(image: Image | None) -> list[dict[str, Any]]:
     return [{name: value for name, value in each.items() if value is not None} for each in found]
 
 
-def _is_of_volumes(image: Image) -> bool:
+def is_of_snapshots(image: Image) -> bool:
+    """Tell whether an image consists of snapshots of volumes, and has no data."""
     return "block_device_mapping" in image.properties
 
 

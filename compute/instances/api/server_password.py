@@ -10,7 +10,7 @@ from compute.instances.api.forms import Form
 from compute.instances.api.parts import Parts
 from compute.instances.api.requests import Request
 from compute.instances.api.server_access import RULE, note, unlocked_for
-from compute.instances.api.server_asking import named, of_host
+from compute.instances.api.server_asking import is_admin_here, named, of_host
 from compute.instances.errors import Conflict
 from compute.instances.servers import Server
 from compute.instances.statuses import VmState
@@ -26,7 +26,8 @@ def ask_guest(parts: Parts, token: str, document: Mapping[str, Any], server_id: 
     password = (named(document, "changePassword") or {}).get("adminPass")
 
     def ask(host: Host, server: Server) -> bool | None:
-        if server.vm_state != VmState.ACTIVE or server.task_state or server.locked_by or not server.has_agent:
+        is_locked = server.locked_by is not None and not is_admin_here(parts, token)
+        if server.vm_state != VmState.ACTIVE or server.task_state or is_locked or not server.has_agent:
             return None
         properties = server.image.get("properties", {})
         return host.set_password(server.id, properties.get("os_admin_user", _USER), str(password))

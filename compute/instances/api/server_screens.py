@@ -132,6 +132,6 @@ def _url(context: Request, server_id: str, protocol: str) -> str:
     display: Display | None = found(context)
     if display is None:
         raise Conflict(f"Instance {server.id} is not ready")
-    told = Opened(server.id, display.host, display.port, display.password, display.kind)
+    told = Opened(instance_uuid=server.id, **asdict(display))
     token = sealed(context.parts.settings.seal, told)
     return f"{context.parts.settings.console_url}/{_PAGES[protocol]}?token={token}"

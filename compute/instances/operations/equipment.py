@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from sqlalchemy import Connection
 
-from compute.agent.guest import Disk, Guest, GuestState, Nic, document_of
+from compute.agent.guest import Disk, Guest, GuestState, Nic, Power, document_of
 from compute.instances import block_devices, cards, hosts, placing, servers
 from compute.instances.block_devices import BLANK, IMAGE, RESCUE, SNAPSHOT, BlockDevice
 from compute.instances.cards import Card
@@ -25,7 +25,7 @@ from compute.stored import InUse, NoSuch, NotYet, Refused, Removal
 GIB = 1 << 30
 MIB = 1 << 20
 TOKEN = "token"  # noqa: S105 a name in an operation's details
-_CREATING = ("creating", "downloading")
+BEING_MADE = ("creating", "downloading")
 
 
 def devices_of(work: Work) -> list[BlockDevice]:
@@ -107,7 +107,7 @@ def bring_disk(work: Work, server: Server, device: BlockDevice) -> Disk:
     if device.is_local:
         return _bring_own(work, server, device)
     volume_id = device.volume_id or _make_volume(work, device)
-    work.soon(lambda: _require_made(work, volume_id))
+    work.soon(lambda: require_made(work, volume_id))
     attachment_id = device.attachment_id or work.tools.volumes.reserve(volume_id, server.id)
     if attachment_id != device.attachment_id:
         work.note(lambda connection, _now: block_devices.change(connection, device.id, attachment_id=attachment_id))
@@ -199,11 +199,12 @@ def _make_volume(work: Work, device: BlockDevice) -> str:
     return made.id
 
 
-def _require_made(work: Work, volume_id: str) -> Volume:
+def require_made(work: Work, volume_id: str) -> Volume:
+    """Return a volume that is whole. Raise NotYet while it is being made or filled, Refused when that has failed."""
     found = work.tools.volumes.show(volume_id)
     if found is None:
         raise NoSuch(f"Volume {volume_id} could not be found.")
-    if found.status in _CREATING:
+    if found.status in BEING_MADE:
         raise NotYet(f"Volume {volume_id} is {found.status}.")
     if found.status.startswith("error"):
         raise Refused(f"Volume {volume_id} is in error.")
@@ -260,6 +261,20 @@ def define(work: Work, server: Server, running: bool) -> GuestState:
     complete(work)
     work.note(all_attached(server.id))
     return state
+
+
+def end_guest(work: Work, host: str, server_id: str, patience_s: float) -> None:
+    """Have a guest be off, which is let end by itself for a while. Raise NotYet until it is."""
+
+    def ask() -> None:
+        try:
+            state = work.host(host).stop(server_id, patience_s)
+        except NoSuch:  # somebody has removed it
+            return
+        if state.power is not Power.OFF:
+            raise NotYet(f"guest {server_id} has not ended yet")
+
+    work.soon(ask)
 
 
 def take_away(work: Work, server: Server, host: str, gone: bool = False) -> None:

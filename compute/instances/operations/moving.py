@@ -16,7 +16,6 @@ from compute.instances.operations.work import Work
 from compute.instances.servers import Server
 from compute.instances.statuses import Power, Task, VmState
 from compute.operations.work import Outcome
-from compute.stored import NoSuch
 
 GIB = 1 << 30
 
@@ -232,10 +231,7 @@ def _end_on(work: Work, server: Server, source: str, running: bool) -> None:
 
 
 def _stop(work: Work, server: Server, host: str, running: bool) -> None:
-    try:
-        work.host(host).stop(server.id, power.patience_s(work, server) if running else 0.0)
-    except NoSuch:
-        return
+    equipment.end_guest(work, host, server.id, power.patience_s(work, server) if running else 0.0)
 
 
 def _grow_root(work: Work, server: Server) -> None:

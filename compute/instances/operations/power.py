@@ -7,7 +7,6 @@ from compute.instances.operations import equipment
 from compute.instances.operations.work import Work
 from compute.instances.servers import Server
 from compute.instances.statuses import Power, VmState
-from compute.stored import NoSuch
 
 Do = Callable[[Work, Server], None]
 Columns = Mapping[str, Any]  # of the server
@@ -45,10 +44,7 @@ def _start(work: Work, server: Server) -> None:
 
 
 def _stop(work: Work, server: Server) -> None:
-    try:
-        work.host(server.host or "").stop(server.id, patience_s(work, server))
-    except NoSuch:  # somebody has removed the guest; it is defined when it is started
-        return
+    equipment.end_guest(work, server.host or "", server.id, patience_s(work, server))
 
 
 def _resume(work: Work, server: Server) -> None:
@@ -70,16 +66,9 @@ def _reboot_soft(work: Work, server: Server) -> None:
 def _reboot_hard(work: Work, server: Server) -> None:
     """Begin it anew, as it is to be: whatever state it is in."""
     if "off" not in work.details:
-        _stop_at_once(work, server)
+        equipment.end_guest(work, server.host or "", server.id, 0.0)
         work.reach("starting", off=True)
     equipment.define(work, server, True)
-
-
-def _stop_at_once(work: Work, server: Server) -> None:
-    try:
-        work.host(server.host or "").stop(server.id, 0.0)
-    except NoSuch:
-        return
 
 
 def patience_s(work: Work, server: Server) -> float:

@@ -3,15 +3,12 @@
 The disk is a row like others, of the use `rescue`: as long as it is there, the guest begins with it, and with no other.
 """
 
-from contextlib import suppress
-
 from compute.instances import block_devices
 from compute.instances.block_devices import RESCUE, BlockDevice
 from compute.instances.operations import equipment, power
 from compute.instances.operations.work import Work
 from compute.instances.statuses import Power, VmState
 from compute.operations.work import Outcome
-from compute.stored import NoSuch
 
 
 class Rescuing:
@@ -73,8 +70,7 @@ def _end_guest(work: Work, patience_s: float) -> None:
 
 def _stop(work: Work, patience_s: float) -> None:
     server = work.server()
-    with suppress(NoSuch):
-        work.host(server.host or "").stop(server.id, patience_s)
+    equipment.end_guest(work, server.host or "", server.id, patience_s)
 
 
 def _drop(work: Work) -> None:

@@ -16,7 +16,7 @@ from compute.instances.operations import equipment, imaging, power
 from compute.instances.operations.work import Work
 from compute.instances.servers import Server
 from compute.instances.statuses import Power, Task, VmState
-from compute.stored import InUse, NoSuch
+from compute.stored import InUse
 
 
 class Shelving:
@@ -32,8 +32,7 @@ class Shelving:
         if image is not None:
             work.tools.images.create(image)  # first, as it may be refused
         if not work.details.get("off"):
-            with suppress(NoSuch):
-                work.host(server.host or "").stop(server.id, power.patience_s(work, server))
+            equipment.end_guest(work, server.host or "", server.id, power.patience_s(work, server))
             work.reach("off", off=True)
         if image is not None and disk is not None and disk.image_id != image["id"]:
             _become_image(work, server, disk, str(image["id"]))

@@ -99,6 +99,11 @@ class VolumeService:
         """See Volumes."""
         self._service.ask("DELETE", f"/attachments/{safe(attachment_id)}", expected=(200, 202, 204, 404))
 
+    def reimage(self, volume_id: str, image_id: str) -> None:
+        """See Volumes."""
+        about = {"os-reimage": {"image_id": image_id, "reimage_reserved": True}}
+        self._service.ask("POST", f"/volumes/{safe(volume_id)}/action", about, expected=(202,))
+
     def snapshot(self, volume_id: str, name: str, token: str = "") -> str:
         """See Volumes."""
         document = {"snapshot": {"volume_id": volume_id, "name": name, "description": ""}}

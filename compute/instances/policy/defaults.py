@@ -39,7 +39,6 @@ _READ = dict.fromkeys(
         "os_compute_api:os-server-tags:show",
         "os_compute_api:os-simple-tenant-usage:show",
         "os_compute_api:os-volumes-attachments:index",
-        "os_compute_api:os-volumes-attachments:show",
         "os_compute_api:server-metadata:index",
         "os_compute_api:server-metadata:show",
         "os_compute_api:servers:detail",
@@ -186,6 +185,7 @@ _ADMINISTER = dict.fromkeys(
 
 # What is each user's own, whatever the project, and what anybody may know.
 _OTHERS = {
+    "os_compute_api:os-volumes-attachments:show": f"{READER} or role:service",  # the volume service asks
     "os_compute_api:os-keypairs:index": SELF_OR_ADMIN,
     "os_compute_api:os-keypairs:create": SELF_OR_ADMIN,
     "os_compute_api:os-keypairs:delete": SELF_OR_ADMIN,

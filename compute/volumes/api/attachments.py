@@ -7,11 +7,13 @@ from typing import Any
 
 from cluster.controlplane.answer import NO_CONTENT, Answer, ok
 from compute.actions import Dispatch
+from compute.microversions import asking_first
 from compute.records import record_of
 from compute.volumes import attachments, connections, volumes
 from compute.volumes.api import lists
 from compute.volumes.api.forms import ID, ID_OR_NULL, Form
-from compute.volumes.api.letting_go import let_go
+from compute.volumes.api.letting_go import ask_servers, let_go, require_free
+from compute.volumes.api.parts import Parts
 from compute.volumes.api.requests import Request, at_least, attachment_for, own_target, volume_for
 from compute.volumes.attachments import Attachment
 from compute.volumes.errors import NotFound, invalid_volume
@@ -33,6 +35,7 @@ LISTED = Listed(
     },
     sort_keys={"id": "id", "created_at": "created_at_us", "volume_id": "volume_id"},
 )
+_DELETION = "volume:attachment_delete"
 _CONNECTOR = {"type": ["object", "null"]}
 _CREATION = Form(
     "attachment",
@@ -86,9 +89,17 @@ def change(context: Request, attachment_id: str) -> Answer:
     return ok({"attachment": _document(context, changed)})
 
 
+def _ask_server(parts: Parts, token: str, _document: Any, attachment_id: str) -> frozenset[str] | None:
+    with parts.database.reading() as connection:
+        found = attachments.find(connection, attachment_id)
+    return ask_servers(parts, token, _DELETION, [found] if found else [])
+
+
+@asking_first(_ask_server, of_path=True)
 def remove(context: Request, attachment_id: str) -> Answer:
     """DELETE /v3/attachments/{attachment_id}: return what other attachments the volume has."""
-    found = attachment_for(context, "volume:attachment_delete", attachment_id)
+    found = attachment_for(context, _DELETION, attachment_id)
+    require_free(context, found)
     let_go(context, found)
     left = attachments.of_volume(context.connection, found.volume_id)
     return ok({"attachments": [_document(context, each) for each in left]})

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from cluster.controlplane.database import Database
 from compute.policy import Policy
 from compute.tokens import Tokens
-from compute.volumes.backend import Images, Place
+from compute.volumes.backend import Images, Place, Servers
 from compute.volumes.settings import Settings
 
 
@@ -19,6 +19,7 @@ class Parts:
     policy: Policy
     settings: Settings
     images: Images
+    servers: Servers
     place_of: Callable[[str, str], Place]  # of backups, by project and container
     poke: Callable[[], None]  # there is an operation to be carried out
     hasten: Callable[[str], None]  # there is one that is waited for, by its id

@@ -10,6 +10,7 @@ from compute.volumes import quotas, snapshots, volume_types, volumes
 from compute.volumes.api import volume_attaching, volume_images
 from compute.volumes.api import volumes as operations
 from compute.volumes.api.forms import BOOLEAN, ID, REQUIRED_NAME, SIZE, TEXT, Form, size, truth
+from compute.volumes.api.parts import Parts
 from compute.volumes.api.requests import Request, at_least, begin, sees_all, volume_for
 from compute.volumes.errors import Conflict, Invalid, NotFound, invalid_input, invalid_volume
 from compute.volumes.operations import extension, retyping, reversion
@@ -75,8 +76,9 @@ def reset_status(context: Request, volume_id: str, about: Any) -> Answer:
 
 
 def force_delete(context: Request, volume_id: str, _about: Any) -> Answer:
-    """Delete a volume in whatever state it is."""
+    """Delete a volume in whatever state it is, if no server has it."""
     volume = volume_for(context, "volume_extension:volume_admin_actions:force_delete", volume_id)
+    volume_attaching.require_none_servers(context, volume)
     volume_attaching.release_all(context, volume)
     operations.delete(context, volumes.get(context.connection, volume.id), cascade=False, force=True)
     return ACCEPTED
@@ -172,4 +174,12 @@ ACTIONS: Mapping[str, Action] = {
     **volume_attaching.ACTIONS,
 }
 
-act = asking_first(volume_images.ask_image)(Dispatch(ACTIONS))
+
+def _ask(parts: Parts, token: str, document: Mapping[str, Any], volume_id: str) -> Any:
+    """Ask what an action needs to know of others."""
+    if "os-reimage" in document:
+        return volume_images.ask_image(parts, token, document)
+    return volume_attaching.ask_servers_first(parts, token, document, volume_id)
+
+
+act = asking_first(_ask, of_path=True)(Dispatch(ACTIONS))

@@ -10,9 +10,10 @@ from cluster.controlplane.answer import Answer, ok
 from compute.actions import ACCEPTED, Action
 from compute.volumes import attachments, connections, volumes
 from compute.volumes.api.forms import ID_OR_NULL, TEXT, Form
-from compute.volumes.api.letting_go import let_go
+from compute.volumes.api.letting_go import ask_servers, let_go, require_free
+from compute.volumes.api.parts import Parts
 from compute.volumes.api.requests import Request, volume_for
-from compute.volumes.errors import Invalid, NotFound, invalid_volume
+from compute.volumes.errors import Invalid, invalid_input, invalid_volume
 from compute.volumes.statuses import AttachMode, VolumeStatus
 from compute.volumes.volumes import Volume
 
@@ -28,6 +29,23 @@ _ATTACH = Form(
 _CONNECTOR = Form("connector", {"connector": {"type": "object"}}, required=("connector",))
 _DETACH = Form("os-detach", {"attachment_id": ID_OR_NULL})
 _RULE = "volume_extension:volume_actions:"
+_FORCE = "volume_extension:volume_admin_actions:force_detach"
+_ASKING = {  # actions that servers may have something against, and their rules
+    "os-detach": _RULE + "detach",
+    "os-terminate_connection": _RULE + "terminate_connection",
+    "os-force_detach": _FORCE,
+    "os-force_delete": "volume_extension:volume_admin_actions:force_delete",
+}
+
+
+def ask_servers_first(parts: Parts, token: str, document: Mapping[str, Any], volume_id: str) -> frozenset[str] | None:
+    """Return the ids of those attachments of a volume which no server has: see `letting_go`."""
+    rule = next((_ASKING[each] for each in document if each in _ASKING), None)
+    if rule is None:
+        return frozenset()
+    with parts.database.reading() as connection:
+        held = attachments.of_volume(connection, volume_id)
+    return ask_servers(parts, token, rule, held)
 
 
 def reserve(context: Request, volume_id: str, _about: Any) -> Answer:
@@ -90,7 +108,7 @@ def detach(context: Request, volume_id: str, about: Any) -> Answer:
 
 def force_detach(context: Request, volume_id: str, about: Any) -> Answer:
     """Note that somebody uses a volume no more, whatever its state."""
-    volume = volume_for(context, "volume_extension:volume_admin_actions:force_detach", volume_id)
+    volume = volume_for(context, _FORCE, volume_id)
     attachment_id = _DETACH.check(about or {}).get("attachment_id")
     if volume.status == VolumeStatus.DETACHING or attachments.of_volume(context.connection, volume.id):
         _release(context, volume, attachment_id)
@@ -125,13 +143,20 @@ def initialize_connection(context: Request, volume_id: str, about: Any) -> Answe
 
 def terminate_connection(context: Request, volume_id: str, about: Any) -> Answer:
     """Nothing: a host that hangs up has done all there is to do."""
-    volume_for(context, _RULE + "terminate_connection", volume_id)
+    volume = volume_for(context, _RULE + "terminate_connection", volume_id)
     _CONNECTOR.check(about)
+    require_none_servers(context, volume)
     return ACCEPTED
 
 
+def require_none_servers(context: Request, volume: Volume) -> None:
+    """Raise Conflict when a server has a volume, and the caller is no service."""
+    for attachment in attachments.of_volume(context.connection, volume.id):
+        require_free(context, attachment)
+
+
 def release_all(context: Request, volume: Volume) -> None:
-    """Have nobody use a volume any more, as far as the service is concerned."""
+    """Have nobody use a volume any more, as far as the service is concerned: servers are not asked."""
     for attachment in attachments.of_volume(context.connection, volume.id):
         let_go(context, attachment)
 
@@ -147,9 +172,12 @@ def _release(context: Request, volume: Volume, attachment_id: str | None) -> Non
     held = attachments.of_volume(context.connection, volume.id)
     chosen = [each for each in held if attachment_id in (None, each.id)]
     if attachment_id is not None and not chosen:
-        raise NotFound("Volume attachment", attachment_id)
+        attachments.get(context.connection, attachment_id, volume.project_id)
+        raise invalid_input("Mismatched volume and attachment.")
     if len(chosen) > 1:
         raise invalid_volume(f"Volume {volume.id} has {len(chosen)} attachments: say which one is to be released.")
+    for attachment in chosen:
+        require_free(context, attachment)
     if volume.status == VolumeStatus.DETACHING:
         _settle(context, volume)
     for attachment in chosen:

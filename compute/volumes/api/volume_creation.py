@@ -26,6 +26,7 @@ from compute.volumes.api.requests import (
 )
 from compute.volumes.backend import Image
 from compute.volumes.errors import Invalid, NotFound, invalid_input, invalid_volume
+from compute.volumes.image_mapping import root_snapshot_id
 from compute.volumes.image_service import gib_for
 from compute.volumes.operations import creation, restoring
 from compute.volumes.schema import volume_image_metadata, volume_metadata
@@ -164,6 +165,9 @@ def _of_image(context: Request, image_id: str) -> Origin:
         raise Invalid(f"Invalid image identifier or unable to access requested image: {image_id}.")
     if image.status != "active":
         raise Invalid(f"Invalid input received: Image {image_id} is not active.")
+    snapshot_id = root_snapshot_id(image) if at_least(context, 46) else None
+    if snapshot_id is not None:
+        return _of_snapshot(context, snapshot_id)
     return Origin(
         kind=creation.IMAGE,
         details={"image_id": image.id},

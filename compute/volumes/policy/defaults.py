@@ -138,6 +138,7 @@ _ADMINISTER = dict.fromkeys(
     ),
     ADMIN,
 )
+_ADMINISTER["volume:let_go_of_servers"] = "rule:service_role"  # of volumes that servers have: behind their backs
 _ADMINISTER["volume_extension:types_extra_specs:index"] = READER
 _ADMINISTER["volume_extension:types_extra_specs:read_sensitive"] = ADMIN
 _ADMINISTER["volume:see_all"] = f"{ADMIN} or rule:service_role"

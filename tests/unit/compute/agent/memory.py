@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from cluster.controlplane.chores import Chore
-from compute.agent.consoles import SerialLines
 from compute.agent.devices import Devices
+from compute.agent.displays import Displays
 from compute.agent.guest import Disk, Guest, HostState, Nic, Told
 from compute.agent.host import LocalHost
 from compute.agent.keeper import Keeper
@@ -255,7 +255,7 @@ class MemoryHost:
         self.hypervisor, self.wiring, self.gateways = MemoryHypervisor(), MemoryWiring(mode), MemoryGateways()
         self.now_us = START_US
         self.poked: list[str] = []
-        self.lines: SerialLines | None = None
+        self.displays = Displays(lambda _kind, _guest_id: 0)
         self.begin()
 
     def begin(self) -> None:
@@ -276,7 +276,6 @@ class MemoryHost:
         devices = Devices(
             self.store, self.hypervisor, self.wiring, self.keeper, lambda: self.now_us / 1e6, self.pass_s
         )
-        self.lines = self.lines or SerialLines("127.0.0.1", lambda _guest_id: "")
         self.host = LocalHost(
             self.store,
             self.hypervisor,
@@ -284,7 +283,7 @@ class MemoryHost:
             devices,
             self.watch,
             self.locks,
-            self.lines,
+            self.displays,
             lambda: HOST,
             self.poked.append,
             lambda: self.now_us,

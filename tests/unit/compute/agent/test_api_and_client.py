@@ -86,7 +86,8 @@ def test_every_call_goes_over_the_wire(site: MemoryHost, client: HostClient) -> 
     client.tell(web.id, Told(meta_data={"a": ["b"]}))
     assert site.store.get(web.id).guest.told.meta_data == {"a": ["b"]}  # type: ignore[union-attr]
     assert client.reboot(web.id, "a", 0).power is Power.RUNNING
-    assert client.display(web.id, "serial").kind == "serial"
+    display = client.display(web.id, "serial")
+    assert (display.kind, display.host, display.relay_host) == ("serial", "127.0.0.1", "127.0.0.1")
     assert client.diagnostics(web.id)["driver"] == "libvirt"
     assert client.console_log(web.id, None) == ""
     assert client.freeze(web.id, frozen=True) is False

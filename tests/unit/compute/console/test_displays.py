@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
@@ -11,9 +12,11 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from compute.agent.displays import Displays, Kind
 from compute.console.displays import LINE, SCREEN
 from compute.console.pages import VIEWER, read_viewer
 from compute.instances.links import TOKEN_S, Opened, seal_of, sealed
+from tests.unit.compute.agent.screens import GREETING, Screen
 from tests.unit.compute.console.console import SEAL, Console, console
 
 Scenario = Callable[[Console, int, list[bytes]], Awaitable[None]]
@@ -21,7 +24,7 @@ Scenario = Callable[[Console, int, list[bytes]], Awaitable[None]]
 
 def link(path: str, port: int, kind: str, seconds_ago: int = 0) -> str:
     """Return what the page of a link asks for."""
-    told = Opened("some-guest", "127.0.0.1", port, "a-ticket", kind)
+    told = Opened("some-guest", "127.0.0.1", 5900, "a-password", kind, "127.0.0.1", port, "a-ticket")
     then_s = int(time.time()) - seconds_ago
     return f"{path}?token={SEAL.encrypt_at_time(json.dumps(asdict(told)).encode(), then_s).decode()}"
 
@@ -32,6 +35,7 @@ def with_a_line(scenario: Scenario) -> None:
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         tickets.append(await reader.readline())
+        writer.write(b"open\n")
         while data := await reader.read(100):
             writer.write(data + data)
         writer.close()
@@ -72,7 +76,7 @@ def test_a_screen_is_told_of() -> None:
     async def scenario(it: Console, port: int, _tickets: list[bytes]) -> None:
         status, headers, body = await it.get(link(SCREEN, port, "vnc"))
         assert (status, headers["Cache-Control"]) == (HTTPStatus.OK, "no-store")
-        told = {"host": "127.0.0.1", "port": port, "password": "a-ticket", "viewer": None}
+        told = {"host": "127.0.0.1", "port": 5900, "password": "a-password", "viewer": None}
         assert json.loads(body) == told
 
     with_a_line(scenario)
@@ -81,10 +85,9 @@ def test_a_screen_is_told_of() -> None:
 def test_what_a_viewer_and_a_screen_say_is_passed_on_as_it_is() -> None:
     async def scenario(it: Console, port: int, said: list[bytes]) -> None:
         async with it.client.ws_connect(it.url(link(LINE, port, "vnc"))) as socket:
-            await socket.send_bytes(b"RFB 003.008\n")
             await socket.send_bytes(b"\x01")
             assert await socket.receive_bytes() == b"\x01\x01"
-        assert said == [b"RFB 003.008\n"]  # and no ticket before it
+        assert said == [b"a-ticket\n"]
 
     with_a_line(scenario)
 
@@ -103,7 +106,8 @@ def test_the_viewer_is_there_where_it_is_installed(tmp_path: Path) -> None:
 
 def test_a_link_that_is_too_old_or_forged_or_for_something_else_opens_nothing() -> None:
     async def scenario(it: Console, port: int, tickets: list[bytes]) -> None:
-        other = sealed(seal_of(b"o" * 32), Opened("some-guest", "127.0.0.1", port, "a-ticket", "serial"))
+        told = Opened("some-guest", "127.0.0.1", 1, "", "serial", "127.0.0.1", port, "a-ticket")
+        other = sealed(seal_of(b"o" * 32), told)
         for path, expected in (
             (link(LINE, port, "serial", seconds_ago=TOKEN_S + 10), HTTPStatus.UNAUTHORIZED),
             (f"{LINE}?token={other}", HTTPStatus.UNAUTHORIZED),
@@ -125,6 +129,43 @@ def test_a_host_that_is_away_is_said_to_be() -> None:
         assert b"does not answer" in body
 
     with_a_line(scenario)
+
+
+def test_a_browser_sees_a_screen_by_the_agent_of_its_host_and_no_other_way() -> None:
+    """The whole way: page, console, agent, guest. The guest's own address is nobody's whom the console can reach."""
+
+    async def scenario() -> None:
+        async with Screen() as screen, console({}) as it:
+            displays = Displays(lambda kind, guest_id: screen.port if (kind, guest_id) == ("vnc", "web") else 0)
+            displays.start(socket.create_server(("127.0.0.1", 0)))
+            ticket = displays.admit(Kind.SCREEN, "web")
+            told = Opened("web", "192.0.2.1", 5900, "a-password", "vnc", "127.0.0.1", displays.port, ticket)
+            path = f"{LINE}?token={sealed(SEAL, told)}"
+            async with it.client.ws_connect(it.url(path)) as browser:
+                assert await browser.receive_bytes() == GREETING
+                await browser.send_bytes(b"RFB 003.008\n")
+                assert await browser.receive_bytes() == b"RFB 003.008\n"
+            await screen.left.wait()
+            async with it.client.ws_connect(it.url(path)) as browser:
+                assert await browser.receive_bytes() == GREETING
+                screen.end()
+                assert (await browser.receive()).type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED)
+            await displays.close()
+
+    asyncio.run(scenario())
+
+
+def test_who_is_let_in_no_more_is_told_so() -> None:
+    async def scenario() -> None:
+        async with console({}) as it:
+            displays = Displays(lambda _kind, _guest_id: 0)
+            displays.start(socket.create_server(("127.0.0.1", 0)))
+            status, _headers, body = await it.get(link(LINE, displays.port, "serial"))
+            assert status == HTTPStatus.GONE
+            assert b"ask for another one" in body
+            await displays.close()
+
+    asyncio.run(scenario())
 
 
 @pytest.mark.parametrize("path", ["/serial?token=x", "/screen?token=x"])

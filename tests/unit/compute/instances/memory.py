@@ -32,6 +32,7 @@ class MemoryHost:
         self.guests: dict[str, MemoryGuest] = {}
         self.is_away = False
         self.refuses = ""  # to have guests
+        self.lingers = 0  # how often guests that are to end by themselves have not yet
         self.holds_on: set[str] = set()  # serials that guests do not let go of
         self.passwords: dict[str, tuple[str, str]] = {}  # of users, by guest
         self.patience_s: list[float] = []  # for which guests were let end by themselves, in order
@@ -56,6 +57,9 @@ class MemoryHost:
 
     def stop(self, guest_id: str, soft_s: float) -> GuestState:
         self.patience_s.append(soft_s)
+        if soft_s and self.lingers:
+            self.lingers -= 1
+            return self._do(lambda: self._state(self._get(guest_id)))
         return self._do(lambda: self._set(guest_id, Power.OFF))
 
     def reboot(self, guest_id: str, request_id: str, soft_s: float) -> GuestState:
@@ -95,7 +99,7 @@ class MemoryHost:
 
     def display(self, guest_id: str, kind: str) -> Display:
         self._get(guest_id)
-        return Display(kind, "127.0.0.1", 5900, "secret-of-the-screen")
+        return Display(kind, "127.0.0.1", 5900, "secret-of-the-screen", "10.0.0.7", 8830, "a-ticket")
 
     def diagnostics(self, guest_id: str) -> dict[str, object]:
         return {"state": "running", "driver": "libvirt", "memory_details": {"maximum": 512, "used": 1}}
@@ -228,6 +232,8 @@ class MemoryVolumes:
         self.attachments: dict[str, MemoryAttachment] = {}
         self.marks: dict[str, str] = {}
         self.creating: set[str] = set()
+        self.filled: dict[str, str] = {}  # with which image, by volume
+        self.is_slow = False  # to fill them
         self.released: list[str] = []
 
     def put(self, owner: str = "alice", size: int = 1, **about: Any) -> str:
@@ -276,6 +282,9 @@ class MemoryVolumes:
     def release(self, attachment_id: str) -> None:
         self._wire.around(lambda: self._release(attachment_id))
 
+    def reimage(self, volume_id: str, image_id: str) -> None:
+        self._wire.around(lambda: self._reimage(volume_id, image_id))
+
     def snapshot(self, volume_id: str, name: str, token: str = "") -> str:
         return self._wire.around(lambda: self.put_snapshot())
 
@@ -315,6 +324,14 @@ class MemoryVolumes:
         export = f"volume-{volume_id}~{attachment_id}~seal"
         size = self.volumes[volume_id].size << 30
         return Disk(serial=volume_id, host="127.0.0.1", port=10809, export=export, size=size)
+
+    def _reimage(self, volume_id: str, image_id: str) -> None:
+        its = [each for each in self.attachments.values() if each.volume_id == volume_id]
+        if any(each.status != "reserved" for each in its):
+            raise Refused(f"volume {volume_id} is in use")
+        self.filled[volume_id] = image_id
+        if self.is_slow:
+            self.creating.add(volume_id)
 
     def _release(self, attachment_id: str) -> None:
         if self.attachments.pop(attachment_id, None) is not None:

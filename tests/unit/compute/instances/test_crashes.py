@@ -183,6 +183,28 @@ def a_rebuild(service: Service) -> Check:
     return check
 
 
+def a_rebuild_of_a_volume(service: Service) -> Check:
+    root = {
+        "source_type": "image",
+        "destination_type": "volume",
+        "uuid": service.images.put(),
+        "volume_size": 5,
+        "boot_index": 0,
+    }
+    data = {"source_type": "volume", "destination_type": "volume", "uuid": service.volumes.put()}
+    server = service.make_server(block_device_mapping_v2=[root, data])
+    volume_id = server["os-extended-volumes:volumes_attached"][0]["id"]
+    image_id = service.images.put(data=b"other")
+    begin(service, server, "rebuild", {"imageRef": image_id})
+
+    def check(service: Service) -> None:
+        is_now(server, "ACTIVE")(service)
+        assert service.volumes.filled == {volume_id: image_id}
+        assert len(service.volumes.attachments) == 2
+
+    return check
+
+
 def an_image(service: Service) -> Check:
     server = equipped(service)
     begin(service, server, "createImage", {"name": "snap"})
@@ -295,6 +317,7 @@ SCENARIOS = (
     a_reverted_migration,
     an_evacuation,
     a_rebuild,
+    a_rebuild_of_a_volume,
     an_image,
     a_shelving,
     an_unshelving,

@@ -234,6 +234,73 @@ def test_a_rebuilt_server_is_the_same_with_another_disk(service: Service) -> Non
     assert service.gateway.volumes[f"server-{made['id']}"].data == b"other"
 
 
+def of_volume(service: Service, gigabytes: int = 5) -> Any:
+    """Return a server that begins with a volume."""
+    volume_id = service.volumes.put(size=gigabytes)
+    volume = {"source_type": "volume", "destination_type": "volume", "uuid": volume_id, "boot_index": 0}
+    return service.make_server(block_device_mapping_v2=[volume])
+
+
+def test_a_server_that_begins_with_a_volume_is_rebuilt_by_filling_that(service: Service) -> None:
+    """Nova, 2.93. Nobody else gets the volume meanwhile; the server still has no image."""
+    made = of_volume(service)
+    (volume,) = made["os-extended-volumes:volumes_attached"]
+    image_id = service.images.put(data=b"other")
+    service.volumes.is_slow = True
+    answer = service.act(made["id"], "rebuild", {"imageRef": image_id, "name": "new"})["server"]
+    assert (answer["status"], answer["image"]) == ("REBUILD", "")
+    assert service.server(made["id"])["status"] == "REBUILD"
+    assert service.hosts.guests() == {}
+    assert [each.status for each in service.volumes.attachments.values()] == ["reserved"]
+    service.volumes.creating.clear()
+    service.settle()
+    rebuilt = service.server(made["id"])
+    assert (rebuilt["status"], rebuilt["name"], rebuilt["image"]) == ("ACTIVE", "new", "")
+    assert service.volumes.filled == {volume["id"]: image_id}
+    assert [each.status for each in service.volumes.attachments.values()] == ["attached"]
+
+
+def test_a_volume_that_cannot_be_filled_is_not_begun_with(service: Service) -> None:
+    made = of_volume(service)
+    path = f"/servers/{made['id']}/action"
+    service.member.speaking(92).post(path, {"rebuild": {"imageRef": service.images.put()}}, 400)
+    of_snapshots = service.images.put(size=0, properties={"block_device_mapping": "[]"})
+    for image_id in (service.images.put(size=6 << 30), service.images.put(min_disk=6), of_snapshots):
+        service.act(made["id"], "rebuild", {"imageRef": image_id}, 400)
+    assert service.server(made["id"])["status"] == "ACTIVE"
+    assert service.volumes.filled == {}
+
+
+@pytest.mark.parametrize(
+    ("action", "about", "status"),
+    [
+        ("os-stop", None, "SHUTOFF"),
+        ("shelve", None, "SHELVED_OFFLOADED"),
+        ("resize", {"flavorRef": "2"}, "VERIFY_RESIZE"),
+        ("rebuild", {}, "ACTIVE"),
+        ("rescue", {}, "RESCUE"),
+    ],
+)
+def test_a_guest_that_ends_by_itself_is_waited_for(service: Service, action: str, about: Any, status: str) -> None:
+    """As in Nova: until it is off the server is what it was, and nothing is done to its disks."""
+    made = service.make_server()
+    host = service.hosts.by_name[made["OS-EXT-SRV-ATTR:host"]]
+    host.lingers = 100
+    if action == "rebuild":
+        about = {"imageRef": service.images.put(data=b"other")}
+    before = {name: dict(each.snapshots) for name, each in service.gateway.volumes.items()}
+    service.act(made["id"], action, about, 200 if action == "rescue" else 202)
+    service.follow()
+    found = service.server(made["id"])
+    assert found["OS-EXT-STS:vm_state"] == "active"
+    assert found["OS-EXT-STS:task_state"] is not None
+    assert host.guests[made["id"]].power is Power.RUNNING
+    assert {name: each.snapshots for name, each in service.gateway.volumes.items() if name in before} == before
+    service.settle()
+    assert service.server(made["id"])["status"] == status
+    assert host.lingers == 0
+
+
 def test_a_shelved_server_takes_nothing_of_a_host(service: Service) -> None:
     made = service.make_server(networks=[{"uuid": service.network.put()}])
     service.act(made["id"], "shelve")
@@ -252,6 +319,18 @@ def test_a_shelved_server_takes_nothing_of_a_host(service: Service) -> None:
     assert volume_id in [each.serial for each in _guest(service, made).guest.disks]
 
 
+def test_the_volume_service_learns_by_which_attachment_a_server_has_a_volume(service: Service) -> None:
+    """It asks before it lets go of one; it sees nothing else of servers."""
+    made = of_volume(service)
+    (volume,) = made["os-extended-volumes:volumes_attached"]
+    path = f"/servers/{made['id']}/os-volume_attachments/{volume['id']}"
+    shown = service.service_user.speaking(89).get(path)["volumeAttachment"]
+    assert [shown["attachment_id"]] == list(service.volumes.attachments)
+    service.service_user.get(f"/servers/{made['id']}", 404)
+    service.service_user.get(f"/servers/{made['id']}/os-volume_attachments", 404)
+    service.stranger.get(path, 404)
+
+
 def test_consoles(service: Service) -> None:
     made = service.make_server()
     assert service.act(made["id"], "os-getConsoleOutput", {"length": 1}, 200)["output"] == "GUEST ready"
@@ -261,6 +340,7 @@ def test_consoles(service: Service) -> None:
     service.member.get(f"/os-console-auth-tokens/{token}", 403)
     told = service.service_user.get(f"/os-console-auth-tokens/{token}")["console"]
     assert (told["instance_uuid"], told["port"]) == (made["id"], 5900)
+    assert (told["relay_host"], told["relay_port"], told["ticket"]) == ("10.0.0.7", 8830, "a-ticket")
     service.service_user.get(f"/os-console-auth-tokens/{token[:-8]}AAAAAAA=", 404)
     service.stranger.post(f"/servers/{made['id']}/remote-consoles", document, 404)
 
@@ -309,6 +389,8 @@ def test_a_password_is_changed_by_an_agent_in_the_guest(service: Service) -> Non
     service.act(made["id"], "lock", {})
     service.act(made["id"], "changePassword", {"adminPass": "other"}, 409)
     assert host.passwords == {made["id"]: ("admin", "nobody listens")}
+    service.act(made["id"], "changePassword", {"adminPass": "other"}, client=service.admin)  # Nova's override of locks
+    assert host.passwords == {made["id"]: ("admin", "other")}
 
 
 def test_who_is_rescued_can_only_be_unrescued_or_deleted(service: Service) -> None:

@@ -53,6 +53,14 @@ def test_a_volume_that_something_is_done_to_is_deleted_later(
         volumes.delete(VOLUME_ID)
 
 
+def test_a_volume_that_is_kept_for_a_server_is_filled_anew(volumes: VolumeService, services: FakeServices) -> None:
+    services.answers[f"POST {PATH}/action"] = [(202, {}), (400, {})]
+    volumes.reimage(VOLUME_ID, "an-image")
+    assert services.asked[-1][3] == {"os-reimage": {"image_id": "an-image", "reimage_reserved": True}}
+    with pytest.raises(Refused):
+        volumes.reimage(VOLUME_ID, "an-image")
+
+
 def test_what_is_refused_and_what_does_not_answer_are_told_apart(
     volumes: VolumeService, services: FakeServices
 ) -> None:

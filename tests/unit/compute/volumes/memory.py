@@ -4,9 +4,10 @@ import itertools
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
-from compute.stored import InUse, NoSuch, NotYet, Refused, Removal, Stored, StoredSnapshot
+from compute.stored import InUse, NoSuch, NotYet, Refused, Removal, Stored, StoredSnapshot, Unreachable
 from compute.volumes.backend import Golden, Image, NewImage, Place, Taken, WhatToTake
 from tests.unit.compute.crashes import Tripwire
 
@@ -218,12 +219,18 @@ class MemoryImages:
         self.converting: set[str] = set()
         self.announced: set[str] = set()
 
-    def put(self, size: int = 1 << 20, data: bytes = b"image", **about: Any) -> str:
+    def put(
+        self,
+        size: int = 1 << 20,
+        data: bytes = b"image",
+        about: Mapping[str, str] = MappingProxyType({}),
+        **attributes: Any,
+    ) -> str:
         """Have an image, which is nobody's in particular."""
         image_id = str(uuid.uuid4())
-        kept = {"image_id": image_id, "image_name": "cirros", "disk_format": "raw", "size": str(len(data))}
+        kept = {"image_id": image_id, "image_name": "cirros", "disk_format": "raw", "size": str(len(data)), **about}
         known = {"name": "cirros", "status": "active", "min_disk": 0, "size": len(data), "virtual_size": size}
-        self.images[image_id] = Image(id=image_id, about=kept, **{**known, **about})
+        self.images[image_id] = Image(id=image_id, about=kept, **{**known, **attributes})
         volume = MemoryVolume(_id(), f"image-{image_id}", size, data=data)
         volume.snapshots["golden"] = MemorySnapshot(_id(), size, data)
         self._gateway.volumes[volume.name] = volume
@@ -255,6 +262,24 @@ class MemoryImages:
         name, _at, snapshot = source.partition("@")
         self.uploaded[wanted.id] = wanted
         self.data[wanted.id] = self._gateway._get(name).snapshots[snapshot].data
+
+
+class MemoryServers:
+    """See `backend.Servers`."""
+
+    def __init__(self) -> None:
+        self.attachments: dict[tuple[str, str], str] = {}  # by server and volume
+        self.asked: list[str] = []
+        self.is_away = False
+
+    def extended(self, volume_id: str, server_ids: Sequence[str]) -> None:
+        pass
+
+    def attachment_of(self, server_id: str, volume_id: str) -> str | None:
+        if self.is_away:
+            raise Unreachable("no answer")
+        self.asked.append(server_id)
+        return self.attachments.get((server_id, volume_id))
 
 
 def _id() -> str:

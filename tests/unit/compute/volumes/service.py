@@ -27,7 +27,13 @@ from identity.keystone.tokens import token as tokens
 from identity.keystone.tokens.token import Method, Person, Scope, ScopeKind, Token
 from tests.databases import fill, url_in
 from tests.unit.compute.crashes import Tripwire, WiredDatabase
-from tests.unit.compute.volumes.memory import MemoryArchive, MemoryGateway, MemoryImages, MemoryMover
+from tests.unit.compute.volumes.memory import (
+    MemoryArchive,
+    MemoryGateway,
+    MemoryImages,
+    MemoryMover,
+    MemoryServers,
+)
 
 START_US = 1_700_000_000_000_000
 SECOND_US = 1_000_000
@@ -152,6 +158,7 @@ class Service:
         self.gateway = MemoryGateway(self.wire)
         self.archive = MemoryArchive(self.wire, self.gateway)
         self.images = MemoryImages(self.wire, self.gateway)
+        self.servers = MemoryServers()
         self.tools = Tools(self.gateway, self.archive, MemoryMover(self.wire, self.gateway), self.images)
         retried(self.database, lambda connection: volume_types.ensure_default(connection, START_US))
         retried(self.database, lambda connection: parts_of_service.see(connection, settings, START_US))
@@ -161,6 +168,7 @@ class Service:
             POLICY,
             settings,
             self.images,
+            self.servers,
             lambda project_id, container: Place(f"s3://backups/{project_id}/{container}"),
             lambda: None,
             lambda operation_id: self.worker.hasten(operation_id),

@@ -216,3 +216,89 @@ def test_an_attachment_that_nobody_connects_by(service: Service) -> None:
     service.member.put(f"/attachments/{made['id']}", {"attachment": {"connector": {}}}, 400)
     service.member.put(f"/attachments/{made['id']}", {"attachment": {}}, 400)
     service.member.speaking("volume 3.43").post(f"/attachments/{made['id']}/action", {"os-complete": {}}, 404)
+
+
+def had(service: Service) -> tuple[str, str]:
+    """Return a volume that a server has, and the attachment."""
+    volume_id = service.member.make_volume()["id"]
+    made = attach(service.compute, volume_id, connector=CONNECTOR)
+    service.compute.post(f"/attachments/{made['id']}/action", {"os-complete": {}}, 204)
+    service.servers.attachments[SERVER, volume_id] = made["id"]
+    return volume_id, made["id"]
+
+
+def test_what_a_server_has_is_let_go_of_by_the_compute_service_alone(service: Service) -> None:
+    """Cinder, bug 2004555: neither the owner nor an administrator does it behind the server's back."""
+    volume_id, attachment_id = had(service)
+    for client in (service.member, service.admin):
+        refused = client.delete(f"/attachments/{attachment_id}", 409)
+        assert SERVER in refused["conflictingRequest"]["message"]
+        client.act(volume_id, "os-detach", {}, 409)
+        client.act(volume_id, "os-detach", {"attachment_id": attachment_id}, 409)
+        client.act(volume_id, "os-terminate_connection", {"connector": {}}, 409)
+    service.admin.act(volume_id, "os-reset_status", {"status": "error"})
+    service.admin.act(volume_id, "os-force_detach", {"attachment_id": attachment_id, "connector": None}, 409)
+    service.admin.act(volume_id, "os-force_delete", status=409)
+    service.admin.act(volume_id, "os-reset_status", {"status": "in-use"})
+    assert (status_of(service, volume_id), service.gateway.dismissed) == ("in-use", [])
+    service.servers.asked.clear()
+    service.compute.act(volume_id, "os-terminate_connection", {"connector": {}})
+    service.compute.delete(f"/attachments/{attachment_id}", 200)
+    assert status_of(service, volume_id) == "available"
+    assert service.servers.asked == []  # whoever is told by the compute service need not ask it
+
+
+def test_a_service_may_ask_for_a_user(service: Service) -> None:
+    """X-Service-Token, as keystonemiddleware takes it."""
+    volume_id, attachment_id = had(service)
+
+    def delete(token: str) -> int:
+        path = f"/attachments/{attachment_id}"
+        return int(service.member.request("DELETE", path, headers={"X-Service-Token": token}).status_code)
+
+    assert [delete("alice"), delete("admin"), delete("nobody's")] == [409, 409, 401]
+    assert status_of(service, volume_id) == "in-use"
+    service.servers.is_away = True
+    assert delete("nova") == 200
+
+
+def test_what_no_server_has_any_more_is_let_go_of(service: Service) -> None:
+    volume_id, attachment_id = had(service)
+    service.servers.attachments[SERVER, volume_id] = "another one"
+    service.member.delete(f"/attachments/{attachment_id}", 200)
+    volume_id, attachment_id = had(service)
+    del service.servers.attachments[SERVER, volume_id]
+    service.member.act(volume_id, "os-detach", {"attachment_id": attachment_id})
+    assert status_of(service, volume_id) == "available"
+
+
+def test_whether_a_server_has_a_volume_is_not_guessed(service: Service) -> None:
+    volume_id, attachment_id = had(service)
+    service.servers.is_away = True
+    service.member.delete(f"/attachments/{attachment_id}", 503)
+    service.member.act(volume_id, "os-detach", {}, 503)
+    reserved = attach(service.member, other := service.member.make_volume()["id"])
+    service.member.delete(f"/attachments/{reserved['id']}", 200)  # nobody was told anything
+    assert (status_of(service, volume_id), status_of(service, other)) == ("in-use", "available")
+
+
+def test_an_administrator_frees_by_the_state_what_a_server_has(service: Service) -> None:
+    volume_id, attachment_id = had(service)
+    service.admin.act(volume_id, "os-reset_status", {"status": "available", "attach_status": "detached"})
+    assert status_of(service, volume_id) == "available"
+    assert service.gateway.dismissed == [(f"volume-{volume_id}", attachment_id)]
+
+
+def test_strangers_have_nobody_asked(service: Service) -> None:
+    volume_id, attachment_id = had(service)
+    service.stranger.delete(f"/attachments/{attachment_id}", 404)
+    service.stranger.act(volume_id, "os-detach", {}, 404)
+    service.reader.delete(f"/attachments/{attachment_id}", 403)
+    service.nobody.delete(f"/attachments/{attachment_id}", 401)
+    assert service.servers.asked == []
+
+
+def test_the_attachment_of_another_volume_is_not_detached(service: Service) -> None:
+    (one, _its), (_two, other) = had(service), had(service)
+    service.member.act(one, "os-detach", {"attachment_id": other}, 400)
+    service.member.act(one, "os-detach", {"attachment_id": SERVER}, 404)

@@ -1,5 +1,6 @@
 """Making, listing, showing, changing and deleting volumes, as clients see it."""
 
+import json
 from typing import Any
 
 import pytest
@@ -77,6 +78,44 @@ def test_a_volume_of_an_image_knows_its_image(service: Service) -> None:
 def test_an_image_that_is_not_active_is_refused(service: Service) -> None:
     image_id = service.images.put(status="deactivated")
     service.member.post("/volumes", {"volume": {"size": 1, "imageRef": image_id}}, 400)
+
+
+def image_of_snapshots(service: Service, *snapshots: tuple[str, int | None]) -> str:
+    """Return an image as the compute service makes it of a server's volumes, with their boot indexes."""
+    mapping = [
+        {"source_type": "snapshot", "destination_type": "volume", "snapshot_id": snapshot_id, "boot_index": index}
+        for snapshot_id, index in snapshots
+    ]
+    return service.images.put(size=0, data=b"", about={"block_device_mapping": json.dumps(mapping)})
+
+
+def test_a_volume_of_an_image_that_consists_of_snapshots_is_one_of_the_first(service: Service) -> None:
+    """Cinder, 3.46: what `server image create` of a server that begins with a volume makes."""
+    root = service.member.make_volume(size=2, imageRef=service.images.put(data=b"root"))
+    other = service.member.make_volume(size=3)
+    snapshots = [service.member.make_snapshot(each["id"])["id"] for each in (other, root)]
+    image_id = image_of_snapshots(service, (snapshots[0], None), (snapshots[1], 0))
+    refused = service.member.post("/volumes", {"volume": {"size": 1, "imageRef": image_id}}, 400)
+    assert "smaller than the snapshot size 2GB" in refused["badRequest"]["message"]
+    made = service.member.make_volume(size=4, imageRef=image_id)
+    assert (made["size"], made["bootable"], made["snapshot_id"]) == (4, "true", snapshots[1])
+    assert made["volume_image_metadata"] == root["volume_image_metadata"]
+    assert service.gateway.volumes[f"volume-{made['id']}"].data == b"root"
+
+
+def test_an_image_of_snapshots_shows_nobody_the_snapshots_of_others(service: Service) -> None:
+    snapshot = service.member.make_snapshot(service.member.make_volume()["id"])
+    image_id = image_of_snapshots(service, (snapshot["id"], 0))
+    service.stranger.post("/volumes", {"volume": {"size": 1, "imageRef": image_id}}, 404)
+    gone = image_of_snapshots(service, (UNKNOWN, 0))
+    service.member.post("/volumes", {"volume": {"size": 1, "imageRef": gone}}, 404)
+
+
+@pytest.mark.parametrize("text", ["", "[", "{}", "[1]", '[{"source_type": "snapshot", "boot_index": 0}]'])
+def test_what_is_no_mapping_is_a_property_like_others(service: Service, text: str) -> None:
+    image_id = service.images.put(data=b"data", about={"block_device_mapping": text})
+    made = service.member.make_volume(size=1, imageRef=image_id)
+    assert service.gateway.volumes[f"volume-{made['id']}"].data == b"data"
 
 
 def test_a_volume_waits_for_its_image_to_be_converted(service: Service) -> None:
