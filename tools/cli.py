@@ -116,7 +116,7 @@ def _without_command(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="holdfast",
         usage="holdfast COMMAND [OPTION …]",
-        description="Distributed object storage with S3 and Swift APIs.",
+        description="Distributed object and block storage, with S3, Swift, NBD and OpenStack's APIs.",
         epilog=f"commands:\n{table}\n\n`holdfast COMMAND --help` tells more of one.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

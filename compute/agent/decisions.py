@@ -94,6 +94,12 @@ def power(record: Record, domain: Domain | None, settling: bool = False) -> Powe
         return Power.PAUSED
     if found.saved:
         return Power.SUSPENDED
-    if record.wish is not Wish.OFF and not record.starting and (record.crashed or found.activity is Activity.CRASHED):
-        return Power.CRASHED
-    return Power.OFF
+    if record.wish is Wish.OFF or record.starting:
+        return Power.OFF
+    if found.activity is Activity.CRASHED and not record.crashed:
+        return _BEFORE_CRASH.get(record.wish, Power.CRASHED)
+    return Power.CRASHED if record.crashed else Power.OFF
+
+
+# a crash is told of once it is written down: an agent that began anew before that would start the guest
+_BEFORE_CRASH = {Wish.RUNNING: Power.RUNNING, Wish.PAUSED: Power.PAUSED}

@@ -98,12 +98,12 @@ class Displays:
 
     async def close(self) -> None:
         """Let nobody in any more, and end what is open."""
-        if self._listener is not None:
-            self._listener.close()
         tasks = tuple(self._tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if self._listener is not None:
+            self._listener.close()
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
@@ -125,16 +125,14 @@ class Displays:
             self._begin(self._serve(connection)).add_done_callback(lambda _task: self._places.release())
 
     async def _serve(self, connection: socket.socket) -> None:
-        viewer = _Connection(connection)
-        try:
+        with connection:
+            viewer = _Connection(connection)
             with contextlib.suppress(OSError, TimeoutError):
                 async with asyncio.timeout(_GREETING_S):
                     said, rest = await _line(viewer)
                 ticket = self._admitted(said)
                 if ticket is not None:
                     await self._open(ticket, viewer, rest)
-        finally:
-            viewer.close()
 
     def _admitted(self, said: bytes) -> Ticket | None:
         with self._lock:

@@ -51,7 +51,7 @@ _LOST = frozenset((VolumeStatus.CREATING, VolumeStatus.DELETING, VolumeStatus.RE
 _NOTHING_STORED = frozenset((VolumeStatus.ERROR, VolumeStatus.CREATING, VolumeStatus.DELETING, VolumeStatus.RESTORING))
 
 
-def examine(config: Config, layout: Layout, fix: bool) -> "list[Difference]":
+def examine(config: Config, layout: Layout, fix: bool) -> list[Difference]:
     """Return what differs in a cluster; with `fix`, what is left of it after all was mended that can be.
 
     Raise BackendError when the gateway does not answer.
@@ -145,8 +145,8 @@ class Audit:
     def _stuck(self, seen: "_Seen") -> Iterator[Difference]:
         for volume in seen.volumes.values():
             if volume.status in _PASSING and volume.id not in seen.busy:
-                mend = self._set(volume, VolumeStatus.ERROR) if volume.status in _LOST else self._back(volume)
-                yield Difference(f"volume {volume.id}", f"it is {volume.status}, and nothing is done to it", mend)
+                mended = self._set(volume, VolumeStatus.ERROR) if volume.status in _LOST else self._back(volume)
+                yield Difference(f"volume {volume.id}", f"it is {volume.status}, and nothing is done to it", mended)
             elif volume.reserved_gb and volume.id not in seen.busy:
                 yield Difference(f"volume {volume.id}", "it reserves quota for nothing", self._back(volume))
         for snapshot in seen.snapshots.values():

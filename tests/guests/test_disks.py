@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from blockgw.client import Volumes
 from compute.agent.guest import Guest, Power
 from compute.stored import Unreachable
 from tests.guests.agents import Console, GiB, MiB, Site, until
@@ -156,5 +157,7 @@ def test_a_guest_whose_disk_was_given_to_others_writes_no_more(site: Site, guest
     site.host.attach(guest.id, site.disk(name, holder="mine-1"))
     console.do(f"until disk {name}; do sleep 0.1; done")
     site.gateway.dismiss(name, "mine-1")
-    console.begin(f"dd if=/dev/zero of=$(disk {name}) bs=4k count=1 conv=fsync")
+    console.begin(f"yes | head -c 4096 | dd of=$(disk {name}) conv=fsync")
     site.await_power(guest.id, Power.WAITING)
+    with Volumes(site.cluster.directory).open(name) as volume:
+        assert volume.read(4096) == bytes(4096)

@@ -78,9 +78,11 @@ def test_a_guest_outlives_its_agent(site: Site, guest: Guest) -> None:
 
 def test_a_guest_that_ended_while_no_agent_was_there_is_off(site: Site, guest: Guest) -> None:
     console = site.run(guest)
-    console.begin("sleep 3; sync; poweroff -f")
+    console.begin("sleep 3; sync; echo ends $((2 * 2)); poweroff -f")
     site.end_agent(signal.SIGKILL)
-    time.sleep(6)  # nothing tells, without the agent
+    log = site.layout.agent(0) / "guests" / guest.id / "console.log"
+    until("the guest ends", lambda: b"ends 4" in log.read_bytes())
+    time.sleep(3)  # its qemu waits to be told to end: nothing says, without the agent, that the guest has
     site.start_agent()
     site.await_power(guest.id, Power.OFF)
 

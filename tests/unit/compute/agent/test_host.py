@@ -107,6 +107,9 @@ def test_a_guest_that_ends_by_itself_stays_off_and_one_that_breaks_is_told_of(si
     assert site.watch.all()[web.id].power is Power.OFF
     site.host.start(web.id)
     site.hypervisor.end(web.id, Activity.CRASHED)
+    found = site.host.find(web.id)
+    assert found is not None
+    assert found.power is Power.RUNNING, "who is told of the crash may start the agent anew: it must know of it by then"
     site.tend(web.id)
     site.begin()
     site.tend(web.id)
