@@ -11,7 +11,7 @@ import requests
 
 from proxy.s3 import signature_v2
 from proxy.s3.config import S3Config
-from tests.unit.proxy.test_s3_with_boto3 import SMALL_LIMIT, Running
+from tests.unit.proxy.s3_with_boto3.server import SMALL_LIMIT, Running
 
 BUCKET = "forms"
 
