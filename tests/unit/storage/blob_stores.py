@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import os
 import shutil
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -13,9 +14,10 @@ from storage.blobs.reader import FileReader
 from storage.blobs.store import BlobStore
 from storage.blobs.upload import Read
 from storage.log.device import DeviceLog
-from storage.messages import BlobCommit, BlobDelete, BlobGet, BlobPrepare, BlobPut, Version
+from storage.messages import INLINE_LIMIT, BlobCommit, BlobDelete, BlobGet, BlobPrepare, BlobPut, Version
 
 PART_POWER = 4
+LARGE = os.urandom(3 * INLINE_LIMIT + 12345)
 clock = HybridClock(7)
 
 
@@ -100,3 +102,8 @@ def run(body: Callable[[], Awaitable[None]]) -> None:
 def tables(store: BlobStore) -> dict[str, dict[bytes, bytes]]:
     """What the index holds, table by table."""
     return store.index.dump()
+
+
+def files_in(path: Path) -> list[Path]:
+    """Return the files of uploads and large objects."""
+    return [*(path / "blobs" / "tmp").iterdir(), *(path / "blobs" / "files").glob("*/*")]
