@@ -22,8 +22,8 @@ from identity.keystone.tokens.token import Method, Person, Role, Scope, ScopeKin
 from tests.databases import fill, url_in
 from tests.unit.compute.crashes import Tripwire, WiredDatabase
 from tests.unit.compute.images.stores import MemoryStore
+from tests.unit.compute.stand_ins import START_US, KnownTokens
 
-START_US = 1_700_000_000_000_000
 SECOND_US = 1_000_000
 POLICY = Policy(RULES, SHARED)  # reading the rules takes a while
 OCTETS = "application/octet-stream"
@@ -43,16 +43,6 @@ class Clock:
 
     def pass_s(self, seconds: float) -> None:
         self.now_us += int(seconds * SECOND_US)
-
-
-class KnownTokens:
-    """`compute.tokens.Tokens` that a test makes up."""
-
-    def __init__(self) -> None:
-        self.by_text: dict[str, Token] = {}
-
-    def validate(self, text: str) -> Token | None:
-        return self.by_text.get(text)
 
 
 class Web:

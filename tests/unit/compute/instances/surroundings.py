@@ -22,34 +22,13 @@ from compute.policy import Policy
 from identity.keystone.tokens import token as tokens
 from identity.keystone.tokens.token import Method, Person, Scope, ScopeKind, Token
 from tests.databases import fill, url_in
+from tests.unit.compute.stand_ins import START_US, Clock, KnownTokens
 
-START_US = 1_700_000_000_000_000
 SECOND_US = 1_000_000
 NEWEST = "compute 2.96"
 POLICY = Policy(RULES, SHARED)  # reading the rules takes a while
 ALICES, BOBS, ADMINS = "a" * 32, "b" * 32, "c" * 32  # projects
 HOSTS = ("one", "two")
-
-
-class Clock:
-    """Time that goes on by a millisecond with each look."""
-
-    def __init__(self) -> None:
-        self.now_us = START_US
-
-    def __call__(self) -> int:
-        self.now_us += 1000
-        return self.now_us
-
-
-class KnownTokens:
-    """Tokens by their text, made up by the test."""
-
-    def __init__(self) -> None:
-        self.by_text: dict[str, Token] = {}
-
-    def validate(self, text: str) -> Token | None:
-        return self.by_text.get(text)
 
 
 class Client:
