@@ -2,8 +2,10 @@
 
 It is frozen on a quorum (which then refuses rows) and found empty on all of that; that it is deleted is accepted by a
 quorum of those who are frozen, and told to all (storage.ranges.deletion). An acknowledged row is on a quorum too, and
-the two meet. All steps go by the same version of the rings, or are begun again. A split container's ranges go like
-that, all of them, and its root then (storage.ranges).
+the two meet. All steps go by the same version of the rings, or are begun again. So they are when a replica refuses
+that has missed what a quorum knows: that the container was made, or its last object deleted. What was made anew
+meanwhile stays: the life that is deleted is over. A split container's ranges go like that, all of them, and its root
+then (storage.ranges).
 
 Whoever dies after some have accepted leaves what devices settle. We do not stop in between because a client went away.
 """
@@ -17,11 +19,11 @@ from contextlib import asynccontextmanager
 from cluster.clock import HybridClock, Timestamp
 from proxy.objects.containers import Containers
 from proxy.objects.databases import FROZEN_WAIT_S, LIST_TIMEOUT_S, Database, Databases
-from proxy.objects.errors import NoSuchContainer, Unavailable
-from proxy.objects.rounds import STALE_TRIES, StaleRings, catch_up, heard
+from proxy.objects.errors import ContainerNotEmpty, NoSuchContainer, Unavailable
+from proxy.objects.rounds import StaleRings, catch_up, heard
 from proxy.objects.spans import Moved
 from storage.client import Placement, Replicas
-from storage.messages import Frozen, IndexFreeze, IndexInfo, IndexThaw, Operation, parse
+from storage.messages import Frozen, IndexFreeze, IndexInfo, IndexThaw, Info, Operation, parse
 from storage.ranges.decision import Decision, Gone, Named, Tree, Undecidable, follow
 from storage.ranges.deletion import acceptance_of, deletion_at
 from storage.ranges.moving import TOKEN_SIZE
@@ -49,34 +51,49 @@ class ContainerDeletion:
 
         One that was made anew after `at` stays.
         """
+        deadline = asyncio.get_running_loop().time() + FROZEN_WAIT_S
+        ended = at  # when its life ends: by what we were told, or have sent already
         try:
-            for tries in range(STALE_TRIES):
+            while True:
                 replicas = self._databases.replicas(database)
+                token = os.urandom(TOKEN_SIZE)
                 try:
-                    await self._fill(database, replicas)
-                    return await self._delete(database, replicas, at)
+                    life = await self._freeze_filled(database, replicas, token)
+                    if ended is not None and life > ended:
+                        self._thaw(database, replicas, token)
+                        return ended  # made anew since
+                    ended = self._after(database, life) if at is None else at
+                    await self._decide(database, replicas, token, life, ended)
+                    return ended
                 except Moved:
                     return await self._delete_split(database, at)
-                except StaleRings:
-                    continue
-                except NoSuchContainer:
-                    gone = await self._databases.deleted_at(database) if tries else None
-                    if gone is None:
+                except StaleRings as stale:
+                    self._require_time(deadline, stale)
+                except (NoSuchContainer, ContainerNotEmpty) as refusal:
+                    info = await self._databases.info(database)
+                    if ended is not None and (info is None or info.put_timestamp > ended):
+                        return ended
+                    if _agrees(info, refusal):
                         raise
-                    return gone  # by our own try before, which a quorum has taken
+                    self._require_time(deadline, refusal)
+                    await asyncio.sleep(random.uniform(0.005, 0.03))
         finally:
             self._containers.forget(database.account, database.container)
-        raise Unavailable("the rings changed again and again")
 
-    async def _delete(self, database: Database, replicas: Replicas, at: Timestamp | None) -> Timestamp:
-        """Do it all by one version of the rings. Raise StaleRings when that is over."""
-        token = os.urandom(TOKEN_SIZE)
+    def _after(self, database: Database, life: Timestamp) -> Timestamp:
+        """Return when a life ends that is deleted now."""
+        return self._clock.after(max(life, self._databases.now(database)))
+
+    @staticmethod
+    def _require_time(deadline: float, error: Exception) -> None:
+        if asyncio.get_running_loop().time() > deadline:
+            raise Unavailable(f"it could not be deleted: {error}") from error
+
+    async def _freeze_filled(self, database: Database, replicas: Replicas, token: bytes) -> Timestamp:
+        """Freeze a quorum of those who have the database, or have it from now on; return since when it exists."""
+        await self._fill(database, replicas)
         async with self._thawing(database, replicas, token):
-            life = await self._freeze(database, replicas, token, FREEZE_S)
-        if at is not None and life > at:
-            self._thaw(database, replicas, token)
-            return at  # made anew since
-        return await self._decide(database, replicas, token, life, at)
+            return await self._freeze(database, replicas, token, FREEZE_S)
 
     async def _freeze(self, database: Database, replicas: Replicas, token: bytes, ttl_s: float) -> Timestamp:
         """Freeze a quorum that is empty; return since when the database exists."""
@@ -89,10 +106,9 @@ class ContainerDeletion:
         return max(item.put_timestamp for item in frozen)
 
     async def _decide(
-        self, database: Database, replicas: Replicas, token: bytes, life: Timestamp, at: Timestamp | None = None
-    ) -> Timestamp:
-        """Have those who are frozen by `token` accept the deletion, and tell all; return its timestamp."""
-        timestamp = self._clock.after(max(life, self._databases.now(database))) if at is None else at
+        self, database: Database, replicas: Replicas, token: bytes, life: Timestamp, timestamp: Timestamp
+    ) -> None:
+        """Have those who are frozen by `token` accept the deletion at `timestamp`, and tell all."""
         named = Named(database.account, database.container)
         acceptance = acceptance_of(database.key, named, life, timestamp, token)
         deletion = deletion_at(database.key, named, life, timestamp)
@@ -105,7 +121,6 @@ class ContainerDeletion:
         deciding = asyncio.ensure_future(decide())
         deciding.add_done_callback(heard)
         await asyncio.shield(deciding)
-        return timestamp
 
     async def _delete_split(self, database: Database, at: Timestamp | None) -> Timestamp:
         """Delete a split container: its ranges, then its root, under a freeze that outlasts both (storage.ranges)."""
@@ -154,7 +169,7 @@ class ContainerDeletion:
             freezing = (self._freeze(part, replicas, token, SPLIT_FREEZE_S) for part, replicas in held)
             lives = await asyncio.gather(*freezing)
             deciding = (
-                self._decide(part, replicas, token, life)
+                self._decide(part, replicas, token, life, self._after(part, life))
                 for (part, replicas), life in zip(held, lives, strict=True)
             )
             await asyncio.gather(*deciding)
@@ -195,3 +210,10 @@ class ContainerDeletion:
             if not replicas.read_quorum.share(device_id)
         ]
         await asyncio.gather(*calls, return_exceptions=True)  # who fails is missed when the deletion counts
+
+
+def _agrees(info: Info | None, refusal: NoSuchContainer | ContainerNotEmpty) -> bool:
+    """Tell whether a quorum says what a single replica said, which may have missed a lot."""
+    if isinstance(refusal, NoSuchContainer):
+        return info is None
+    return info is not None and info.object_count > 0

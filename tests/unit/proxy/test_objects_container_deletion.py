@@ -11,7 +11,7 @@ from proxy.objects.errors import NoSuchContainer, Unavailable
 from proxy.objects.model import ObjectName
 from storage.housekeeping import split
 from storage.indexes import freezes
-from storage.messages import DatabaseKind, Operation
+from storage.messages import DatabaseKind, Info, Operation
 from storage.ranges.state import accepted_of
 from tests.loopback import LoopbackCluster, LoopbackDevice, Loss, in_cluster, names_in, put
 from tests.splitting import Splitting
@@ -193,3 +193,78 @@ def test_without_a_vote_first_a_row_would_be_lost(monkeypatch: pytest.MonkeyPatc
             await names_in(cluster.proxy().service, ACCOUNT, "c")
 
     left_by_a_deletion(scenario, accepted_by=1)()
+
+
+@pytest.mark.parametrize("operation", [Operation.INDEX_FREEZE, Operation.INDEX_MOVE])
+@pytest.mark.parametrize("lost", [1, 2])
+def test_who_has_never_heard_of_a_container_does_not_say_that_there_is_none(operation: Operation, lost: int) -> None:
+    """One replica was away when it was made; another one fails while it is deleted."""
+
+    @in_cluster
+    async def scenario(cluster: LoopbackCluster) -> None:
+        proxy = cluster.proxy()
+        holders = cluster.holders(cluster.key(ACCOUNT, "c"))
+        with cluster.without(holders[0]):
+            await proxy.service.create_container(ACCOUNT, "c", {})
+        proxy.peers[holders[0].id].faults.loss = losing_number(1, Operation.INDEX_INFO)  # it learns of it no sooner
+        proxy.peers[holders[1].id].faults.loss = losing_number(lost, operation)
+        await proxy.service.delete_container(ACCOUNT, "c")
+        with pytest.raises(NoSuchContainer):
+            await proxy.service.delete_container(ACCOUNT, "c")
+
+    scenario()
+
+
+def test_who_has_missed_the_last_deletion_of_an_object_does_not_say_that_a_container_has_objects() -> None:
+    """Another one fails while it is deleted."""
+
+    @in_cluster
+    async def scenario(cluster: LoopbackCluster) -> None:
+        proxy = cluster.proxy()
+        await proxy.service.create_container(ACCOUNT, "c", {})
+        await put(proxy.service, NAME, b"data")
+        holders = cluster.holders(cluster.key(ACCOUNT, "c"))
+        with cluster.without(holders[0]):
+            await proxy.service.delete_object(NAME)
+        proxy.peers[holders[0].id].faults.loss = losing_number(1, Operation.INDEX_INFO)
+        proxy.peers[holders[1].id].faults.loss = losing_number(1, Operation.INDEX_FREEZE)
+        await proxy.service.delete_container(ACCOUNT, "c")
+
+    scenario()
+
+
+def test_what_was_made_anew_while_it_was_deleted_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That it is deleted is decided, but whoever deletes does not hear of that until it is there again."""
+
+    @in_cluster
+    async def scenario(cluster: LoopbackCluster) -> None:
+        deleting, other = cluster.proxy(), cluster.proxy().service
+        holders = cluster.holders(cluster.key(ACCOUNT, "c"))
+        with cluster.without(holders[0]):
+            await other.create_container(ACCOUNT, "c", {})
+        deleting.peers[holders[0].id].faults.loss = losing_number(1, Operation.INDEX_INFO)
+        deleting.peers[holders[1].id].faults.loss = losing_number(2, Operation.INDEX_MOVE)
+        info = databases.Databases.info
+
+        async def made_anew_first(self: databases.Databases, database: databases.Database) -> Info | None:
+            monkeypatch.setattr(databases.Databases, "info", info)
+            await other.create_container(ACCOUNT, "c", {"anew": 1})
+            return await info(self, database)
+
+        monkeypatch.setattr(databases.Databases, "info", made_anew_first)
+        await deleting.service._directory.delete(deleting.service._directory.container(ACCOUNT, "c"))
+        assert (await other.container_info(ACCOUNT, "c")).metadata == {"anew": 1}
+
+    scenario()
+
+
+def losing_number(number: int, wanted: Operation) -> Callable[[int], Loss | None]:
+    """Lose one request: that with this number, from 1, of those for `wanted`."""
+    seen = 0
+
+    def loss(operation: int) -> Loss | None:
+        nonlocal seen
+        seen += operation == wanted
+        return Loss.REQUEST if operation == wanted and seen == number else None
+
+    return loss
