@@ -10,6 +10,7 @@ import errno
 import fcntl
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -320,16 +321,26 @@ def drop_unfinished(disk: Disk, directory: str) -> None:
 
 
 def replace_small_file(disk: Disk, path: str, content: bytes) -> None:
-    """Make `path` hold `content`, durably; a crash leaves the old content or the new."""
+    """Make `path` hold `content`, durably; a crash leaves the old content or the new, and so does an OSError."""
     directory = os.path.dirname(path)
     fresh = path + _UNFINISHED
     if os.path.basename(fresh) in disk.list(directory):
         disk.unlink(fresh)
     fd = disk.create(fresh)
     try:
+        _fill(disk, fd, content)
+    except OSError:
+        with suppress(OSError):
+            disk.unlink(fresh)
+        raise
+    disk.rename(fresh, path)
+    disk.fsync_directory(directory)
+
+
+def _fill(disk: Disk, fd: int, content: bytes) -> None:
+    """Write a new file, durably, and close it."""
+    try:
         write_fully(disk, fd, [content], 0)
         disk.fsync(fd)
     finally:
         disk.close(fd)
-    disk.rename(fresh, path)
-    disk.fsync_directory(directory)

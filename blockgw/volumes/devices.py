@@ -34,7 +34,11 @@ from storage.rings.document import OBJECT
 CALL_S = 5.0
 PULL_S = 30.0  # of 4 MiB, by a device that may be busy
 _KINDS = {Kind.WRITE: 0, Kind.ZERO: ChunkFlag.ZERO, Kind.TRIM: ChunkFlag.TRIM}
-_STATUSES = {int(Refusal.STALE_CHUNK): Status.STALE, int(Refusal.FENCED): Status.FENCED}
+_STATUSES = {
+    int(Refusal.STALE_CHUNK): Status.STALE,
+    int(Refusal.FENCED): Status.FENCED,
+    int(Refusal.DEVICE_FULL): Status.FULL,
+}
 
 
 class DevicePlacing:

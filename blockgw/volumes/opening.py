@@ -7,6 +7,9 @@ one copies it from who has it. Then what the history has beyond that version is 
 If all members have answered and none has what was acknowledged, then all of them have lost it: their power, before it
 was flushed. What is found is gone on from, and the next flush of a client fails (`Owner.rewind`).
 
+What a quorum refuses, though its replicas are equal, is sent again each time, after longer and longer pauses
+(`Futile`).
+
 What the last writer has left may be on a replica that does not answer now. Then what was found is written once more,
 under our epoch (`adopt`): nobody will ever find the other again.
 
@@ -15,10 +18,11 @@ Devices that have come back, while a quorum is current without them, are brought
 
 import asyncio
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from blockgw.agreement import NOTHING, Agreement, ChunkVersion, agree
-from blockgw.errors import ShuttingDown, VolumeError
+from blockgw.errors import OutOfSpace, ShuttingDown, VolumeError
 from blockgw.volumes.chunk import Chunk, Pending
 from blockgw.volumes.replica import ReplicaStale, ReplicaUnavailable, Source, Stat
 
@@ -56,6 +60,16 @@ class Superseded(ShuttingDown):
     """A replica has promised a newer epoch not to take ours, or to take no epoch: the layer was dropped."""
 
 
+@dataclass(slots=True)
+class Futile:
+    """A write that was sent again when replicas were equal: first in the history of its chunk, then and now."""
+
+    version: ChunkVersion
+    since_s: float  # loop time
+    delay_s: float = 0.0  # before it is sent again
+    full: bool = False  # for want of room
+
+
 class Opening:
     """Of one volume."""
 
@@ -64,6 +78,7 @@ class Opening:
         self._tasks: dict[asyncio.Task[None], None] = {}
         self._resync: dict[Chunk, None] = {}  # chunks that some members lack, in the order in which that was noticed
         self._resyncing: asyncio.Task[None] | None = None
+        self._futile: dict[Chunk, Futile] = {}  # the first writes of their histories
         self._stopped = False
 
     def stop(self) -> None:
@@ -78,6 +93,12 @@ class Opening:
     def forget(self, chunk: Chunk) -> None:
         """Leave a chunk to itself that nobody knows any more: who touches it next finds out what it lacks."""
         self._resync.pop(chunk, None)
+        self._futile.pop(chunk, None)
+
+    def note_full(self, chunk: Chunk) -> None:
+        """Take note that a device has no room for the first write of a chunk's history."""
+        if chunk in self._futile:
+            self._futile[chunk].full = True
 
     def begin(self, chunk: Chunk, soon: bool = False) -> None:
         """Find out what is there of a chunk; with `soon`, when there is time: enough replicas are current."""
@@ -108,18 +129,37 @@ class Opening:
     async def _open(self, chunk: Chunk) -> None:
         delay_s = RETRY_S
         give_up_at = self._owner.loop.time() + PATIENCE_S
+        was_known = chunk.known
         try:
             while not await self._opened_once(chunk):
                 if self._owner.loop.time() > give_up_at:
                     chunk.fail(NoQuorum(f"too few replicas of chunk {chunk.number} can be reached"))
                 await asyncio.sleep(delay_s)
                 delay_s = min(2 * delay_s, LAST_RETRY_S)
+            if was_known:
+                await self._pause(chunk)  # it can be read meanwhile
         finally:
             chunk.opening = None
         if chunk.stale:
             self.begin(chunk, soon=True)
         self._owner.waited(chunk)
         self._owner.send(chunk)
+
+    async def _pause(self, chunk: Chunk) -> None:
+        """Wait when what is sent again now was sent again at the last opening, and refused by too many."""
+        futile = self._futile.pop(chunk, None)
+        if not chunk.history:
+            return
+        version = chunk.history[0].write.version
+        if futile is None or futile.version != version:
+            self._futile[chunk] = Futile(version, self._owner.loop.time())
+            return
+        if self._owner.loop.time() - futile.since_s > PATIENCE_S:
+            chunk.fail(OutOfSpace("devices are full") if futile.full else NoQuorum("too many devices refuse a write"))
+        futile.delay_s = min(max(RETRY_S, 2 * futile.delay_s), LAST_RETRY_S)
+        futile.full = False
+        self._futile[chunk] = futile
+        await asyncio.sleep(futile.delay_s)
 
     async def _opened_once(self, chunk: Chunk) -> bool:
         """Ask, copy what has to be, and take over what is there; tell whether a quorum is equal now."""

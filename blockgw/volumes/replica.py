@@ -47,7 +47,8 @@ class Status(IntEnum):
     DONE = 0
     STALE = 1  # it is not at the previous version
     FENCED = 2  # it knows of a newer epoch
-    FAILED = 3  # it cannot: its disk, its space
+    FAILED = 3  # it cannot, or nobody knows what became of it
+    FULL = 4  # it has no room
 
 
 class Answered(NamedTuple):

@@ -2,7 +2,8 @@
 
 A write goes to all current replicas of its chunk at once and is acknowledged when a quorum has it. One that finds no
 quorum stays in its chunk's history and is sent again, in its place, once enough replicas are equal again; its client
-waits, up to PATIENCE_S. So a guest sees a pause while a device is replaced, not an error.
+waits, up to PATIENCE_S. So a guest sees a pause while a device is replaced, not an error. What devices refuse, for
+they are full or busy, is sent again and again too, ever more rarely.
 
 At every await: what is acknowledged is on a quorum, in the histories of its chunks. What is flushed is durable there.
 When this process dies, whoever opens the volume next asks quorums what is there, and settles what differs under
@@ -232,6 +233,8 @@ class OpenVolume:
         if status is Status.FENCED:
             self.lose(Fenced("another gateway has opened the volume"))
             return
+        if status is Status.FULL:
+            self._opening.note_full(chunk)
         self.missed(chunk, device)
 
     def missed(self, chunk: Chunk, device: int) -> None:

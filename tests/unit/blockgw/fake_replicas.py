@@ -50,6 +50,8 @@ class Device:
         self.durable: dict[Place, Held] = {}  # what would be there after the power was lost
         self.fences: dict[int, int] = {}
         self.flush_count = 0
+        self.full = False
+        self.refused_count = 0  # writes, for want of room
 
     def lose_power(self) -> None:
         """Start again with what was durable."""
@@ -73,6 +75,9 @@ class Device:
             return Status.DONE
         if held.version != write.previous:
             return Status.STALE
+        if self.full:
+            self.refused_count += 1
+            return Status.FULL
         if held.version == NOTHING and write.base is not None:
             base = self.at(write.base.layer, write.chunk)
             if base.version != write.base.version:

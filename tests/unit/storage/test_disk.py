@@ -82,6 +82,18 @@ def test_a_small_file_is_replaced_even_when_a_crash_left_half_of_it(tmp_path: Pa
     assert os.listdir(tmp_path) == ["state"]
 
 
+@pytest.mark.parametrize("call", ["pwritev", "fsync"])
+def test_a_small_file_that_cannot_be_replaced_stays_as_it_was(tmp_path: Path, call: str) -> None:
+    disk = FaultyDisk()
+    path = str(tmp_path / "state")
+    replace_small_file(disk, path, b"old")
+    disk.failures[call] = errno.ENOSPC
+    with pytest.raises(OSError, match="No space left"):
+        replace_small_file(disk, path, b"new")
+    assert read_small_file(disk, path) == b"old"
+    assert os.listdir(tmp_path) == ["state"]
+
+
 def test_attributes_and_listings_of_what_is_not_there(tmp_path: Path) -> None:
     disk = RealDisk()
     fd = disk.create(str(tmp_path / "file"))
