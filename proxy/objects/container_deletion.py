@@ -166,7 +166,7 @@ class ContainerDeletion:
         ranges = [self._databases.range(database, range_id) for range_id in tree.known]
         held = [(part, self._databases.replicas(part)) for part in ranges]
         try:
-            freezing = (self._freeze(part, replicas, token, SPLIT_FREEZE_S) for part, replicas in held)
+            freezing = (self._freeze_range(part, replicas, token) for part, replicas in held)
             lives = await asyncio.gather(*freezing)
             deciding = (
                 self._decide(part, replicas, token, life, self._after(part, life))
@@ -178,6 +178,15 @@ class ContainerDeletion:
         finally:
             for part, replicas in held:
                 self._thaw(part, replicas, token)
+
+    async def _freeze_range(self, part: Database, replicas: Replicas, token: bytes) -> Timestamp:
+        """Freeze a range's quorum. Raise Undecidable when it is not empty only where deletions were missed."""
+        try:
+            return await self._freeze(part, replicas, token, SPLIT_FREEZE_S)
+        except ContainerNotEmpty as refusal:
+            if _agrees(await self._databases.info(part), refusal):
+                raise
+            raise Undecidable("a replica had missed deletions") from refusal
 
     @asynccontextmanager
     async def _thawing(self, database: Database, replicas: Replicas, token: bytes) -> AsyncIterator[None]:

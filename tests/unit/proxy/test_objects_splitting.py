@@ -19,7 +19,7 @@ from storage.indexes import state as index_state
 from storage.messages import Changes, DatabaseKind, Operation
 from storage.ranges import decision, moving, state
 from storage.ranges.decision import Decision, Named, Undecidable
-from storage.ranges.pointers import Pointer, new_range_id
+from storage.ranges.pointers import Pointer, new_range_id, range_database
 from tests.loopback import LoopbackCluster, LoopbackDevice, Loss, in_cluster, names_in, put
 from tests.splitting import Splitting
 
@@ -126,6 +126,32 @@ async def test_a_split_container_is_deleted_when_it_is_empty_and_not_before(clus
     await put(other, name("again"), b"data")
     for one in (service, other):
         assert await names_in(one, ACCOUNT, "c") == ["again"]
+
+
+@splitting
+async def test_a_device_that_has_missed_deletions_does_not_keep_a_split_container(cluster: LoopbackCluster) -> None:
+    """Another one fails while the container is deleted."""
+    splits, service = Splitting(cluster), cluster.proxy().service
+    await service.create_container(ACCOUNT, "c", {})
+    await fill(service, NAMES)
+    await splits.settle()
+    spans = await splits.spans(ACCOUNT, "c")
+    assert spans is not None
+    holders = cluster.holders(cluster.key(*range_database(ACCOUNT, "c", spans.spans[0].range_id)))
+    with cluster.without(holders[0]):
+        await empty(service, NAMES)
+    deleter = cluster.proxy()
+    lost = 0
+
+    def loss(operation: int) -> Loss | None:
+        nonlocal lost
+        lost += operation == Operation.INDEX_FREEZE
+        return Loss.REQUEST if operation == Operation.INDEX_FREEZE and lost <= len(spans.spans) else None
+
+    deleter.peers[holders[1].id].faults.loss = loss
+    await deleter.service.delete_container(ACCOUNT, "c")
+    with pytest.raises(NoSuchContainer):
+        await names_in(service, ACCOUNT, "c")
 
 
 @splitting
